@@ -15,8 +15,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runslot.errors import InvalidInput
+from runslot.errors import Damaged, InvalidInput
 from runslot.experiment.files import open_to_append, read_lines
+from runslot.experiment.shape import FORMAT, check_format
 
 ANNOTATIONS = "annotations.jsonl"
 _TAG = re.compile(r"[\w.:+/@-]{1,64}")
@@ -66,13 +67,18 @@ class Annotations:
 
 def read_annotations(experiment: Path) -> Annotations:
     """Return what was put on an experiment's runs so far. Raises `Damaged` for a line that is none,
-    `OSError` where the file cannot be read."""
+    `OSError` where the file cannot be read.
+    """
     file = experiment / ANNOTATIONS
     if not file.is_file() or file.is_symlink():
         return Annotations()
     tags: dict[str, tuple[str, ...]] = {}
     notes: dict[str, str] = {}
     for line in read_lines(file):
+        try:
+            check_format(line)
+        except Damaged as error:
+            raise type(error)(f"{file}: {error}") from error
         place = str(line.get("place", ""))
         removed = set(map(str, line.get("remove", ())))
         added = [str(tag) for tag in line.get("add", ())]
@@ -88,7 +94,7 @@ def annotate(experiment: Path, annotations: Sequence[Annotation]) -> None:
     """Append to the file of an experiment. Raises `OSError` where that cannot be."""
     lines = []
     for annotation in annotations:
-        line = {"format": 1, "time": time.time(), "place": annotation.place}
+        line = {"format": FORMAT, "time": time.time(), "place": annotation.place}
         line |= {"add": list(annotation.add)} if annotation.add else {}
         line |= {"remove": list(annotation.remove)} if annotation.remove else {}
         line |= {} if annotation.note is None else {"note": annotation.note}

@@ -46,7 +46,7 @@ def read_identity(file: Path) -> ProcessIdentity | None:
     try:
         _IDENTITY.check(value)
     except Damaged as error:
-        raise Damaged(f"{file}: {error}") from error
+        raise type(error)(f"{file}: {error}") from error
     return ProcessIdentity(value["host"], value["boot_id"], value["pid"], value["start_time"])
 
 
@@ -64,7 +64,7 @@ class LauncherLock:
 
     def __init__(self, experiment: ExperimentDir) -> None:
         self._experiment = experiment
-        self._own = identify()
+        self._identity = identify()
 
     def acquire(self, take_over: bool = False) -> None:
         """Take the lock, or raise `Busy` naming its holder.
@@ -98,7 +98,7 @@ class LauncherLock:
     def release(self) -> None:
         """Give the lock back, if it is still this process's."""
         try:
-            is_own = lock_holder(self._experiment) == self._own
+            is_own = lock_holder(self._experiment) == self._identity
         except Damaged:  # no longer what this process wrote
             return
         if is_own:
@@ -106,13 +106,13 @@ class LauncherLock:
 
     def _link(self) -> bool:
         lock = self._experiment.lock_file
-        temporary = lock.with_name(f".{lock.name}.{self._own.host}.{self._own.pid}")
+        temporary = lock.with_name(f".{lock.name}.{self._identity.host}.{self._identity.pid}")
         try:
             temporary.unlink(
                 missing_ok=True
             )  # of a launcher of this pid that was killed, or what somebody laid there
             with temporary.open("x") as file:
-                json.dump(dataclasses.asdict(self._own), file)
+                json.dump(dataclasses.asdict(self._identity), file)
             os.link(temporary, lock)
         except FileExistsError:
             return False

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import polars as pl
 
-from runslot.errors import RunslotError
+from runslot.errors import Damaged, RunslotError
 from runslot.experiment.files import read_json
 from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.shape import FORMAT, check_format
 from runslot.results.comparison import Comparison
 from runslot.results.results import Results
 from runslot.results.verdicts import decide
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,15 @@ def read_confirmation(experiment: ExperimentDir) -> Confirmation | None:
     if value is None:
         return None
     try:
+        check_format(value)
         return Confirmation(
             tuple(map(str, value["variants"])),
             tuple(map(int, value["seeds"])),
             str(value["metric"]),
             float(value["created"]),
         )
+    except Damaged as error:
+        raise type(error)(f"{experiment.confirmation_file}: {error}") from error
     except (KeyError, TypeError, ValueError) as error:
         raise RunslotError(
             f"{experiment.confirmation_file} is damaged ({error!r}); remove it to count all runs"

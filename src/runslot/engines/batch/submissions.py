@@ -183,7 +183,12 @@ def read_submission(path: Path) -> Submission | None:
         raise Damaged(
             f"{path / _TASKS} names the job {name!r:.80}, which is none that runslot submits"
         )
-    job = (read_json(path / _JOB) or {}).get("job")
+    record = read_json(path / _JOB) or {}
+    try:
+        check_format(record)
+    except Damaged as error:
+        raise type(error)(f"{path / _JOB}: {error}") from error
+    job = record.get("job")
     if not isinstance(job, str | None):
         raise Damaged(f"{path / _JOB} names the job {job!r:.80}, which is no text")
     return Submission(path, name, tasks, job, (path / _WITHDRAWN).exists())

@@ -21,10 +21,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runslot.errors import RunslotError
+from runslot.errors import Damaged, NewerFormat, RunslotError
+from runslot.experiment.shape import FORMAT, check_format
 from runslot.transport.bucket.store import Missing, Store
 
-FORMAT = 1
 PART = 16 * 2**20
 """Bytes of one object; a larger file is several."""
 
@@ -132,6 +132,7 @@ class Inventory:
         """Read what `to_bytes` gave; an error where it is something else."""
         try:
             value: dict[str, Any] = json.loads(gzip.decompress(data))
+            _refuse_newer("a share's list in the bucket", value)
             files = {str(path): _file(*row) for path, row in value["files"].items()}
             fields = {key: kind(value[key]) for key, kind in _FIELDS.items() if key in value}
             settled = tuple(map(str, value.get("settled", ())))
@@ -157,6 +158,15 @@ _FIELDS: Mapping[str, Callable[[Any], Any]] = {
 """What a list says beside its files, and what makes the value; numbers that none can be end in an
 error.
 """
+
+
+def _refuse_newer(subject: str, value: dict[str, Any]) -> None:
+    try:
+        check_format(value)
+    except NewerFormat as error:
+        raise NewerFormat(f"{subject} was {error}") from error
+    except Damaged as error:
+        raise DamagedObject(f"{subject} is damaged ({error})") from error
 
 
 def _file(size: Any, mtime: Any, parts: Any, mode: Any) -> File:
@@ -193,8 +203,9 @@ class StopRequest:
         """Read what `to_bytes` gave; an error where it is something else."""
         try:
             value: dict[str, Any] = json.loads(data.decode("utf-8", "surrogateescape"))
+            _refuse_newer("what was asked of a machine in the bucket", value)
             return cls(bool(value["everything"]), frozenset(map(str, value["runs"])))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DamagedObject(
                 f"what was asked of a machine is damaged in the bucket ({error}); ask again"
             ) from error
