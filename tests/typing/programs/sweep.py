@@ -12,6 +12,8 @@ import polars as pl
 
 from runslot import (
     EC2,
+    GCP,
+    PBS,
     SSH,
     Busy,
     Container,
@@ -22,14 +24,18 @@ from runslot import (
     Outcomes,
     Resources,
     Run,
+    Search,
+    Sky,
     Slurm,
     Space,
     Variant,
     VariantLevel,
     current_run,
     grid,
+    integers,
     levels,
     logger,
+    logintegers,
     loguniform,
     results,
     sample,
@@ -69,7 +75,9 @@ def launch(function: bool) -> Outcomes:
     """Launch a sweep: a function here, or a command on hosts, a cluster, rented machines."""
     lab = SSH("lab", hosts=("ada", "ben@grace"), lost_after=60.0)
     cluster = Slurm(partition="gpu", time="4:00:00", runs_per_job=2)
+    queue = PBS(queue="gpu", properties=("gpu_model=a100",))
     rented = EC2(bucket="s3://mine", spot=True, max_price=0.5)
+    further: list[Sky] = [rented, GCP(bucket="gs://mine"), Sky(infra="kubernetes")]
     try:
         first = Experiment(
             "digits",
@@ -82,7 +90,7 @@ def launch(function: bool) -> Outcomes:
         assert_type(here, Outcomes)
         assert_type(here[0], Outcome)
         assert_type(here.failed, tuple[tuple[Run, Outcome], ...])
-        for engine in (lab, cluster, rented):
+        for engine in (lab, cluster, queue, *further):
             command = ["python", "train.py", "--lr", "{lr}"]
             Experiment(
                 "digits", command, variants=[{"lr": 0.1}], seeds=[1, 2], on=engine, retries=1
@@ -93,6 +101,21 @@ def launch(function: bool) -> Outcomes:
     except (InvalidInput, Busy) as refusal:
         assert_type(refusal, InvalidInput | Busy)
         raise SystemExit(str(refusal)) from refusal
+
+
+def search(trials: int) -> Outcome:
+    """Search for the best, with a race of seeds and the winner's test."""
+    settings = {
+        "lr": loguniform(1e-5, 1e-1),
+        "hidden": logintegers(16, 256),
+        "layers": integers(1, 4),
+        "act": ["relu", "tanh"],
+    }
+    by_words = Search("accuracy", "max", {"lr": "loguniform(1e-5,1e-1)"}, sampler="random")
+    assert_type(by_words.trials, int | None)
+    best = Search("accuracy", "max", settings, trials=trials, prune="asha", test_seeds=5)
+    outcomes = Experiment("digits", "train.py:train", search=best, seeds="race:3..10").launch()
+    return max(outcomes, key=lambda outcome: outcome.value or 0.0)
 
 
 def figure(directory: Path) -> list[float]:
