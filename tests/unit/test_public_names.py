@@ -5,16 +5,21 @@ library alone.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
+import itertools
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 
 import runslot
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 NAMES = {
     *("Experiment", "Outcomes", "Outcome", "Run", "Container", "CurrentRun", "current_run"),
@@ -170,3 +175,51 @@ def test_optional_parts_are_installed_from_where_runslot_comes_from(
         [sys.executable, "-c", code, package.parent], capture_output=True, text=True, check=True
     )
     assert re.fullmatch(said, done.stdout.strip())
+
+
+def test_the_version_stands_in_one_place_and_what_quotes_it_agrees() -> None:
+    """A tag needs nothing further: the changelog has a dated heading, and the citation its date."""
+    version = runslot.__version__
+    changes = (REPOSITORY / "CHANGELOG.md").read_text()
+    heading = re.search(r"(?m)^## (?!Unreleased)(.*)$", changes)
+    citation = (REPOSITORY / "CITATION.cff").read_text()
+    dated = re.search(r"(?m)^date-released: (\d{4}-\d\d-\d\d)$", citation)
+
+    assert dated is not None
+    assert heading is not None
+    assert heading[1] == f"{version} - {dated[1]}"
+    assert f"\nversion: {version}\n" in citation
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    built = (REPOSITORY / "pyproject.toml").read_text()
+    assert 'dynamic = ["version"]' in built
+    assert '[tool.hatch.version]\npath = "src/runslot/__init__.py"' in built
+
+
+def test_every_field_of_a_public_record_says_what_it_is() -> None:
+    """The API reference shows no field that does not; a record inherits those of its bases."""
+    silent = []
+    for name in runslot.__all__:
+        record = getattr(runslot, name)
+        if not (isinstance(record, type) and dataclasses.is_dataclass(record)):
+            continue
+        documented: dict[str, bool] = {}
+        for base in reversed(record.__mro__):
+            if base.__module__.startswith("runslot."):
+                documented |= _documented_fields(base)
+        silent += [
+            f"{name}.{field.name}"
+            for field in dataclasses.fields(record)
+            if not field.name.startswith("_") and not documented.get(field.name)
+        ]
+    assert silent == []
+
+
+def _documented_fields(record: type) -> dict[str, bool]:
+    """By field that the class itself names, whether a docstring follows it."""
+    (node,) = ast.parse(textwrap.dedent(inspect.getsource(record))).body
+    assert isinstance(node, ast.ClassDef)
+    return {
+        field.target.id: isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+        for field, text in itertools.zip_longest(node.body, node.body[1:])
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+    }

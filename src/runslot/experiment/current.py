@@ -28,17 +28,25 @@ class CurrentRun:
     """What a run may know of itself."""
 
     directory: Path
+    """Where it writes."""
     id: str
+    """Made of the variant and the seed: the same in every launch."""
     name: str
+    """The variant's name."""
     variant: Mapping[str, Any]
     """JSON values; the function's own argument has the real ones."""
     seed: int | str | None
+    """None where the space itself has the seeds."""
     run_ID: int | None
+    """The number of the run of its variant, from 0."""
     attempt: int
+    """Which attempt this is, from 1."""
     affinity: Mapping[str, Any] | list[Mapping[str, Any]] | None
     """rlpyt's fields; a list where the slot has several GPUs; None where the run is not placed."""
     resumable: bool
+    """Whether a further attempt goes on in the same directory, from its snapshot."""
     logger: LoggerSettings
+    """How the run's logger starts."""
 
 
 _known: dict[str, CurrentRun] = {}

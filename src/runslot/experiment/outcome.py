@@ -20,6 +20,7 @@ class Usage(RecordBase):
     """What a run used, as its keeper saw it now and then (`system.csv` has each look)."""
 
     looks: int
+    """How often it was looked at; the other values are None where no look could tell."""
     cpus: float | None = None
     """Cores that computed for it, in the mean."""
     memory: int | None = None
@@ -39,17 +40,26 @@ class Outcome(RecordBase):
     """How one attempt of a run ended (`outcome.json`)."""
 
     kind: Kind
+    """`succeeded`, `failed`, `timed_out`, `stopped`, `lost`; of a search also `pruned`, `paused`.
+    """
     attempt: int = 1
+    """Which attempt it was, from 1."""
     exit_code: int | None = None
+    """None where a signal ended the run, or nobody saw its end."""
     signal: int | None = None
+    """The number of the signal that ended it."""
     started: float | None = None
     """Unix time, seconds."""
     ended: float | None = None
+    """Unix time, seconds."""
     host: str | None = None
+    """The machine that executed it."""
     slot: int | None = None
+    """The slot's index there, from 0."""
     peak_memory: int | None = None
     """Largest resident set of one process of the run, bytes."""
     message: str = ""
+    """Why it did not succeed, in a line; empty where it did."""
     notes: tuple[str, ...] = ()
     """What the logger or the keeper could not do, one sentence each."""
     rung: int | None = None

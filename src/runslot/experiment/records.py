@@ -100,7 +100,9 @@ class Container(RecordBase):
     """
 
     image: str
+    """Its name, as the engine takes it: `pytorch/pytorch:2.4`, a `.sif` file for Apptainer."""
     engine: Literal["docker", "podman", "apptainer"] = "docker"
+    """What runs it."""
     mounts: tuple[str, ...] = ()
     """Further directories, at the same path inside: `/data`, read-only `/data:ro`, elsewhere
     `/data:/mnt/data`.
@@ -141,6 +143,7 @@ class Run(RecordBase):
     """One variant with one seed, in one directory (a line of `runs.jsonl`)."""
 
     id: str
+    """Made of the variant, the seed and further arguments: the same run has it in every launch."""
     name: str
     """The variant's name, which is its relative directory; empty where the space has only seeds."""
     variant: Mapping[str, Any]
@@ -148,7 +151,9 @@ class Run(RecordBase):
     directory: str
     """Relative to where the experiment's runs lie, `/` between parts."""
     seed: int | str | None = None
+    """None where the space itself has the seeds."""
     run_ID: int | None = None
+    """The number of the run of its variant, from 0, as rlpyt counts them."""
     arguments: tuple[str, ...] = ()
     """Extra command-line arguments of this run alone."""
     extras: Mapping[str, Any] = field(default_factory=dict)

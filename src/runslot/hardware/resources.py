@@ -40,9 +40,15 @@ class Resources:
     cpus_per_worker: int = 1
     """Cores of one worker process, for samplers that read `workers_cpus`."""
     threads: Threads = "all"
+    """Which hardware threads of its cores a run gets: `all`, `one` of each core; `cores` counts
+    each as a core of its own.
+    """
     reserved_cpus: int = 0
     """Cores of the machine that no run gets, kept for the system and other users."""
     avoid_busy: Avoid = "gpus"
+    """What is left alone where processes without a lease use it: `gpus`, `all` (cores, too),
+    `nothing`.
+    """
 
     def __new__(cls, *_: object, **words: object) -> Resources:
         """Refuse a word that is no field by the nearest one."""

@@ -25,13 +25,17 @@ class Slot:
     """A share of one machine that one run occupies."""
 
     host: str
+    """The machine."""
     index: int
+    """From 0, among the slots of the machine."""
     cores: tuple[Core, ...]
     """Its physical cores with all their PUs, also those that the run may not use."""
     pus: tuple[int, ...]
     """The PUs that the run is pinned to, sorted."""
     gpus: tuple[Gpu, ...] = ()
+    """The GPUs that the run sees."""
     runs_per_gpu: int = 1
+    """How many slots have these GPUs as well, itself counted."""
     shares_cores: bool = False
     """The slots are counted in hardware threads (`threads="cores"`): others may have other threads
     of its cores.
@@ -39,6 +43,7 @@ class Slot:
     hides_gpus: bool = False
     """The machine has GPUs, and none is this slot's."""
     cpus_per_worker: int = 1
+    """Cores of each worker process of the run."""
     code_cpus: tuple[int, ...] = ()
     """For the CPUs of its affinity code, in the code's order, the PUs that they are; empty where
     the numbers agree.

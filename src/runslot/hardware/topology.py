@@ -126,11 +126,17 @@ class Topology:
     """One machine."""
 
     host: str
+    """Its name."""
     packages: tuple[Package, ...]
+    """Its sockets."""
     numa_nodes: tuple[NumaNode, ...]
+    """Parts of its memory, each with the cores beside it."""
     cores: tuple[Core, ...]
+    """Its physical cores, with their hardware threads (PUs)."""
     gpus: tuple[Gpu, ...] = ()
+    """Those that this process may see."""
     online: tuple[int, ...] = ()
+    """The PUs that the kernel has switched on."""
     allowed: tuple[int, ...] = ()
     """The online PUs that this process may use (affinity mask, cgroup cpuset)."""
     distances: tuple[tuple[int, ...], ...] = ()

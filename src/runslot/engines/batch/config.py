@@ -39,6 +39,7 @@ class BatchConfig(LauncherConfig):
     """A cluster that takes jobs through commands, here or on a login host."""
 
     account: str | None = None
+    """Whom the jobs are charged to."""
     time: str | None = None
     """The time limit of a task, as the system takes it: `4:00:00`."""
     cpus: int | None = None

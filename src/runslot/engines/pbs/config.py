@@ -30,7 +30,9 @@ class PBS(BatchConfig):
     """
 
     name: str = "pbs"
+    """For messages; in `runslot.toml` the name of the table."""
     queue: str | None = None
+    """None: the server's default."""
     properties: tuple[str, ...] = ()
     """What else a node must have: `gpu_model=a100` (OpenPBS), `bigmem` (Torque)."""
     dialect: Dialect | None = None

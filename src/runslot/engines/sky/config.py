@@ -52,12 +52,15 @@ class Sky(LauncherConfig):
     """
 
     name: str = "sky"
+    """For messages; in `runslot.toml` the name of the table."""
     infra: str = ""
     """SkyPilot's word for the place."""
     bucket: str = ""
     """Where results arrive: `s3://BUCKET/…`, `gs://BUCKET/…`."""
     region: str | None = None
+    """The cloud's; None: the cheapest."""
     instance_type: str | None = None
+    """The cloud's own name; None: the cheapest that has what the runs ask for."""
     accelerators: str | None = None
     """As `T4:1`; SkyPilot chooses the machine."""
     cpus: str | None = None
@@ -336,7 +339,9 @@ class EC2(Sky):
     """Machines of Amazon EC2."""
 
     name: str = "ec2"
+    """For messages; in `runslot.toml` the name of the table."""
     infra: str = "aws"
+    """SkyPilot's word for the place."""
 
 
 @dataclass(frozen=True)
@@ -344,4 +349,6 @@ class GCP(Sky):
     """Machines of Google Cloud."""
 
     name: str = "gcp"
+    """For messages; in `runslot.toml` the name of the table."""
     infra: str = "gcp"
+    """SkyPilot's word for the place."""

@@ -25,6 +25,7 @@ class SSH(LauncherConfig):
     """
 
     name: str
+    """Of the pool, for people."""
     hosts: tuple[str, ...]
     """As `ssh` takes them: `Host` entries of the ssh configuration, or `user@host`."""
     python: str = "python3"
