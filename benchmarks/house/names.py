@@ -19,9 +19,7 @@ PRONOUN_LIKE = frozenset(f"{_PRONOUNS} {_PAST}".split())
 that it is there.
 """
 
-_NOUNS_IN_ING = frozenset(
-    {"packing", "string", "setting", "testing", "accounting", "ranking", "resampling", "smoothing"}
-)
+_NOUNS_IN_ING = frozenset({"packing", "string", "setting", "testing", "accounting", "smoothing"})
 """Words in -ing that name a thing: `packing`, which runs lie in which slots; `testing`, what
 others' tests import.
 """
@@ -35,7 +33,7 @@ _PARTICIPLES = frozenset(f"{_IRREGULAR} spoken taken thought told understood wri
 
 @dataclass(frozen=True)
 class Binding:
-    """A name that a scope binds: a parameter or a variable."""
+    """A name that a scope binds: a parameter, a variable, a field, an attribute that it sets."""
 
     module: Module
     line: int
@@ -48,8 +46,8 @@ class Binding:
 
 
 def bindings(module: Module) -> list[Binding]:
-    """Return each name that each scope of `module` binds, once a scope; `self`, `cls` and `_` are
-    nobody's choice.
+    """Return each name that each scope of `module` binds, once a scope; a comprehension is one, as
+    a function, a class and a module are. `self`, `cls` and `_` are nobody's choice.
     """
     bound: list[Binding] = []
     for scope in [node for node in module.nodes if isinstance(node, _Scope)]:
@@ -84,7 +82,9 @@ def is_verbal(stem: str) -> bool:
     )
 
 
-_Scope = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+_Block = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+_Scope = _Block | _Comprehension
 
 
 def _bound_in(scope: _Scope) -> Iterator[tuple[str, int]]:
@@ -93,6 +93,10 @@ def _bound_in(scope: _Scope) -> Iterator[tuple[str, int]]:
         starred = [argument for argument in (arguments.vararg, arguments.kwarg) if argument]
         for argument in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *starred]:
             yield argument.arg, argument.lineno
+    if isinstance(scope, _Comprehension):
+        for part in scope.generators:
+            yield from _stored_in(part.target)
+        return
     body = scope.body if isinstance(scope.body, list) else [scope.body]
     for node in body:
         yield from _stored_in(node)
@@ -101,8 +105,14 @@ def _bound_in(scope: _Scope) -> Iterator[tuple[str, int]]:
 def _stored_in(node: ast.AST) -> Iterator[tuple[str, int]]:
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id, node.lineno
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        yield node.attr, node.lineno
     if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
         yield node.name, node.lineno
-    if not isinstance(node, _Scope):
+    if isinstance(node, _Comprehension):  # whose walrus binds outside of it
+        for part in ast.walk(node):
+            if isinstance(part, ast.NamedExpr):
+                yield part.target.id, part.lineno
+    elif not isinstance(node, _Scope):
         for child in ast.iter_child_nodes(node):
             yield from _stored_in(child)

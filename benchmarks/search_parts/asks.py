@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 
 from engine_parts.machine import Table
-from runslot.search.opening import make_sampler
 from runslot.search.samplers import Asker, TrialState
 from runslot.search.space import parse_space
+from runslot.search.start import make_sampler
 
 SPACE = parse_space(
     [

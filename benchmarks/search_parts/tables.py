@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from engine_parts.machine import Table
-from runslot.search.opening import make_sampler
 from runslot.search.samplers import Asker, TrialState
 from runslot.search.space import make_space
+from runslot.search.start import make_sampler
 
 SLOTS = 4
 TRIALS, RANDOM_TRIALS = 30, 100

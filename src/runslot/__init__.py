@@ -10,6 +10,7 @@ here too, for their scripts, and are documented where they belong: `runslot.rlpy
 from __future__ import annotations
 
 import importlib
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -72,17 +73,7 @@ _HOMES_OF_LAUNCHKIT = {
 their place.
 """
 
-_HOME_OF = {
-    name: home
-    for homes in (_HOMES, _HOMES_OF_RLPYT, _HOMES_OF_LAUNCHKIT)
-    for home, names in homes.items()
-    for name in names
-}
-
-__all__ = [  # noqa: PLE0604
-    *sorted(name for names in _HOMES.values() for name in names),
-    *_MODULES,
-]
+__all__ = [*sorted(chain.from_iterable(_HOMES.values())), *_MODULES]  # noqa: PLE0604
 
 if TYPE_CHECKING:
     from runslot import launchkit as launchkit
@@ -187,10 +178,11 @@ if TYPE_CHECKING:  # the ancestors'
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"runslot.{name}")
-    if name in _HOME_OF:
-        value = getattr(importlib.import_module(_HOME_OF[name]), name)
-        globals()[name] = value
-        return value
+    for home, names in (*_HOMES.items(), *_HOMES_OF_RLPYT.items(), *_HOMES_OF_LAUNCHKIT.items()):
+        if name in names:
+            value = getattr(importlib.import_module(home), name)
+            globals()[name] = value
+            return value
     raise AttributeError(f"module 'runslot' has no attribute {name!r}")
 
 

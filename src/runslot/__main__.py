@@ -124,7 +124,7 @@ def _of_engine(argv: list[str]) -> int:
 
 def _call(argv: list[str]) -> int:
     try:
-        from runslot.cli.render.terminal import cleaned_streams
+        from runslot.terminal_text import cleaned_streams
 
         with cleaned_streams():
             return _command(argv)

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 
 class RunslotError(Exception):
@@ -103,13 +104,13 @@ them.
 """
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, words: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known word closest to `word`, or an empty
     string.
     """
     import difflib  # what few launches need
 
-    by_lower = {name.lower(): name for name in reversed(list(known))}
+    by_lower = {name.lower(): name for name in reversed(list(words))}
     close = [
         by_lower[name]
         for name in difflib.get_close_matches(
@@ -119,15 +120,36 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def refuse_unknown_words(who: str, words: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown_words(who: str, words: Iterable[str], names: Iterable[str]) -> None:
     """Refuse keyword arguments that `who` does not have, by the nearest ones; Python's own
     TypeError names none.
     """
-    fields = list(known)
+    fields = list(names)
     for word in words:
         if word not in fields:
             hint = nearest(word, fields) or f"; it has {', '.join(fields)}"
             raise InvalidInput(f"{who} has no {word!r}{hint}")
+
+
+def one_of(value: object, name: str, choices: Sequence[str]) -> None:
+    """Refuse, by the name of its field, what is none of these words."""
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidInput(
+            f"{name} must be one of {', '.join(choices)}, not"
+            f" {value!r:.80}{nearest(str(value), choices)}"
+        )
+
+
+def whole(value: Any, name: str, least: int, most: int | None = None) -> int:
+    """Return a whole number, or refuse it by the name of its field."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not least <= value <= (2**63 - 1 if most is None else most)
+    ):
+        bounds = f", {least} or more" if most is None else f" from {least} to {most}"
+        raise InvalidInput(f"{name} must be a whole number{bounds}, not {value!r:.80}")
+    return value
 
 
 _WHAT_TO_DO = {

@@ -1,16 +1,24 @@
 """Text of others (names, messages, consoles, paths, hosts) as it may reach a terminal: without
 control of it.
 
-Pure, and the lowest layer. The command line's output streams and consoles (`cli.terminal`) and
-`launch.printer` pass all that they print through here, so that nobody else has to. What must stay
-true: no result holds a control character but newline, tab and what `plain` is asked to keep, and no
-character that turns the direction of the text around it.
+The lowest layer. `cleaned_streams` is entered once, around every command; consoles of rich
+(`cli.render.console`) and `launch.printer` pass what they print through here, too, so that nobody
+else has to. What must stay true: no result holds a control character but newline, tab and what
+`plain` is asked to keep, and no character that turns the direction of the text around it; bytes
+that go to `sys.stdout.buffer` are cleaned by who writes them.
 """
 
 from __future__ import annotations
 
+import io
 import re
+import shlex
+import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
 
 _FORMATS_KEPT = "\u200c\u200d\u200e\u200f\u061c\u00ad"
 """Joiners, marks of direction and soft hyphens: scripts need them, and they move nothing else."""
@@ -93,3 +101,68 @@ def _picture(character: str) -> str:
     ):
         return "\ufffd"
     return character
+
+
+# ---- output streams ------------------------------------------------------------------------------
+
+
+class CleanedStream(io.TextIOBase):
+    """A text stream that shows control characters instead of passing them on.
+
+    Consoles of rich write to what is below it: their control sequences are their own, not those of
+    others.
+    """
+
+    def __init__(self, below: TextIO) -> None:
+        self.rich_proxied_file = below
+        """The stream that is written to; rich looks for it by this name."""
+
+    def write(self, text: str) -> int:
+        """Write the text with its control characters shown."""
+        self.rich_proxied_file.write(visible(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream below."""
+        self.rich_proxied_file.flush()
+
+    def isatty(self) -> bool:
+        """Tell whether the stream below is a terminal."""
+        return self.rich_proxied_file.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the stream below."""
+        return self.rich_proxied_file.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # the base has attributes, which are None
+        """The encoding of the stream below."""
+        return self.rich_proxied_file.encoding
+
+    @property
+    def errors(self) -> str | None:  # type: ignore[override]
+        """What the stream below does about what it cannot encode."""
+        return self.rich_proxied_file.errors
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.rich_proxied_file, name)
+
+
+@contextmanager
+def cleaned_streams() -> Iterator[None]:
+    """Let what is printed to the output and the error output be cleaned while this is entered."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (CleanedStream(stream) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def shown(path: Path) -> str:
+    """Return a path as a word of a command line: relative where it lies below the working
+    directory.
+    """
+    return shlex.quote(
+        str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    )

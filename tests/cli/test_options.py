@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from runslot.cli.app import load
-from runslot.cli.build import experiment_of
+from runslot.cli.build import Words, experiment_of
 from runslot.cli.options import ALL_WORDS, GROUPS, OPTIONS, WORDS, options_of
 from runslot.cli.reference import with_tables
-from runslot.cli.words import Words
 from runslot.experiment.records import Container
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from runslot.cli.build import PYTHONS, SPACES, Words
 from runslot.cli.options import GROUPS, WORDS, options_of
 from runslot.cli.sweep_file import SUFFIXES, read_sweep_file
-from runslot.cli.words import PYTHONS, SPACES, Words
 from runslot.errors import InvalidInput, nearest
 from runslot.variants.parse import doubts_of, parse_grid, parse_sample, parse_value
 

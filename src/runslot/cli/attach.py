@@ -8,17 +8,16 @@ from pathlib import Path
 
 import typer
 
-from runslot.cli.launch import end
+from runslot.cli.launch import end, observing, on_terminal
 from runslot.cli.parameters import Directory, JsonLines, Quiet
 from runslot.cli.places import Isolation, experiments_at
-from runslot.cli.render.observer import observing, on_terminal
-from runslot.cli.render.terminal import shown
 from runslot.errors import InvalidInput, NotFound
 from runslot.experiment.launchers import launched_here
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.attach import attach as look_on
 from runslot.launch.launch import outcomes_of
+from runslot.terminal_text import shown
 
 
 def attach(directory: Directory = None, json: JsonLines = False, quiet: Quiet = False) -> None:

@@ -34,9 +34,8 @@ def confirm(
 
     From then on `results` counts these runs alone, since those before chose the variants.
     """
-    from runslot.cli.launch import resume_experiment
+    from runslot.cli.launch import on_change, resume_experiment, saying
     from runslot.cli.places import experiments_to_act_on
-    from runslot.cli.render.observer import on_change, saying
     from runslot.launch.code_change import settle_resume
 
     experiments = experiments_to_act_on(directory)
@@ -125,11 +124,11 @@ def _say(plan: Confirmation, top: int) -> None:
     count = len(plan.variants)
     span = f"{plan.seeds[0]}-{plan.seeds[-1]}" if len(plan.seeds) > 1 else str(plan.seeds[0])
     runs = count * len(plan.seeds)
-    what = f"the best {count}" if count > 1 else "the best"
+    subject = f"the best {count}" if count > 1 else "the best"
     few = f" (there are no more than {count})" if count < top else ""
     typer.echo(
-        f"{what} by {plan.metric}{few}, again on fresh seeds {span}: {runs} runs, which alone count"
-        " from then on"
+        f"{subject} by {plan.metric}{few}, again on fresh seeds {span}: {runs} runs, which alone"
+        " count from then on"
     )
     for name in plan.variants:
         typer.echo(f"  {name or 'the one variant'}")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from runslot.cli.render.observer import saying
+from runslot.cli.launch import saying
 from runslot.engines.events import Said
 from runslot.engines.local.config import choose_slots
 from runslot.engines.open_experiment import command_values

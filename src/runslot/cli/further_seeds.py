@@ -70,7 +70,7 @@ def _launching_words(experiment: ExperimentDir) -> tuple[list[str], list[str]] |
 
 
 def _kept(words: Sequence[str]) -> list[str]:
-    kept: list[str] = []
+    words_kept: list[str] = []
     skip = False
     for word in words:
         if skip:
@@ -78,8 +78,8 @@ def _kept(words: Sequence[str]) -> list[str]:
         elif word in _DROPPED:
             skip = True
         elif word not in _DROPPED_FLAGS and word.partition("=")[0] not in _DROPPED:
-            kept.append(word)
-    return kept
+            words_kept.append(word)
+    return words_kept
 
 
 def _near(path: Path) -> Path:

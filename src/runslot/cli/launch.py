@@ -1,23 +1,28 @@
 """What `run` and `resume` share: what it may cost, launching while someone looks on, how it ended,
 the exit status.
+
+Who looks on is told by a live table on a terminal, else a line an event; by JSON lines, or not at
+all, on request: `saying` before the first run, `observing` while there are runs.
 """
 
 from __future__ import annotations
 
 import json as jsonlib
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runslot.cli.render.observer import asking, observing, on_terminal, saying
 from runslot.cli.render.summary import FirstRun, tell_end, tell_left
-from runslot.cli.render.terminal import shown
-from runslot.engines.events import Observer
+from runslot.engines.events import LaunchEvent, Observer
 from runslot.errors import Busy, InvalidInput
 from runslot.experiment.rundir import ExperimentDir
+from runslot.launch.code_change import OnChange
 from runslot.launch.experiment import Experiment
 from runslot.launch.launch import Outcomes, launch, outcomes_of
+from runslot.terminal_text import shown
 
 if TYPE_CHECKING:
     from runslot.engines.protocol import LauncherConfig
@@ -171,3 +176,85 @@ def limit(directory: ExperimentDir, max_cost: float | None, max_hours: float | N
             " ends it"
         )
     write_json(directory.experiment_file, replace(file, launcher=entry_of(launcher)).to_json())
+
+
+# ---- who looks on --------------------------------------------------------------------------------
+
+
+@contextmanager
+def observing(json: bool, quiet: bool) -> Iterator[Observer]:
+    """Yield what is to be told of a launch."""
+    if json:
+        from runslot.cli.render.json_lines import EventLines
+
+        yield _Outlived(EventLines(sys.stdout))
+    elif quiet:
+        from runslot.launch.experiment import silent
+
+        yield silent
+    elif on_terminal():
+        from runslot.cli.render.live_view import LiveView
+
+        with LiveView() as view:
+            yield view
+    else:
+        from runslot.launch.printer import Printer
+
+        yield _Outlived(Printer())
+
+
+class _Outlived:
+    """An observer without which the launch goes on: where nobody reads on (`| head`), or the disk
+    is full.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer: Observer | None = observer
+
+    def __call__(self, event: LaunchEvent) -> None:
+        """Pass the event on, until that fails."""
+        try:
+            if self._observer is not None:
+                self._observer(event)
+        except OSError:
+            self._observer = None
+
+
+def on_terminal() -> bool:
+    """Tell whether the output is a terminal on which lines can be drawn over."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def saying(json: bool, quiet: bool) -> Observer:
+    """Return what prints the few lines that come before the first run."""
+    if json:
+        from runslot.cli.render.json_lines import EventLines
+
+        return EventLines(sys.stdout)
+    if quiet:
+        from runslot.launch.experiment import silent
+
+        return silent
+    from runslot.launch.printer import Printer
+
+    return Printer()
+
+
+def asking(json: bool, quiet: bool) -> Callable[[Sequence[str]], bool] | None:
+    """Return what asks whether to go on in spite of changes; None where nobody is there to
+    answer.
+    """
+    if json or quiet or not on_terminal() or not sys.stdin.isatty():
+        return None
+    return _confirm
+
+
+def _confirm(_changes: Sequence[str]) -> bool:
+    import typer
+
+    return typer.confirm("continue with the code as it is now?", default=False)
+
+
+def on_change(strict: bool, accept: bool, json: bool, quiet: bool) -> OnChange:
+    """Return what a resume does where code has changed."""
+    return OnChange(strict, accept, asking(json, quiet))

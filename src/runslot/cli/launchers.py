@@ -35,8 +35,8 @@ def launchers(
 
     from runslot.cli.render.console import console
     from runslot.cli.render.table import print_columns
-    from runslot.cli.render.terminal import shown
     from runslot.engines.registry import configured_launchers, entry_of, kinds_shown
+    from runslot.terminal_text import shown
 
     entries = configured_launchers()
     if json:

@@ -15,37 +15,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+# isort: off
 from runslot.cli.kinds import (
-    AMOUNT,
-    CODE,
-    COMMAND,
-    ENV,
-    EXCLUDE,
-    FILE_ORDER,
-    IMAGE,
-    LAUNCH_PANEL,
-    MEMORY,
-    NOTIFY,
-    OUTPUT_PANEL,
-    PATTERNS,
-    PROJECT,
-    RUN_PANEL,
-    SAMPLE,
-    SEARCH,
-    SEARCH_PANEL,
-    SEEDS,
-    SETTINGS,
-    TEXT,
-    TEXTS,
-    TIME,
-    VARIANTS,
-    VARIANTS_PANEL,
-    YES_NO,
-    Option,
-    Word,
-    one_of,
-    whole,
+    AMOUNT, CODE, COMMAND, ENV, EXCLUDE, FILE_ORDER, IMAGE, LAUNCH_PANEL, MEMORY, NOTIFY,
+    OUTPUT_PANEL, PATTERNS, PROJECT, RUN_PANEL, SAMPLE, SEARCH, SEARCH_PANEL, SEEDS, SETTINGS,
+    TEXT, TEXTS, TIME, VARIANTS, VARIANTS_PANEL, YES_NO, Option, Word, one_of, whole,
 )  # fmt: skip
+
+# isort: on
 from runslot.experiment.records import SNAPSHOT_MODES, Start
 from runslot.hardware.resources import Avoid, Threads
 

@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from runslot.cli.render.terminal import shown
 from runslot.errors import InvalidInput, NotFound, RunslotError, nearest, refusals
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import COLLECTION, LATEST, ExperimentDir, RunDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.experiment.status import ExperimentStatus, find_experiments, read_status
+from runslot.terminal_text import shown
 
 
 def experiments_at(path: Path | None) -> list[ExperimentDir]:

@@ -15,9 +15,9 @@ from rich.text import Text
 from runslot.cli.render.console import console, print_line
 from runslot.cli.render.live_table import clock
 from runslot.cli.render.table import state_counts
-from runslot.cli.render.terminal import shown
 from runslot.experiment.launchers import launched_here
 from runslot.experiment.status import ExperimentStatus, RunStatus, time_left
+from runslot.terminal_text import shown
 
 _SHOWN = 8
 """Runs under way that are named."""

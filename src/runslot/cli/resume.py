@@ -39,9 +39,8 @@ def resume(
 
     Runs that are still under way, because only their launcher died, are adopted.
     """
-    from runslot.cli.launch import INTERRUPTED, agree, limit, resume_experiment
+    from runslot.cli.launch import INTERRUPTED, agree, limit, on_change, resume_experiment, saying
     from runslot.cli.places import Isolation, experiments_to_act_on
-    from runslot.cli.render.observer import on_change, saying
     from runslot.launch.code_change import settle_resume
 
     agree(yes)

@@ -18,7 +18,7 @@ from runslot.cli.kinds import Option
 from runslot.cli.options import options_of
 
 if TYPE_CHECKING:
-    from runslot.cli.words import Words
+    from runslot.cli.build import Words
     from runslot.launch.experiment import Experiment
 
 
@@ -62,7 +62,7 @@ def _say_notes(words: Words, options: Mapping[str, Any]) -> None:
     """Say of what was given what may be meant otherwise, before anything starts."""
     if not words.notes:
         return
-    from runslot.cli.render.observer import saying
+    from runslot.cli.launch import saying
     from runslot.engines.events import Said
 
     for note in words.notes:

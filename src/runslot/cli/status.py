@@ -17,12 +17,12 @@ from runslot.cli.places import Isolation, current_status, experiments_at
 from runslot.cli.render.console import console, print_line
 from runslot.cli.render.table import print_columns, row_text, state_counts
 from runslot.cli.render.tails import RunTail
-from runslot.cli.render.terminal import shown
 from runslot.experiment.processes import is_alive
 from runslot.experiment.states import FAILED, TERMINAL_STYLES, WELL
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.launch.foreign_host import foreign_said, silence_said
 from runslot.launch.printer import duration_said, outcome_said
+from runslot.terminal_text import shown
 
 if TYPE_CHECKING:
     from runslot.engines.protocol import Facts

@@ -12,11 +12,11 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runslot.cli.words import Words
+from runslot.cli.build import Words
 from runslot.errors import InvalidInput, NotFound, nearest, said_of_system
 from runslot.experiment.settings import path_of
-from runslot.variants.config import KeyPath, dotted
 from runslot.variants.near_miss import doubt, refuse_near_miss
+from runslot.variants.variant import KeyPath, dotted
 
 if TYPE_CHECKING:
     from ruamel.yaml.nodes import MappingNode, Node, ScalarNode

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import Busy, Damaged, NotFound
-from runslot.execute.open_files import allow_many, why_no_further
+from runslot.execute.spawn import allow_many, why_no_further
 from runslot.experiment.attempts import keep_attempt, keep_damaged, last_attempt
 from runslot.experiment.files import read_json, write_atomically, write_json
 from runslot.experiment.journal import Journal, read_events
@@ -32,7 +32,7 @@ from runslot.experiment.rundir import VARIANT_CONFIG, ExperimentDir, RunDir
 from runslot.experiment.shape import Shape
 from runslot.hardware.lockfile import user_name
 from runslot.transport.code_snapshot import as_here, from_copy
-from runslot.variants.config import flatten
+from runslot.variants.variant import flatten
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,7 @@ def read_entry(name: str, entry: Mapping[str, Any], where: str) -> LauncherConfi
 
 
 def entry_of(config: LauncherConfig) -> LauncherEntry:
-    """Return what `experiment.json` keeps of the launcher, from which `of_experiment` makes it
+    """Return what `experiment.json` keeps of the launcher, from which `of_entry` makes it
     again.
     """
     settings = {
@@ -217,12 +217,13 @@ def _kind_of(record: type[LauncherConfig]) -> str:
 
 def of_experiment(file: ExperimentFile) -> LauncherConfig | None:
     """Return the launcher that an experiment was given; None: this machine."""
-    if file.launcher is None:
-        return None
-    settings = {key: value for key, value in file.launcher.settings.items() if value is not None}
-    return read_entry(
-        file.launcher.name, {"kind": file.launcher.kind, **settings}, "experiment.json"
-    )
+    return None if file.launcher is None else of_entry(file.launcher)
+
+
+def of_entry(entry: LauncherEntry) -> LauncherConfig:
+    """Return the launcher of which an `experiment.json` has this."""
+    settings = {key: value for key, value in entry.settings.items() if value is not None}
+    return read_entry(entry.name, {"kind": entry.kind, **settings}, "experiment.json")
 
 
 def refreshed(status: ExperimentStatus) -> ExperimentStatus:

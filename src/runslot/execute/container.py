@@ -296,8 +296,10 @@ def engine_words(output: str) -> str:
     ]
     lines = [re.sub(r'^time="[^"]*" level=\w+ msg="(.*)"$', r"\1", line) for line in lines]
     errors = [line for line in lines if re.match(r"(docker: |podman: )?(Error|FATAL|error)", line)]
-    said = (errors or lines or [""])[-1]
-    return re.sub(r"^(docker: |podman: )?(Error( response from daemon)?|FATAL): +", "", said)[:300]
+    message = (errors or lines or [""])[-1]
+    return re.sub(r"^(docker: |podman: )?(Error( response from daemon)?|FATAL): +", "", message)[
+        :300
+    ]
 
 
 def lacks_program(code: int, output: str) -> bool:

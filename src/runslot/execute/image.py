@@ -127,7 +127,7 @@ def _probe(
     code = _PROBE % (str(mark), package_inside(), told(spec), str(mark.parent))
     argv = command_line(container, program, spec, ["-c", code])
     environment = client_environment(container, program, spec, caller)
-    return _client(environment, *argv, told=json.dumps(file.to_json()))
+    return _client(environment, *argv, words=json.dumps(file.to_json()))
 
 
 def _judge(
@@ -171,10 +171,10 @@ def _advice(code: int, output: str) -> str:
     )
 
 
-def _client(environment: Mapping[str, str], *arguments: str, told: str = "") -> tuple[int, str]:
+def _client(environment: Mapping[str, str], *arguments: str, words: str = "") -> tuple[int, str]:
     done = subprocess.run(
         arguments,
-        input=told.encode(),
+        input=words.encode(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,

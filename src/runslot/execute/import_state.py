@@ -21,8 +21,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from runslot.execute.held_values import held_values
 from runslot.execute.import_calls import find_call, source_of
+from runslot.execute.module_values import held_values
 
 _LIBRARIES = (
     f"{Path(os.__file__).parent}{os.sep}",

@@ -26,11 +26,11 @@ from runslot.execute.import_failure import describe_failure
 from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import make_job
+from runslot.execute.spawn import start_code
 from runslot.experiment.files import write_json
 from runslot.experiment.records import Command, Function, Outcome, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
-from runslot.start_code import start_code
 
 Told = Mapping[str, Sequence[str]]
 """What the keeper outside says of its machine (`outside.told`)."""

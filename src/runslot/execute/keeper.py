@@ -83,7 +83,7 @@ class Keeper:
     child: int = 0
     status: int | None = None
     peak_memory: int | None = None
-    asked: Kind | None = None
+    end_kind: Kind | None = None
     """Why the keeper, not the run itself, brings it to an end."""
     reason: str = ""
     notes: list[str] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Keeper:
     """Once the run has ended: where its directory is by now; None where it was removed."""
     record: Mapping[str, Any] | None = None
     """What `attempt.json` says."""
-    heard: int | None = None
+    last_words: int | None = None
     """Descriptor at which the run process says why it failed."""
     deadline: float | None = None
     """On the monotonic clock: when what was asked last is enforced."""
@@ -140,7 +140,7 @@ class Keeper:
             self.used = self.meter.end(self.cpu_seconds, _steady() - self.began)
         self._settle()
         self._complete_params()
-        outcome = self._outcome("" if self.heard is None else read_available(self.heard))
+        outcome = self._outcome("" if self.last_words is None else read_available(self.last_words))
         problem = self._write(outcome)
         if problem is not None:
             tell(
@@ -253,16 +253,16 @@ class Keeper:
             guard.over(self.child)
 
     def _fork(self, console: int, guard: Guard | None) -> None:
-        self.heard, message = os.pipe()
+        self.last_words, message = os.pipe()
         keeper = os.getpid()
         try:
             self.child = os.fork()
         except OSError:
-            os.close(self.heard)
+            os.close(self.last_words)
             os.close(message)
             raise
         if self.child == 0:
-            os.close(self.heard)
+            os.close(self.last_words)
             if guard is not None:
                 guard.leave()
             become_run(self.job, keeper, console, message)
@@ -295,7 +295,7 @@ class Keeper:
 
     def _enforce(self) -> None:
         limit = self.policy.memory
-        if limit is not None and self.asked is None:
+        if limit is not None and self.end_kind is None:
             used = memory_of_tree(self.child)
             if used > limit:
                 self._ask(
@@ -306,7 +306,7 @@ class Keeper:
             self._look()
         if self.deadline is None or time.monotonic() < self.deadline:
             return
-        if self.asked is None:
+        if self.end_kind is None:
             self._ask("timed_out", f"ran longer than {self.policy.timeout:g} s")
         else:
             self._kill()
@@ -324,13 +324,13 @@ class Keeper:
             self.notes.append(f"what it used was not looked at any more: {error}")
 
     def _stop(self) -> None:
-        if self.asked is None:
+        if self.end_kind is None:
             self._ask("stopped", "stopped on request")
         else:
             self._kill()
 
     def _ask(self, kind: Kind, reason: str) -> None:
-        self.asked, self.reason = kind, reason
+        self.end_kind, self.reason = kind, reason
         self.deadline = time.monotonic() + self.policy.grace
         self._signal_run(signal.SIGTERM)
 
@@ -369,7 +369,7 @@ class Keeper:
         too.
         """
         signal.setitimer(signal.ITIMER_REAL, 0)
-        patience = 0.0 if self.asked is not None else _LEFTOVER_GRACE
+        patience = 0.0 if self.end_kind is not None else _LEFTOVER_GRACE
         killing_from = time.monotonic() + patience
         signalled: set[int] = set()
         while self._reap():
@@ -389,7 +389,7 @@ class Keeper:
 
     def _outcome(self, report: str) -> Outcome:
         code = os.waitstatus_to_exitcode(self.status or 0)
-        kind: Kind = self.asked or ("succeeded" if code == 0 else "failed")
+        kind: Kind = self.end_kind or ("succeeded" if code == 0 else "failed")
         problems = () if self.run_dir is None else logger_notes(self.run_dir.logger_problems)
         return Outcome(
             kind=kind,

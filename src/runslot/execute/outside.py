@@ -295,8 +295,8 @@ class ContainedKeeper(Keeper):
             slot=outer.slot,
             notes=notes,
         )
-        if self.asked is not None:
-            return replace(whole, kind=self.asked, message=self.reason)
+        if self.end_kind is not None:
+            return replace(whole, kind=self.end_kind, message=self.reason)
         return whole
 
     def _say_end(self) -> str:

@@ -1,27 +1,36 @@
 """What a run gets of the machine, and the environment that tells it so: its slot, a port for each
-slot and those after it, the Python environment that is active in it.
+slot and those after it, the Python environment that is active in it, the size of thread pools.
 
 Slots of one machine share no core, so that a port made of a slot's first CPU is nobody else's;
 where some other program listens there, the next block is taken. A port is only looked at, not held:
 the run opens it. `engines.local.template` activates an environment for the process that imports the
-function, too; the record of one is the `interpreter` of `experiment.json` and `run.json`.
+function, too; the record of one is the `interpreter` of `experiment.json` and `run.json`. A new
+environment changes nothing after an import: a forked process that was given more cores asks each
+numerical library itself (`resize_pools`), by the entry points that threadpoolctl knows
+(github.com/joblib/threadpoolctl).
 """
 
 from __future__ import annotations
 
 import _socket  # what the module socket adds costs every keeper a millisecond
 import errno
+import functools
 import json
 import os
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from runslot.experiment.current import AFFINITY_VARIABLE, ATTEMPT_VARIABLE, RUN_VARIABLE
 from runslot.experiment.records import Command, PythonEnvironment, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 from runslot.hardware.visibility import slot_affinity, slot_environment
+
+if TYPE_CHECKING:
+    from ctypes import CDLL
 
 _PORTS_OF_LAUNCHERS = ("MASTER_PORT", "PET_MASTER_PORT")
 """Where torch.distributed and torchrun read the port at which the processes of one run meet."""
@@ -181,3 +190,66 @@ def _is_free(port: int) -> bool:
     finally:
         probe.close()
     return True
+
+
+# ---- thread pools of libraries that are loaded already -------------------------------------------
+
+
+_SETTERS = {
+    "openblas": (
+        "openblas_set_num_threads",
+        "openblas_set_num_threads64_",
+        "scipy_openblas_set_num_threads",
+        "scipy_openblas_set_num_threads64_",
+    ),
+    "libmkl_rt": ("MKL_Set_Num_Threads",),
+    "libblis": ("bli_thread_set_num_threads",),
+    "libgomp": ("omp_set_num_threads",),
+    "libiomp": ("omp_set_num_threads",),
+    "libomp": ("omp_set_num_threads",),
+}
+
+
+def resize_pools(threads: int) -> None:
+    """Give every loaded BLAS and OpenMP runtime, and torch, `threads` threads."""
+    for setter in find_pools():
+        setter(threads)
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "set_num_threads"):
+        torch.set_num_threads(threads)
+
+
+@functools.cache
+def find_pools() -> tuple[Callable[[int], object], ...]:
+    """Return what sets the number of threads of each runtime that is loaded when this is first
+    called.
+
+    A template asks before it forks: to look through the memory map of a process with torch takes
+    milliseconds. What is loaded later reads the environment.
+    """
+    import ctypes  # here and below: no keeper of a command needs it
+
+    pools = []
+    for library, names in _loaded():
+        for name in names:
+            setter = getattr(library, name, None)
+            if setter is not None:
+                setter.argtypes = (ctypes.c_int,)
+                pools.append(setter)
+    return tuple(pools)
+
+
+def _loaded() -> Iterator[tuple[CDLL, tuple[str, ...]]]:
+    try:
+        maps = Path("/proc/self/maps").read_text(errors="surrogateescape")
+    except OSError:
+        return
+    paths = {
+        line.split(maxsplit=5)[5] for line in maps.splitlines() if line.count("/") and ".so" in line
+    }
+    for path in paths:
+        for mark, names in _SETTERS.items():
+            if mark in Path(path).name:
+                import ctypes
+
+                yield ctypes.CDLL(path), names

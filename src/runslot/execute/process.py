@@ -22,13 +22,11 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-from runslot.execute.placement import Placement, arguments
-from runslot.execute.pools import resize_pools
-from runslot.execute.spawn import die_with_parent, mark, take_niceness
+from runslot.execute.placement import Placement, arguments, resize_pools
+from runslot.execute.spawn import PACKAGE, die_with_parent, mark, start_code, take_niceness
 from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.records import Command, RunFile
 from runslot.experiment.rundir import RunDir
-from runslot.start_code import PACKAGE, start_code
 
 _OWN_FILES = frozenset({__file__, f"{os.path.dirname(__file__)}/functions.py"})  # noqa: PTH120  as code names them
 

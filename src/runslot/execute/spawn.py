@@ -1,6 +1,7 @@
-"""What the kernel is asked for around a run: a start without a fork of this interpreter, which
-costs more than all else that is done around a short run; death with the parent; niceness; the run's
-name in `/proc/PID/environ`.
+"""How processes are started, and what the kernel is asked for around a run: a start without a fork
+of this interpreter, which costs more than all else that is done around a short run; death with the
+parent; niceness; open files; the run's name in `/proc/PID/environ`; the code by which another
+Python has this runslot.
 
 `posix_spawn` shares the parent's memory until the command takes over, but lets the child ask for
 nothing in between: the parent-death signal (`die_with_parent`) is made up for by a pipe whose
@@ -13,14 +14,14 @@ its directory into it, and all that it forks has it, too. Where the kernel does 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import functools
 import os
+import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from runslot.experiment.current import RUN_VARIABLE
 
@@ -113,21 +114,31 @@ def _candidates(program: str, environment: Mapping[str, str]) -> list[str]:
 _SET_PARENT_DEATH_SIGNAL = 1
 _SET_CHILD_SUBREAPER = 36
 
-# Looked up at import, in the template: after a fork it is only called.
-_prctl = ctypes.CDLL(None, use_errno=True).prctl if sys.platform == "linux" else None
+
+@functools.cache
+def _prctl() -> Callable[..., int] | None:
+    """Return prctl(2): looked up in the template, so that after a fork it is only called; a
+    launcher never needs it, nor ctypes.
+    """
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
+    return prctl
 
 
 def become_subreaper() -> None:
     """Make orphans among this process's descendants its own children, so that none escapes."""
-    if _prctl is not None:
-        _prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    if (prctl := _prctl()) is not None:
+        prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when `parent`, its parent, ends."""
-    if _prctl is None:
+    if (prctl := _prctl()) is None:
         return
-    _prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
+    prctl(_SET_PARENT_DEATH_SIGNAL, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:  # it ended before the request
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -214,3 +225,72 @@ def mark(run_dir: str) -> None:
 
         ctypes.memset(_address, 0, _ROOM)
         ctypes.memmove(_address, name, len(name))
+
+
+# ---- another Python, with this runslot -----------------------------------------------------------
+
+
+PACKAGE = os.path.abspath(os.path.join(os.path.realpath(__file__), *[os.pardir] * 3))  # noqa: PTH100, PTH118
+"""The directory, or the one-file archive, in which this runslot lies."""
+
+
+def start_code(
+    module: str,
+    function: str,
+    *arguments: object,
+    package: str = PACKAGE,
+    only_ours: bool = False,
+    exits: bool = False,
+) -> str:
+    """Return code for `python -c` that calls a function of `runslot.<module>`, found in `package`.
+
+    This runslot is found before whatever a directory or an environment has under its name, and the
+    started Python imports no more than it says: templates, cold starts, keepers in containers,
+    launches that go on without their terminal and selftest are started so.
+
+    With `only_ours` the current directory, which `-c` puts first on the path, is not looked into: a
+    file there may have the name of a standard module. With `exits` what the function returns is the
+    exit status.
+    """
+    enter = f"sys.path[0] = {package!r}" if only_ours else f"sys.path.insert(0, {package!r})"
+    call = f"{function}({', '.join(map(repr, arguments))})"
+    call = f"sys.exit({call})" if exits else call
+    return f"import sys; {enter}; from runslot.{module} import {function}; {call}"
+
+
+# ---- open files ----------------------------------------------------------------------------------
+
+
+_ENOUGH = 1 << 16
+_SPARE = 32
+"""Descriptors that are left for all else that a launcher opens for a moment."""
+
+
+@functools.cache
+def original_limit() -> int:
+    """Return the limit that this process was started with, which the runs have, too."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def allow_many() -> None:
+    """Raise this process's limit as far as it may."""
+    soft, hard = original_limit(), resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    limit = _ENOUGH if hard == resource.RLIM_INFINITY else min(hard, _ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
+def why_no_further(beside: int = 0) -> str:
+    """Return what is said where hardly a descriptor is free `beside` those that will be needed;
+    else nothing.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    try:
+        lowest = os.dup(0)
+    except OSError:
+        lowest = limit
+    else:
+        os.close(lowest)
+    if limit == resource.RLIM_INFINITY or lowest + beside < limit - _SPARE:
+        return ""
+    return f"this process may open {limit} files, and has as many: raise `ulimit -n`"

@@ -32,7 +32,7 @@ from runslot.execute.channel import Channel
 from runslot.execute.evidence import kill_count
 from runslot.execute.keeper import WATCHED
 from runslot.execute.leftovers import enclose, group_of, sweep
-from runslot.execute.pools import find_pools
+from runslot.execute.placement import find_pools
 from runslot.execute.slot_keeper import SlotKeeper
 from runslot.execute.spawn import become_subreaper, find_room
 from runslot.experiment.processes import (
@@ -119,7 +119,7 @@ class Template:
         # A temporary directory made by the module is every run's; and torch's finalizers take a run
         # 30 ms.
         registry: Iterable[weakref.finalize[..., Any]] = weakref.finalize._registry  # type: ignore[attr-defined]
-        self._finalizers = [each for each in registry if each.atexit]
+        self._finalizers = [entry for entry in registry if entry.atexit]
         for finalizer in self._finalizers:
             finalizer.atexit = False
 
@@ -314,13 +314,13 @@ class Guardian:
 
     def __init__(self) -> None:
         self._keepers: set[int] = set()
-        self._others: set[int] = set()
+        self._helpers: set[int] = set()
         """Children that no keeper left: helpers of this process, and what the user's module started
         at its import.
         """
         self._inherits = False
         """Whether a keeper was killed: only then is there anything to inherit."""
-        self._hearing = self._heard = False
+        self._hearing = self._has_news = False
 
     def begin(self) -> None:
         """Become the one to which orphans come, and hear of every child that ends."""
@@ -337,7 +337,7 @@ class Guardian:
 
     def spare(self, *pids: int) -> None:
         """Take note of children that are none of a keeper's."""
-        self._others.update(pids)
+        self._helpers.update(pids)
 
     def spare_children(self) -> None:
         """Take note that what this process has started so far is none of a keeper's."""
@@ -361,13 +361,13 @@ class Guardian:
     def _hear(self, _number: int, _frame: object) -> None:
         # Python may call this again in its middle: what another child's end brings is seen to in
         # the next round.
-        self._heard = True
+        self._has_news = True
         if self._hearing:
             return
         self._hearing = True
         try:
-            while self._heard:
-                self._heard = False
+            while self._has_news:
+                self._has_news = False
                 self._reap()
         finally:
             self._hearing = False
@@ -384,7 +384,7 @@ class Guardian:
                 return False
             if pid == 0:
                 break
-            self._others.discard(pid)
+            self._helpers.discard(pid)
             if pid in self._keepers:
                 self._keepers.discard(pid)
                 self._inherits |= status != 0  # one that ends by itself has left nothing
@@ -396,8 +396,8 @@ class Guardian:
         not ended yet.
         """
         deadline = time.monotonic() + _END_S
-        while left := set(children_of(os.getpid())) - self._keepers - self._others:
-            orphans = {pid for pid in left if name_of_process(pid) not in _MONITORS}
+        while rest := set(children_of(os.getpid())) - self._keepers - self._helpers:
+            orphans = {pid for pid in rest if name_of_process(pid) not in _MONITORS}
             if not orphans:
                 return True
             for pid in orphans:

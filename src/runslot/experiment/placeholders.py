@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from runslot.errors import InvalidInput, nearest
-from runslot.variants.config import set_path
+from runslot.variants.variant import set_path
 
 RESERVED = ("run_dir", "run_id", "variant_file")
 """Names that runslot gives to every command, beside `seed` and the variant's keys."""

@@ -85,6 +85,11 @@ class ExperimentStatus:
         """Whether nothing runs or waits."""
         return not (self.counts.get("running") or self.counts.get("queued"))
 
+    @property
+    def foreign(self) -> tuple[RunStatus, ...]:
+        """Runs that another machine, or a container, has or had, and that their claims tell of."""
+        return tuple(run for run in self.runs if run.claim is not None)
+
 
 @dataclass
 class _Last:
@@ -116,7 +121,7 @@ def read_status(directory: ExperimentDir) -> ExperimentStatus:
     runs = tuple(
         reader.read(run, journal.runs.get(run.id)) for run in read_all_runs(directory, file)
     )
-    counts: Counter[str] = Counter(each.state for each in runs)
+    counts: Counter[str] = Counter(entry.state for entry in runs)
     waits = tuple(dict.fromkeys(journal.waits.values())) if launcher else ()
     paused = journal.paused and launcher is not None
     return ExperimentStatus(

@@ -125,7 +125,7 @@ class Leases:
         self._substitutes = Substitutes(str(self.directory), self._waiting.listing)
         self.spoilt: dict[str, str] = {}
         """By lock: what lies in its place, in a sentence for whoever may remove it."""
-        self._known: dict[int, tuple[Slot, Names, tuple[_Part, ...]]] = {}
+        self._names_of_slots: dict[int, tuple[Slot, Names, tuple[_Part, ...]]] = {}
         self._holders: dict[str, tuple[tuple[int, ...], float, str]] = {}
 
     def try_acquire(self, slot: Slot, holder: Holder) -> Lease | LeaseRefusal:
@@ -187,9 +187,9 @@ class Leases:
         """Return the names and parts of a slot; a launcher asks for the same few slots again and
         again.
         """
-        entry = self._known.get(id(slot))
+        entry = self._names_of_slots.get(id(slot))
         if entry is None or entry[0] is not slot:
-            entry = self._known[id(slot)] = (slot, _names(slot), _parts(slot))
+            entry = self._names_of_slots[id(slot)] = (slot, _names(slot), _parts(slot))
         return entry[1:]
 
     def _take(self, part: _Part) -> int | None:

@@ -30,6 +30,7 @@ from runslot.engines.events import (
     StopNoted,
 )
 from runslot.errors import InvalidInput, RunslotError, refusals
+from runslot.execute.spawn import start_code
 from runslot.experiment.files import open_to_append
 from runslot.experiment.journal import JournalReader
 from runslot.experiment.lock import living_launcher
@@ -39,7 +40,6 @@ from runslot.experiment.status import read_status
 from runslot.hardware.slots import Slot
 from runslot.launch.launch import launch
 from runslot.launch.printer import Printer, pause_said
-from runslot.start_code import start_code
 
 _LOOK = 0.2
 """Seconds between looks at the journal, which may lie on a network disk."""

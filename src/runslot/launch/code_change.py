@@ -27,7 +27,7 @@ from runslot.experiment.lock import LauncherLock
 from runslot.experiment.provenance import write_provenance
 from runslot.experiment.records import Command, ExperimentFile, Function
 from runslot.experiment.rundir import ExperimentDir
-from runslot.launch.function_pickle import digest_of_file, digest_of_module
+from runslot.launch.function import digest_of_file, digest_of_module
 from runslot.launch.interpreter import python_of_runs
 from runslot.launch.plan import Plan
 

@@ -2,7 +2,7 @@
 have.
 
 `plan` asks before anything is touched; `placeholders` has the grammar. What looks as if a shell
-were to read it is refused: none does, so that it would become arguments in silence. `cli.words`
+were to read it is refused: none does, so that it would become arguments in silence. `cli.build`
 asks the same of commands that are one text, where quotes show what is meant.
 """
 
@@ -28,7 +28,7 @@ from runslot.experiment.placeholders import (
 )
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import RunDir
-from runslot.variants.config import flatten
+from runslot.variants.variant import flatten
 
 _PYTHON = r"python[\d.]*"
 _OTHER_NAMES = {"python": "python3", "python3": "python", "pip": "pip3"}

@@ -139,7 +139,7 @@ def compare(experiment: ExperimentDir, plan: Plan) -> Widened:
         )
     new = tuple(run for run in plan.runs if run.id not in earlier)
     if before.search is not None or plan.file.search is not None:
-        from runslot.search.opening import refuse_other_search  # few launches search
+        from runslot.search.start import refuse_other_search  # few launches search
 
         refuse_other_search(before, plan.file, count_trials(experiment.journal_file))
         new = ()  # a search asks for what comes next when it is launched

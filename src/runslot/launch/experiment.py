@@ -18,8 +18,8 @@ from runslot.engines.local.config import ThisMachine
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import LauncherConfig
 from runslot.engines.registry import entry_of, launcher_named
-from runslot.errors import InvalidInput, nearest, refusals, refuse_unknown_words
-from runslot.experiment.metrics import check_metrics
+from runslot.errors import InvalidInput, one_of, refusals, refuse_unknown_words, whole
+from runslot.experiment.metrics import AUTO, check_metrics
 from runslot.experiment.records import (
     LONGEST_S,
     SNAPSHOT_MODES,
@@ -33,7 +33,6 @@ from runslot.experiment.settings import default_root, path_of
 from runslot.hardware.resources import Resources
 from runslot.launch.code_change import OnChange, keep_copy
 from runslot.launch.create import compare, create, widen, with_copy
-from runslot.launch.growth import check_search, opening_of, with_search
 from runslot.launch.interpreter import look_at
 from runslot.launch.launch import Outcomes, launch
 from runslot.launch.plan import Plan, Target, check_env, check_name, make_plan, with_plain_names
@@ -60,6 +59,7 @@ class Experiment:
     """
 
     name: str
+    """Of the experiment: a directory below the root."""
     work: Target
     """A function, `"file.py:function"`, or a command as a list of arguments with `{key}` for
     values.
@@ -177,7 +177,7 @@ class Experiment:
             if getattr(self, name) is not None:
                 path_of(getattr(self, name), name)
         for name in ("code_include", "code_exclude", "fetch", "no_fetch"):
-            check_patterns(getattr(self, name), name)
+            self._patterns(name)
         if self.code is not None:
             from runslot.launch.code_change import Repository
 
@@ -186,12 +186,15 @@ class Experiment:
             raise InvalidInput(
                 "first makes a new experiment of one run, and into adds the others to it; keep one"
             )
-        _one_of(self.start, "start", get_args(Start))
-        _one_of(self.snapshot_mode, "snapshot_mode", SNAPSHOT_MODES)
+        one_of(self.start, "start", get_args(Start))
+        one_of(self.snapshot_mode, "snapshot_mode", SNAPSHOT_MODES)
         whole(self.snapshot_gap, "snapshot_gap", 1)
         check_env(self.env)
         _of_kind(self.resources, "resources", Resources, "Resources(cpus=2)")
-        check_search(self.search, self.seeds, self.first)
+        if self.search is not None or isinstance(self.seeds, str):
+            from runslot.launch.growth import check_search  # here and below: few launches need it
+
+            check_search(self.search, self.seeds, self.first)
         if (
             self.on is not None
             and not isinstance(self.on, str)
@@ -202,6 +205,10 @@ class Experiment:
             )
         if self.container is not None and not isinstance(self.container, str):
             _of_kind(self.container, "container", Container, "'image', or Container('image')")
+
+    def _patterns(self, name: str) -> tuple[str, ...]:
+        patterns = getattr(self, name)
+        return () if patterns == () else check_patterns(patterns, name)
 
     def plan(self) -> Plan:
         """Return the runs that this asks for, without touching anything; `InvalidInput` says what
@@ -214,7 +221,7 @@ class Experiment:
         logger = LoggerSettings(
             snapshot_mode=self.snapshot_mode,
             snapshot_gap=self.snapshot_gap,
-            metrics=check_metrics(self.metrics),
+            metrics=AUTO if self.metrics == AUTO else check_metrics(self.metrics),
         )
         container, launcher = self._container(), self.launcher()
         policy = Policy(
@@ -237,6 +244,8 @@ class Experiment:
             variants: Any = self.variants
             seeds: Any = self.seeds
             if self.search is not None:
+                from runslot.launch.growth import opening_of
+
                 names = (self.name, variants, seeds, self.plain_names)
                 opening = opening_of(self.search, *names, launcher)
                 variants, seeds = opening.variants, opening.seeds
@@ -245,23 +254,31 @@ class Experiment:
         if self.plain_names:
             plan = with_plain_names(plan)
         if opening is not None:
+            from runslot.launch.growth import with_search
+
             plan = with_search(plan, opening)
         file = replace(
             plan.file,
             container=container,
             launcher=None if launcher is None else entry_of(launcher),
             env=dict(self.env),
-            fetch=check_patterns(self.fetch, "fetch"),
-            no_fetch=check_patterns(self.no_fetch, "no_fetch"),
+            fetch=self._patterns("fetch"),
+            no_fetch=self._patterns("no_fetch"),
         )
-        idle = idle_patterns(
+        notes = (*plan.notes, *self._idle_patterns(launcher))
+        return self._cut(replace(plan, file=file, notes=notes))
+
+    def _idle_patterns(self, launcher: LauncherConfig | None) -> Iterable[str]:
+        code, fetch = self.code_include or self.code_exclude, self.fetch or self.no_fetch
+        if not code and not fetch:
+            return ()
+        return idle_patterns(
             moves=launcher is not None and launcher.moves,
             copies=self.snapshot_code or self.code is not None,
-            code=bool(self.code_include or self.code_exclude),
-            fetch=bool(self.fetch or self.no_fetch),
+            code=bool(code),
+            fetch=bool(fetch),
             remedy=": snapshot_code makes a copy",
         )
-        return self._cut(replace(plan, file=file, notes=(*plan.notes, *idle)))
 
     def _niceness(self, launcher: LauncherConfig | None) -> int | None:
         if self.nice is None:
@@ -374,10 +391,7 @@ class Experiment:
 
     def _source(self, plan: Plan, without: Sequence[Path]) -> CodeSource:
         """Return the files of the code that are copied for the runs."""
-        patterns = Patterns(
-            check_patterns(self.code_include, "code_include"),
-            check_patterns(self.code_exclude, "code_exclude"),
-        )
+        patterns = Patterns(self._patterns("code_include"), self._patterns("code_exclude"))
         source = find_source(plan.code, without, patterns, plan.script)
         return source if self.code is None else replace(source, origin=self._clone.repository.shown)
 
@@ -408,14 +422,6 @@ class Experiment:
         return outcomes
 
 
-def _one_of(value: object, name: str, choices: Sequence[str]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        choice_list = ", ".join(choices)
-        raise InvalidInput(
-            f"{name} must be one of {choice_list}, not {value!r:.80}{nearest(str(value), choices)}"
-        )
-
-
 def _of_kind(value: object, name: str, kind: type, example: str) -> None:
     if not isinstance(value, kind):
         raise InvalidInput(f"{name} must be {example}, not {value!r:.80}")
@@ -429,15 +435,3 @@ def seconds(value: Any, name: str) -> float:
             f" {value!r:.80}"
         )
     return float(value)
-
-
-def whole(value: Any, name: str, least: int, most: int | None = None) -> int:
-    """Return a whole number, or refuse it by name."""
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int)
-        or not least <= value <= (2**63 - 1 if most is None else most)
-    ):
-        bounds = f", {least} or more" if most is None else f" from {least} to {most}"
-        raise InvalidInput(f"{name} must be a whole number{bounds}, not {value!r:.80}")
-    return value

@@ -57,9 +57,7 @@ def silence_said(status: ExperimentStatus) -> str:
 def take_over_said(status: ExperimentStatus) -> Iterator[str]:
     """Yield a line for each place whose runs are waited for, or done again."""
     for held in (True, False):
-        runs = [
-            run for run in status.runs if run.claim is not None and (run.claim == "held") is held
-        ]
+        runs = [run for run in status.foreign if (run.claim == "held") is held]
         for place in dict.fromkeys(map(place_said, runs)):
             runs_there = [run for run in runs if place_said(run) == place]
             count = f"{len(runs_there)} run{'s' * (len(runs_there) != 1)}"
@@ -80,7 +78,7 @@ def take_over_said(status: ExperimentStatus) -> Iterator[str]:
 
 def refuse_unknown(status: ExperimentStatus) -> None:
     """Raise `Busy` where a run may go on elsewhere, and this disk cannot tell."""
-    unknown = [run for run in status.runs if run.state == "running" and run.claim == "unknown"]
+    unknown = [run for run in status.foreign if run.state == "running" and run.claim == "unknown"]
     if unknown:
         raise Busy(
             f"{unknown[0].run.directory} of {status.directory.path} was started"

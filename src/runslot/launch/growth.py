@@ -19,13 +19,13 @@ from runslot.engines.registry import entry_of
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.status import ExperimentStatus
-from runslot.launch.function_pickle import refer
+from runslot.launch.function import refer
 from runslot.launch.plan import Plan, as_space, seeds_of
 from runslot.variants import variants_of
 
 if TYPE_CHECKING:
-    from runslot.search.opening import Opening
     from runslot.search.spec import Search
+    from runslot.search.start import Opening
 
 
 class Growth(Protocol):
@@ -118,7 +118,7 @@ def opening_of(
     launcher: LauncherConfig | None,
 ) -> Opening:
     """Return how a search begins; refused where its runs would go to what takes no further ones."""
-    from runslot.search.opening import open_search
+    from runslot.search.start import open_search
 
     if launcher is not None and not launcher.grows:
         raise InvalidInput(

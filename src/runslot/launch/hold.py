@@ -1,5 +1,5 @@
-"""Starts that are held back: the machine is short of something, or the experiment's directory was
-moved away.
+"""What keeps a launch from going on: starts are held back where the machine is short of something
+or the experiment's directory was moved away; Ctrl-C asks it to end.
 
 The supervisor asks before each start, and says what came of it. Held runs stay in the queue and are
 tried again, ever less often; it is said once. Only where nothing can be hoped for is a launch given
@@ -9,9 +9,13 @@ up: where no run has ever begun, or the directory does not come back.
 from __future__ import annotations
 
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FrameType
 
 from runslot.engines.events import LaunchEvent, RunStarted, RunWaits, Said
 from runslot.engines.open_experiment import OpenExperiment
@@ -187,3 +191,46 @@ class SlotWaits:
 
 def _key(experiment: OpenExperiment) -> str:
     return str(experiment.directory.path)
+
+
+# ---- the user wants it to end --------------------------------------------------------------------
+
+
+class Interrupts:
+    """Counts Ctrl-C and SIGTERM while `heard`, and raises them nowhere: the supervisor looks at the
+    count between two steps, so that nothing is torn in the middle; each further one means more.
+
+    `notices` are signals that ask for a stop however often they come, and never kill.
+    """
+
+    def __init__(self, notices: Collection[int], wake: Callable[[], None]) -> None:
+        self._notices = notices
+        self._wake = wake
+        self.count = 0
+        self._passed_on = 0
+
+    def take(self) -> Iterator[bool]:
+        """Yield for each one that came since the last call whether it is to kill: all but the first
+        are.
+        """
+        while self._passed_on < self.count:
+            self._passed_on += 1
+            yield self._passed_on > 1
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Count them here; only a main thread can, others do as it says."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        watched = {signal.SIGINT, signal.SIGTERM, *self._notices}
+        previous = {number: signal.signal(number, self._count) for number in watched}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    def _count(self, number: int, _frame: FrameType | None) -> None:
+        self.count = max(self.count, 1) if number in self._notices else self.count + 1
+        self._wake()

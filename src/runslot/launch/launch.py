@@ -8,25 +8,26 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine, end_lost
 from runslot.engines.open_experiment import OpenExperiment, front_door
 from runslot.engines.protocol import Engine, LauncherConfig, LeftRunning, UnderWay
-from runslot.engines.registry import of_experiment, refreshed
-from runslot.errors import Busy, InvalidInput, shortage_of
+from runslot.engines.registry import of_entry, refreshed
+from runslot.errors import Busy, Damaged, InvalidInput, shortage_of
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import FAILED, UNFINISHED, WELL
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.create import discard, is_newest, point_latest
 from runslot.launch.foreign_host import refuse_unknown, take_over_said
-from runslot.launch.growth import Growth, open_growth
 from runslot.launch.printer import nothing_said, notifying
-from runslot.launch.repair import read_repaired, restore_ends
 from runslot.launch.share import Share
 from runslot.launch.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from runslot.launch.growth import Growth
 
 
 class Outcomes(Sequence[Outcome]):
@@ -119,7 +120,7 @@ def work_out(
     `only` names run ids; the others are left as they are. With `take_over` a run is lost that
     another machine may have, unless its claim is held; else such a run is `Busy`.
     """
-    if not take_over:
+    if status.foreign and not take_over:
         refuse_unknown(status)
     again = UNFINISHED | (FAILED if failed else frozenset())
     candidates = [entry for entry in status.runs if not only or entry.run.id in only]
@@ -161,13 +162,14 @@ def launch(
     experiment = _open(directory, environment, take_over, fresh)
     try:
         observer = notifying(observer, notify)
-        config = of_experiment(experiment.file) or ThisMachine()
+        entry = experiment.file.launcher
+        config = ThisMachine() if entry is None else of_entry(entry)
         growth = _growth(experiment, observer)
         status = _standing(experiment, config, fresh, observer)
         todo = work_out(status, failed, only, take_over)
         if growth is not None:
             todo = todo.with_runs(growth.begin(status))
-        for line in take_over_said(status):
+        for line in take_over_said(status) if status.foreign else ():
             observer(Said(line))
         if not todo.start and not todo.adopt and (growth is None or growth.is_over):
             observer(Said(nothing_said(todo.kept, directory.path)))
@@ -198,14 +200,30 @@ def launch(
         raise Busy(reason)
     if growth is not None and growth.problem:
         raise InvalidInput(growth.problem)
-    return outcomes_of(directory, left=leaves)
+    return outcomes_of(directory, are_left=leaves)
 
 
 def _growth(experiment: OpenExperiment, observer: Observer) -> Growth | None:
     """Return what makes a search's list of runs grow; a list that is damaged is rebuilt before."""
-    if experiment.file.search is not None:
-        read_repaired(experiment.directory, experiment.file)
+    if experiment.file.search is None:
+        return None
+    from runslot.launch.growth import open_growth  # a sweep loads none of it
+
+    _status_of(experiment)
     return open_growth(experiment, observer)
+
+
+def _status_of(experiment: OpenExperiment) -> ExperimentStatus:
+    """Return how the runs stand; a list of runs that cannot be read is rebuilt, and that is
+    refused once, for its user to look at.
+    """
+    try:
+        return read_status(experiment.directory)
+    except Damaged as error:
+        from runslot.launch.repair import refuse_rebuilt
+
+        refuse_rebuilt(experiment, error)
+        raise
 
 
 def _standing(
@@ -214,11 +232,14 @@ def _standing(
     """Return how the runs stand, with files that a power cut took written again, and ends that
     nobody wrote.
     """
-    status = config.refresh(read_repaired(experiment.directory, experiment.file))
+    status = _status_of(experiment)
+    if experiment.file.launcher is not None:
+        return config.refresh(status)
     end_lost(status)
-    if experiment.file.launcher is None and not fresh:
-        ends = restore_ends(experiment, status)
-        if ends:
+    if not fresh:
+        from runslot.launch.repair import restore_ends
+
+        if ends := restore_ends(experiment, status):
             observer(Said(ends))
     return status
 
@@ -278,11 +299,11 @@ def refuse_fresh(experiment: OpenExperiment, fresh: bool) -> None:
         discard(experiment.directory)
 
 
-def outcomes_of(directory: ExperimentDir, left: bool = False) -> Outcomes:
-    """Return how the runs of an experiment stand; `left` where they were left to an engine's
+def outcomes_of(directory: ExperimentDir, are_left: bool = False) -> Outcomes:
+    """Return how the runs of an experiment stand; `are_left` where they were left to an engine's
     queue.
     """
     status = read_status(directory)
     pairs = [(run.run, run.outcome) for run in status.runs if run.outcome is not None]
     not_started = [run.run for run in status.runs if run.outcome is None]
-    return Outcomes(directory.path, pairs, not_started, len(not_started) if left else 0)
+    return Outcomes(directory.path, pairs, not_started, len(not_started) if are_left else 0)

@@ -27,9 +27,15 @@ from runslot.experiment.records import (
 )
 from runslot.hardware.resources import Resources
 from runslot.launch.command import check_runs_of_command, notes_on_command
-from runslot.launch.function_pickle import by_value, digest_of_file, import_path, refer
+from runslot.launch.function import (
+    by_value,
+    digest_of_file,
+    import_path,
+    mistakable,
+    refer,
+    takes_items,
+)
 from runslot.launch.interpreter import Interpreter
-from runslot.launch.signature import mistakable, takes_items
 from runslot.terminal_text import one_line
 from runslot.variants import (
     Space,
@@ -41,10 +47,10 @@ from runslot.variants import (
     to_jsonable,
     variants_of,
 )
-from runslot.variants.config import flatten
 from runslot.variants.encode import SEED_KEY, is_array, run_ids
 from runslot.variants.parse import SEED_LIMIT
 from runslot.variants.space import VARIANTS_LIMIT
+from runslot.variants.variant import flatten
 
 Target = str | Sequence[str] | Callable[..., Any]
 """A function, `"file.py:function"`, or a command as a list of arguments."""

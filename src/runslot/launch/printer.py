@@ -113,10 +113,12 @@ def nothing_said(count: int, directory: Path) -> str:
     return f"nothing to do: {counted(count, 'run')} of {directory} {has} ended"
 
 
-def next_step(directory: Path, left: int) -> str:
-    """Return which command shows what a launch by a script came to; `left` runs are under way."""
+def next_step(directory: Path, left_runs: int) -> str:
+    """Return which command shows what a launch by a script came to; `left_runs` runs are under
+    way.
+    """
     place = shlex.quote(str(directory))
-    if left:
+    if left_runs:
         return f"`runslot status {place}` shows how the runs stand"
     return f"`runslot results {place}` compares the variants"
 

@@ -18,22 +18,18 @@ from runslot.experiment.files import write_json
 from runslot.experiment.journal import read_events
 from runslot.experiment.records import ExperimentFile, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.experiment.status import ExperimentStatus, read_all_runs, read_status
+from runslot.experiment.status import ExperimentStatus, read_all_runs
 
 
-def read_repaired(directory: ExperimentDir, file: ExperimentFile) -> ExperimentStatus:
-    """Return how the runs stand; `Damaged` also where their list had to be rebuilt, which its user
-    is to look at.
+def refuse_rebuilt(experiment: OpenExperiment, error: Damaged) -> None:
+    """Rebuild the list of runs where it is what `error` says is damaged, and raise `Damaged` for
+    its user to look at it.
     """
-    try:
-        return read_status(directory)
-    except Damaged as error:
-        restored = restore_runs(directory, file)
-        if not restored:
-            raise
+    restored = restore_runs(experiment.directory, experiment.file)
+    if restored:
         raise Damaged(
-            f"{restored}; look at them (runslot status {directory.path}), and resume once more to"
-            " go on"
+            f"{restored}; look at them (runslot status {experiment.directory.path}), and resume"
+            " once more to go on"
         ) from error
 
 

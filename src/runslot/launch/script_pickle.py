@@ -1,7 +1,7 @@
 """How the functions and classes of the launching script's own `__main__` are pickled: by name in
 that script.
 
-`launch.function_pickle` uses it for scripts that can be loaded without launching: those with an `if
+`launch.function` uses it for scripts that can be loaded without launching: those with an `if
 __name__ == "__main__":`. Beside the name go the values of the globals that the main part of the
 script set or used, as far as the function needs them, and the function by value for where the
 script is not (`execute.main_script` reads both).

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from runslot.engines.events import LaunchEnded, LaunchLeft, LaunchStarted, Observer, Said
 from runslot.engines.open_experiment import OddRequest, OpenExperiment, Request
@@ -19,7 +20,6 @@ from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
-from runslot.launch.growth import Growth
 from runslot.scheduler import (
     Added,
     Ended,
@@ -31,6 +31,9 @@ from runslot.scheduler import (
     StopAsked,
     Vanished,
 )
+
+if TYPE_CHECKING:
+    from runslot.launch.growth import Growth
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,7 @@ from runslot.engines.protocol import Handle, HasBacklog, Launcher, Placed, Short
 from runslot.errors import RunslotError, shortage_of
 from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
-from runslot.launch.hold import Holds, SlotWaits
-from runslot.launch.interrupts import Interrupts
+from runslot.launch.hold import Holds, Interrupts, SlotWaits
 from runslot.launch.printer import pause_said
 from runslot.launch.share import LaunchRun, Progress, Share, could_not_start, end_meanwhile
 from runslot.scheduler import (
@@ -77,7 +76,7 @@ class Supervisor:
         self._entries: list[LaunchRun] = []
         self._handles: dict[Key, Handle] = {}
         self._open: list[Progress] = []
-        self._asked: deque[Share | Event] = deque()
+        self._inbox: deque[Share | Event] = deque()
         self._looked = 0.0
         self._elsewhere: set[Key] = set()
         """Adopted runs that a machine has which cannot be asked from here."""
@@ -87,12 +86,12 @@ class Supervisor:
 
     def add(self, share: Share) -> None:
         """Have further runs done; from any thread."""
-        self._asked.append(share)
+        self._inbox.append(share)
         self._launcher.wake()
 
     def ask(self, event: Event) -> None:
         """Pass an event to the decision, as a stop; from any thread."""
-        self._asked.append(event)
+        self._inbox.append(event)
         self._launcher.wake()
 
     def problem(self, experiment: OpenExperiment) -> str:
@@ -103,7 +102,7 @@ class Supervisor:
     def idle(self) -> bool:
         """Whether nothing runs, waits, or was added since."""
         paused = not self._state.stopped and any(progress.is_paused for progress in self._open)
-        return self._state.done and not self._asked and not paused
+        return self._state.done and not self._inbox and not paused
 
     @property
     def interrupted(self) -> bool:
@@ -145,8 +144,8 @@ class Supervisor:
                 return
 
     def _collect(self) -> Iterator[Event]:
-        while self._asked:
-            item = self._asked.popleft()
+        while self._inbox:
+            item = self._inbox.popleft()
             if isinstance(item, Share):
                 yield from self._take_on(item)
             else:

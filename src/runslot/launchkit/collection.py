@@ -26,7 +26,7 @@ from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.experiment.status import read_status
 from runslot.hardware.resources import Resources
 from runslot.launch.create import make_exclusively, with_copy, write_plan
-from runslot.launch.function_pickle import import_path, refer
+from runslot.launch.function import import_path, refer
 from runslot.launch.launch import Outcomes, launch, outcomes_of
 from runslot.launch.plan import Plan, payload_of
 from runslot.launch.printer import Printer
@@ -190,13 +190,13 @@ class Launched:
         """The directory of each run, in order."""
         self._experiment = experiment
         self._submitted = submitted
-        self._left = is_left
+        self._is_left = is_left
         """Its runs were left to an engine's own queue."""
 
     @property
     def done(self) -> bool:
         """Whether all its runs have ended."""
-        if self._left:
+        if self._is_left:
             return refreshed(read_status(self._experiment)).finished
         return self._submitted is None or self._submitted.done
 
@@ -209,7 +209,7 @@ class Launched:
         """Wait until its runs have ended and return their outcomes; Ctrl-C stops all runs of the
         script.
         """
-        if self._left:
+        if self._is_left:
             return launch(self._experiment, Printer(), wait=True)
         return self.outcomes if self._submitted is None else self._submitted.wait()
 

@@ -24,7 +24,7 @@ from runslot.experiment.provenance import read_git
 from runslot.experiment.records import Function
 from runslot.experiment.rundir import RunDir
 from runslot.first_import import FirstImport
-from runslot.launch.function_pickle import by_value
+from runslot.launch.function import by_value
 from runslot.variants import Space, is_plain, plain, single, variants_of
 
 StrPath = str | os.PathLike[str]

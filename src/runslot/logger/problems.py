@@ -38,7 +38,7 @@ class Problems:
     def __init__(self) -> None:
         self.on_error: OnError = "warn"
         self._by_thing: dict[str, _Problem] = {}
-        self._said: set[str] = set()
+        self._kinds_told: set[str] = set()
         self._directory: Path | None = None
         self._saved: list[str] = []
 
@@ -68,8 +68,8 @@ class Problems:
 
     def say_once(self, kind: str, text: str) -> None:
         """Warn of something that is no failure, the first time it is of this kind."""
-        if kind not in self._said:
-            self._said.add(kind)
+        if kind not in self._kinds_told:
+            self._kinds_told.add(kind)
             self.say(text)
 
     @staticmethod

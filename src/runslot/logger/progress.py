@@ -65,7 +65,7 @@ class ProgressFile:
         self._regular = True
         self._end = 0
         self._columns: list[str] = []
-        self._known: frozenset[str] = frozenset()
+        self._header: frozenset[str] = frozenset()
         self._held_back: list[Mapping[str, Plain]] = []
         self._held_bytes = 0
 
@@ -110,8 +110,8 @@ class ProgressFile:
         self._fresh = False
 
     def _write(self, row: Mapping[str, Plain]) -> None:
-        if not row.keys() <= self._known:
-            self._widen([key for key in row if key not in self._known])
+        if not row.keys() <= self._header:
+            self._widen([key for key in row if key not in self._header])
         if len(row) == len(self._columns):
             data = line([row[column] for column in self._columns])
         else:
@@ -198,7 +198,7 @@ class ProgressFile:
         self._set_columns(_header(self.path) if self._end else [])
 
     def _set_columns(self, columns: list[str]) -> None:
-        self._columns, self._known = columns, frozenset(columns)
+        self._columns, self._header = columns, frozenset(columns)
 
     def _widen(self, new: list[str]) -> None:
         """Add columns: a copy of the file with them replaces it, or a kill leaves it as it was."""

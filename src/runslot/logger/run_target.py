@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runslot.errors import Busy, InvalidInput, NotInstalled
 from runslot.experiment.current import RUN_VARIABLE, current_run
@@ -67,7 +67,11 @@ class Prefixes(threading.local):
 
 
 class Binding:
-    """The state of a logger, and its beginning and end."""
+    """The state of a logger, and its beginning and end.
+
+    Its parts are made when the first of them is used: a template, its keepers, and runs that log
+    nothing, have none.
+    """
 
     def __init__(self, *, follow_run: bool = False) -> None:
         """`follow_run`: bind to the run that this process belongs to when something is logged and
@@ -77,8 +81,22 @@ class Binding:
         self._lock = threading.RLock()
         self._row: dict[str, Any] = {}
         self._disabled = self._tabular_disabled = False
-        self._start_over(Options())
         _loggers.add(self)
+
+    if not TYPE_CHECKING:  # for which a misspelt name is an error
+
+        def __getattr__(self, name: str) -> Any:
+            # Asked for what is not there alone, so that it costs no call that records anything.
+            if self._has_begun or not name.startswith("_") or name.startswith("__"):
+                raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+            with self._lock:
+                if not self._has_begun:
+                    self._start_over(Options())
+            return object.__getattribute__(self, name)
+
+    @property
+    def _has_begun(self) -> bool:
+        return "_options" in self.__dict__  # which is set last
 
     def _start_over(self, options: Options) -> None:
         self._settled = False
@@ -97,11 +115,11 @@ class Binding:
         self._use(options)
 
     def _use(self, options: Options) -> None:
-        self._options = options
         self._problems.on_error = options.on_error
         self._outputs.fsync = self._snapshots.fsync = options.fsync
         self._snapshots.background = options.async_snapshots
         self._snapshots.keep_last = options.keep_last
+        self._options = options
 
     def bind_run(
         self,
@@ -147,10 +165,11 @@ class Binding:
         again.
         """
         with self._lock:
-            self._leave()
             self._row = {}
             self._disabled = self._tabular_disabled = False
-            self._start_over(Options())
+            if self._has_begun:
+                self._leave()
+                self._start_over(Options())
 
     def _end(self) -> None:
         """Let go of the run, and keep options, switches and the gap of snapshots, as rlpyt does."""
@@ -175,6 +194,8 @@ class Binding:
             return self._problems.sentences()
 
     def _leave(self) -> None:
+        if not self._has_begun:
+            return
         error = self._snapshots.finish()
         if error is not None:
             self._problems.met("snapshot", error)
@@ -233,6 +254,8 @@ class Binding:
         """In a forked child: rows and threads are the parent's; text files are shared."""
         self._lock = threading.RLock()
         self._row = {}
+        if not self._has_begun:
+            return
         self._outputs.leave_to_parent()
         self._snapshots.after_fork()
         self._sinks = AttachedSinks(self._problems)

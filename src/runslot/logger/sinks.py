@@ -278,7 +278,7 @@ class WeightsAndBiases:
     def __init__(self, directory: Path) -> None:
         import wandb
 
-        self._ours = wandb.run is None
+        self._is_ours = wandb.run is None
         self._run: Any = wandb.run or wandb.init(
             dir=str(directory),
             name=directory.name,
@@ -288,11 +288,11 @@ class WeightsAndBiases:
 
     def write(self, row: Mapping[str, Plain], iteration: int) -> None:
         """Log one row at step `iteration`."""
-        self._run.log(dict(row), step=iteration if self._ours else None)
+        self._run.log(dict(row), step=iteration if self._is_ours else None)
 
     def close(self) -> None:
         """Finish the run, if it is ours."""
-        if self._ours:
+        if self._is_ours:
             self._run.finish()
 
 

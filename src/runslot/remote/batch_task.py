@@ -174,12 +174,12 @@ def _own_locks() -> Iterator[None]:
 @contextmanager
 def _signals() -> Iterator[bytearray]:
     """Note the numbers of the signals that come, whoever handles them."""
-    heard, said = socket.socketpair()
-    heard.setblocking(False)
-    said.setblocking(False)
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
     received = bytearray()
     handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGUSR1,)}
-    before = signal.set_wakeup_fd(said.fileno(), warn_on_full_buffer=False)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
     try:
         yield received
     finally:
@@ -187,11 +187,11 @@ def _signals() -> Iterator[bytearray]:
         for number in handlers:
             signal.signal(number, signal.SIG_IGN)
         try:
-            received += heard.recv(4096)
+            received += reader.recv(4096)
         except BlockingIOError:
             pass
-        heard.close()
-        said.close()
+        reader.close()
+        writer.close()
 
 
 def _time_is_up(job: BatchJob, received: bytearray, ahead: int) -> bool:

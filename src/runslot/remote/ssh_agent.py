@@ -61,7 +61,7 @@ class Agent:
         self._handles: dict[Handle, str] = {}
         """The runs under way, each with its id."""
         self._ledger = Ledger()
-        self._asked: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.removes = False
         """Whether all that was brought here is to go when it leaves."""
         self.left: list[RunDir] = []
@@ -125,15 +125,15 @@ class Agent:
         for line in self._asked_at:
             message = decode(line)
             if message is not None:
-                self._asked.put(message)
+                self._requests.put(message)
                 self._launcher.wake()
-        self._asked.put(None)
+        self._requests.put(None)
         self._launcher.wake()
 
     def _answer_all(self) -> bool:
         """Answer what was asked; False once the launcher has gone."""
-        while not self._asked.empty():
-            message = self._asked.get()
+        while not self._requests.empty():
+            message = self._requests.get()
             if message is None:
                 return False
             try:

@@ -98,7 +98,7 @@ class _Notices:
     """Hears them from the worker's first moment to its last, not only while runs are under way."""
 
     def __init__(self) -> None:
-        self.heard = False
+        self.has_come = False
 
     def __enter__(self) -> _Notices:
         for number in _NOTICES:
@@ -112,7 +112,7 @@ class _Notices:
             )  # the worker ends, with a status that says what it did
 
     def _hear(self, _number: int, _frame: FrameType | None) -> None:
-        self.heard = True
+        self.has_come = True
 
 
 def work(
@@ -163,12 +163,12 @@ def _work(
                     engine.slots_said,
                 )
             )
-            if notices.heard:
+            if notices.has_come:
                 supervisor.ask(StopAsked(None))
             supervisor.run()
         finally:
             engine.launcher.close()
-        stopped = notices.heard or supervisor.interrupted
+        stopped = notices.has_come or supervisor.interrupted
         unfinished = stopped and any(_next_steps(experiment, items))
         return UNFINISHED_STATUS if unfinished else _status(experiment, items)
     finally:

@@ -14,7 +14,7 @@ from runslot.errors import InvalidInput, NotFound, refusals
 from runslot.experiment.files import read_json, write_json
 from runslot.experiment.rundir import VARIANT_CONFIG
 from runslot.experiment.settings import default_root, path_of
-from runslot.variants.config import dotted, leaves
+from runslot.variants.variant import dotted, leaves
 
 StrPath = str | os.PathLike[str]
 

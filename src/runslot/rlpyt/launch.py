@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from runslot.engines.open_experiment import write_run
-from runslot.errors import AffinityError, Busy, InvalidInput, refusals
+from runslot.errors import AffinityError, Busy, InvalidInput, refusals, whole
+from runslot.execute.spawn import start_code
 from runslot.experiment.attempts import keep_attempt
 from runslot.experiment.claim import keeper_lives
 from runslot.experiment.placeholders import literal
@@ -32,12 +33,10 @@ from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.slots import Slot
 from runslot.launch.create import make_exclusively, write_plan
-from runslot.launch.experiment import whole
 from runslot.launch.launch import Outcomes, launch
 from runslot.launch.plan import Plan, check_name, refuse_shared_directories
 from runslot.launch.printer import Printer
 from runslot.rlpyt.files import StrPath, get_log_dir, readable
-from runslot.start_code import start_code
 from runslot.variants import run_id, safe_directory
 
 Item = TypeVar("Item")

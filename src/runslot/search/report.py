@@ -14,8 +14,8 @@ from typing import Any
 from runslot.experiment.journal import read_events
 from runslot.experiment.states import UNDER_WAY
 from runslot.experiment.status import ExperimentStatus
-from runslot.search.opening import make_study, record_of, space_of, trials_limit
 from runslot.search.rows import RunRows
+from runslot.search.start import make_study, record_of, space_of, trials_limit
 from runslot.search.study import Study
 from runslot.search.trial import Trial, text_of
 

@@ -16,9 +16,8 @@ from runslot.experiment.records import Function, Run
 from runslot.search.race import parse_race
 from runslot.search.spec import Search, SearchRecord
 from runslot.variants import Variant, canonical, flatten, is_plain, to_jsonable
-from runslot.variants.config import overlay
 from runslot.variants.encode import SEED_KEY, run_ids
-from runslot.variants.variant import folded, joined, part_name, plain, with_hash
+from runslot.variants.variant import folded, joined, overlay, part_name, plain, with_hash
 
 RACE = "race:"
 """How seeds begin that are a race."""

@@ -25,11 +25,11 @@ from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.states import Kind
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.search.objective import refuse_fallen_step
-from runslot.search.opening import make_study, most_runs, record_of, space_of, trials_limit
 from runslot.search.optuna_log import optuna_log
 from runslot.search.recovery import explain
 from runslot.search.report import SearchReport
 from runslot.search.rows import LoggedCurve, RunRows, refuse_missing, step_name
+from runslot.search.start import make_study, most_runs, record_of, space_of, trials_limit
 from runslot.search.trial import Event, Rows, TrialRun
 
 COPY_PERIOD_S = 10.0

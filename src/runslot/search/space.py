@@ -15,7 +15,6 @@ from itertools import pairwise
 from typing import Any, NoReturn
 
 from runslot.errors import InvalidInput, RunslotError, nearest
-from runslot.variants.config import UnknownKey, dotted, get_path, set_path, split_key
 from runslot.variants.distributions import (
     Choice,
     Distribution,
@@ -27,7 +26,7 @@ from runslot.variants.distributions import (
 )
 from runslot.variants.grid import read_settings, refuse_inside
 from runslot.variants.parse import parse_sample
-from runslot.variants.variant import own
+from runslot.variants.variant import UnknownKey, dotted, get_path, own, set_path, split_key
 
 Choose = Callable[[str, Distribution], Any]
 """Returns the value of a parameter, by its key and what it is drawn from."""

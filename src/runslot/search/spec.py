@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from runslot.errors import InvalidInput, nearest, refuse_unknown_words
+from runslot.errors import InvalidInput, one_of, refuse_unknown_words, whole
 from runslot.experiment.records import Function
 from runslot.experiment.shape import PARTS, RecordBase
 from runslot.search.objective import MODES, SUMMARIES, Mode, Objective, Summary
@@ -91,22 +91,14 @@ class Search:
             raise InvalidInput(
                 f"over_seeds must be one of {', '.join(SUMMARIES)}, not {self.over_seeds!r:.80}"
             )
-        _one_of(self.sampler or "auto", "sampler", SAMPLERS)
+        one_of(self.sampler or "auto", "sampler", SAMPLERS)
         if not isinstance(self.prune, str):
             raise InvalidInput(f"prune must be one of {', '.join(PRUNERS)}, not {self.prune!r:.80}")
-        _one_of(self.prune.partition(":")[0], "prune", PRUNERS)
+        one_of(self.prune.partition(":")[0], "prune", PRUNERS)
         for name, least in (("trials", 1), ("test_seeds", 0), ("seed", 0)):
             value = getattr(self, name)
-            if value is None and name == "trials":
-                continue
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int)
-                or not least <= value <= TRIALS_LIMIT
-            ):
-                raise InvalidInput(
-                    f"{name} must be a whole number, {least} or more, not {value!r:.80}"
-                )
+            if value is not None or name != "trials":
+                whole(value, name, least, TRIALS_LIMIT)
         for name in ("budget", "within"):
             value = getattr(self, name)
             if value is not None and (
@@ -148,14 +140,6 @@ class Search:
         if callable(self.space):
             return self.space
         return self.space if isinstance(self.space, str) and _names_function(self.space) else None
-
-
-def _one_of(value: str, name: str, choices: Sequence[str]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        raise InvalidInput(
-            f"{name} must be one of {', '.join(choices)}, not"
-            f" {value!r:.80}{nearest(str(value), choices)}"
-        )
 
 
 def _names_function(space: object) -> bool:

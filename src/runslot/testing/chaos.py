@@ -19,13 +19,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from runslot.execute.spawn import start_code
 from runslot.experiment.claim import keeper_lives
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment, silent
 from runslot.launch.launch import launch
-from runslot.start_code import start_code
 
 _START = start_code("testing.chaos", "launch_quietly", only_ours=True)
 _RUNS = 120

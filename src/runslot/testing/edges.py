@@ -20,10 +20,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from runslot.execute.spawn import start_code
 from runslot.experiment.status import read_status
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment
-from runslot.start_code import start_code
 from runslot.testing.chaos import launcher_process
 
 _RUNS = 6

@@ -128,20 +128,20 @@ def _part(part: str) -> str:
     return text
 
 
-_RUN = RunDir("")
-_ALWAYS = frozenset(
-    file.name
-    for file in (
-        _RUN.run_file, _RUN.attempt_file, _RUN.outcome_file, _RUN.progress, _RUN.console,
-        _RUN.debug_log,
-        _RUN.variant_file, _RUN.variant_pickle, _RUN.params_file, _RUN.logger_problems,
-        _RUN.contained_file,
-        _RUN.git_infos, _RUN.script_name, _RUN.environment,
-    )
-) | {KEPT_PROGRESS}  # fmt: skip
-"""Files of a run's directory by which it is known how the run went: they come home whatever is
-chosen.
-"""
+@functools.cache
+def _always() -> frozenset[str]:
+    """Return the files of a run's directory by which it is known how the run went: they come home
+    whatever is chosen.
+    """
+    run = RunDir("")
+    files = (
+        run.run_file, run.attempt_file, run.outcome_file, run.progress, run.console, run.debug_log,
+        run.variant_file, run.variant_pickle, run.params_file, run.logger_problems,
+        run.contained_file, run.git_infos, run.script_name, run.environment,
+    )  # fmt: skip
+    return frozenset({KEPT_PROGRESS, *(file.name for file in files)})
+
+
 _KEPT_ATTEMPT = r"attempt_\d+/"
 
 
@@ -153,4 +153,4 @@ def comes_home(file: ExperimentFile, path: str) -> bool:
     if not patterns:
         return True
     name = re.sub(_KEPT_ATTEMPT, "", path, count=1) if "/" in path else path
-    return name in _ALWAYS or path == file.logger.metrics or patterns.takes(path)
+    return name in _always() or path == file.logger.metrics or patterns.takes(path)

@@ -27,7 +27,6 @@ _PARTS = (
     "terminal_text",
     "errors",
     "first_import",
-    "start_code",
     "variants",
     "hardware",
     "experiment",

@@ -2,15 +2,6 @@
 alone.
 """
 
-from runslot.variants.config import (
-    UnknownKey,
-    WrongStructure,
-    flatten,
-    get_path,
-    set_path,
-    split_key,
-    update_config,
-)
 from runslot.variants.distributions import (
     Distribution,
     choice,
@@ -41,7 +32,19 @@ from runslot.variants.sweepers import (
     RandomHyperparameterSweeper,
     Sweeper,
 )
-from runslot.variants.variant import Variant, part_name, plain, safe_directory
+from runslot.variants.variant import (
+    UnknownKey,
+    Variant,
+    WrongStructure,
+    flatten,
+    get_path,
+    part_name,
+    plain,
+    safe_directory,
+    set_path,
+    split_key,
+    update_config,
+)
 
 __all__ = [
     "SWEEP_NOTE",

@@ -12,11 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.variants.config import KeyPath, dotted, place, split_key
 from runslot.variants.distributions import Distribution
 from runslot.variants.encode import SEED_KEY, canonical, is_array
 from runslot.variants.space import Names, Space, factor
-from runslot.variants.variant import Variant, own, part_name, plain_containers, shortened
+from runslot.variants.variant import (
+    KeyPath,
+    Variant,
+    dotted,
+    own,
+    part_name,
+    place,
+    plain_containers,
+    shortened,
+    split_key,
+)
 
 CHOICES_LIMIT = 1_000_000
 """Choices of one key; more is a slip of the hand."""

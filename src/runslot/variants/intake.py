@@ -8,12 +8,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.variants.config import KeyPath, flatten, split_key
 from runslot.variants.encode import SEED_KEY, canonical
 from runslot.variants.grid import Axis, axis, make_grid
 from runslot.variants.levels import VariantLevel
 from runslot.variants.space import ListSpace, Names, Space, levels, single
-from runslot.variants.variant import Variant, own, part_name, plain_containers
+from runslot.variants.variant import (
+    KeyPath,
+    Variant,
+    flatten,
+    own,
+    part_name,
+    plain_containers,
+    split_key,
+)
 
 SWEEP_NOTE = "sweep=False takes lists as they are"
 

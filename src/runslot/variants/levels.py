@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from runslot.errors import InvalidInput
-from runslot.variants.config import KeyPath, dotted, place
-from runslot.variants.variant import Variant, own, safe_directory
+from runslot.variants.variant import KeyPath, Variant, dotted, own, place, safe_directory
 
 
 class VariantLevel(NamedTuple):

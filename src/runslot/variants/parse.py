@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from runslot.errors import InvalidInput, nearest
-from runslot.variants.config import split_key
 from runslot.variants.distributions import (
     Distribution,
     choice,
@@ -23,6 +22,7 @@ from runslot.variants.distributions import (
     uniform,
 )
 from runslot.variants.near_miss import doubt, refuse_near_miss
+from runslot.variants.variant import split_key
 
 LARGEST_SEED = 2**32 - 1
 DEPTH_LIMIT = 50
@@ -42,6 +42,8 @@ _NUMBERS: tuple[tuple[str, Callable[[str], float]], ...] = (
     (r"[-+]?\.(inf|Inf|INF)", lambda text: float(text.replace(".", ""))),
     (r"\.(nan|NaN|NAN)", lambda _: float("nan")),
 )
+_PLAIN_NUMBER = r"-?(?:0|[1-9][0-9]{0,15})(?:\.[0-9]{1,20})?(?:[eE][-+]?[0-9]{1,2})?"
+"""Neither too large nor too small, and without zeros in front: it can be meant in no other way."""
 _CALL = r"(?s)\s*([A-Za-z_]+)\s*\((.*)\)\s*"
 _SEEDS = r"([0-9]{1,18})(?:-([0-9]{1,18}))?"
 _DOUBLE_QUOTED = r'(?s)"(?:[^"\\]|\\.)*"'
@@ -204,6 +206,8 @@ class _Reader:
         if character and character in "[{":
             return self._inside(character)
         text = self._bare(stops)
+        if re.fullmatch(_PLAIN_NUMBER, text):  # most values are: nothing else can be meant
+            return _scalar(text)
         try:
             refuse_near_miss(text)
         except InvalidInput as error:

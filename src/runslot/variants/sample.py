@@ -12,12 +12,11 @@ from random import Random
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.variants.config import KeyPath, dotted
 from runslot.variants.distributions import Choice, Distribution
 from runslot.variants.encode import canonical
 from runslot.variants.grid import axis, make_grid, read_settings
 from runslot.variants.space import Space
-from runslot.variants.variant import own
+from runslot.variants.variant import KeyPath, dotted, own
 
 SAMPLES_LIMIT = 100_000
 """Variants that one `sample` may ask for; more is a slip of the hand."""

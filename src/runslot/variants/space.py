@@ -12,10 +12,18 @@ from itertools import islice
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.variants.config import KeyPath, dotted
 from runslot.variants.encode import SEED_KEY, canonical, without_seed
 from runslot.variants.levels import VariantLevel, checked_level, make_variants
-from runslot.variants.variant import Variant, folded, joined, own, plain_containers, with_hash
+from runslot.variants.variant import (
+    KeyPath,
+    Variant,
+    dotted,
+    folded,
+    joined,
+    own,
+    plain_containers,
+    with_hash,
+)
 
 VARIANTS_LIMIT = 1_000_000
 """Variants of an experiment; more is a slip of the hand, and would fill the memory."""
@@ -255,18 +263,18 @@ class Names:
     """
 
     def __init__(self) -> None:
-        self._taken: dict[Any, str] = {}
+        self._contents: dict[Any, str] = {}
 
     def given(self, name: str, settings: Mapping[str, Any]) -> str:
         """Return `name`, or `name` with a hash where settings that differ in more than the seed
         have it.
         """
         content = without_seed(settings)
-        if self._taken.setdefault(folded(name), content) == content:
+        if self._contents.setdefault(folded(name), content) == content:
             return name
         outer, slash, inner = name.rpartition("/")
         hashed = outer + slash + with_hash(inner, content)
-        self._taken[folded(hashed)] = content
+        self._contents[folded(hashed)] = content
         return hashed
 
 

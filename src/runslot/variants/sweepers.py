@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from runslot.errors import InvalidInput
-from runslot.variants.config import overlay, set_path, split_key
 from runslot.variants.grid import Axis, axis, make_grid
-from runslot.variants.variant import Variant, own
+from runslot.variants.variant import Variant, overlay, own, set_path, split_key
 
 
 class Sweeper:

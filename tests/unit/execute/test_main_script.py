@@ -159,7 +159,7 @@ import sys
 from pathlib import Path
 def work(): return __name__, NUMBER
 if __name__ == "__main__":
-    from runslot.launch.function_pickle import refer
+    from runslot.launch.function import refer
     NUMBER = 7
     Path("function.pkl").write_bytes(refer(work)[1])
 """

@@ -16,7 +16,7 @@ from runslot.engines.events import Said
 from runslot.errors import said_of_system
 from runslot.experiment.records import Function
 from runslot.launch.command import note_operators, refuse_first, refuse_operators, refuse_shell
-from runslot.launch.signature import mistakable, takes_items
+from runslot.launch.function import mistakable, takes_items
 
 
 def work(variant: dict[str, Any]) -> None:
@@ -226,7 +226,7 @@ def test_the_signature_from_the_source_is_that_of_the_function():
 
     import ast
 
-    from runslot.launch.signature import _signature
+    from runslot.launch.function import _signature
 
     (tree,) = ast.parse(inspect.getsource(f).strip()).body
     ours, theirs = _signature(tree.args), inspect.signature(f)

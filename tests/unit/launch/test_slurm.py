@@ -36,7 +36,7 @@ from runslot.engines.slurm.cluster import (
 )
 from runslot.engines.slurm.script import (
     Array,
-    Asked,
+    Demand,
     check_options,
     gres_of,
     memory_of,
@@ -215,7 +215,7 @@ def options_of(script: str) -> list[str]:
 
 
 def test_the_script_asks_for_one_array() -> None:
-    asked = Asked(
+    asked = Demand(
         4,
         "gpu:a100:2",
         "8G",
@@ -259,7 +259,7 @@ def test_the_script_asks_for_one_array() -> None:
 
 def test_a_directory_that_no_option_can_hold_is_left_to_where_sbatch_is_called() -> None:
     frame = Frame("/a\nb", "python3", "/a\nb/r.pyz")
-    text = script_of(replace(ARRAY, experiment="/a\nb"), Asked(1), frame)
+    text = script_of(replace(ARRAY, experiment="/a\nb"), Demand(1), frame)
     assert not any(option.startswith("--chdir") for option in options_of(text))
     assert "'/a\nb'" in text
 
@@ -290,7 +290,7 @@ class Node:
         file.write_text(f"#!/bin/sh\n{words}\n{line}\n")
         file.chmod(0o755)
 
-    def execute(self, asked: Asked = Asked(1), **environment: str) -> str:  # noqa: B008
+    def execute(self, asked: Demand = Demand(1), **environment: str) -> str:  # noqa: B008
         frame = Frame(str(self.experiment), str(self.programs / "python"), "runslot.pyz")
         array = Array("digits-0123abcd", 4, "slurm/0001", frame.directory)
         script = self.programs.parent / "slurm_script"
@@ -374,7 +374,7 @@ def test_where_no_other_node_can_be_had_nothing_is_kept_off_and_the_cause_is_sai
 def test_nodes_that_the_user_excludes_are_not_counted_among_the_unfit(node: Node) -> None:
     (node.programs / "python").unlink()
     calls = node.execute(
-        Asked(1, options=("--exclude=node7,node8,node9",)), AVOIDED="node7,node8,node9"
+        Demand(1, options=("--exclude=node7,node8,node9",)), AVOIDED="node7,node8,node9"
     )
     assert "scontrol update jobid=41" in calls
 

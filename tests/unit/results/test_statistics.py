@@ -61,7 +61,7 @@ def without_numpy(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Return a function that hides numpy from the statistics, as where it is not installed."""
 
     def hide() -> None:
-        monkeypatch.setattr("runslot.results.statistics.resampling.has_numpy", lambda: False)
+        monkeypatch.setattr("runslot.results.statistics.resamples.has_numpy", lambda: False)
         monkeypatch.setattr("runslot.results.statistics.scores.has_numpy", lambda: False)
 
     return hide

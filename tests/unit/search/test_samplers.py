@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from runslot import InvalidInput, choice, integers, logintegers, loguniform, uniform
 from runslot.errors import NotInstalled
-from runslot.search.opening import make_sampler
 from runslot.search.samplers import SAMPLERS, Asker, TrialState, halton
 from runslot.search.samplers_cmaes import place_of
 from runslot.search.space import SearchSpace, Suggestions, make_space, parse_space
+from runslot.search.start import make_sampler
 from runslot.variants.distributions import Distribution
 
 SPACE = parse_space(

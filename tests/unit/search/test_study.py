@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from runslot.errors import InvalidInput
-from runslot.search.opening import make_study, space_of
 from runslot.search.optuna_log import optuna_log
 from runslot.search.roster import make_record
 from runslot.search.spec import Search
+from runslot.search.start import make_study, space_of
 from runslot.search.study import Study
 from runslot.variants import Variant
 

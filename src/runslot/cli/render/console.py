@@ -11,8 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from runslot.cli.render.terminal import CleanedStream
-from runslot.terminal_text import visible
+from runslot.terminal_text import CleanedStream, visible
 
 
 class TerminalConsole(Console):

@@ -20,11 +20,11 @@ from runslot.cli.render.board import Board
 from runslot.cli.render.console import console as terminal_console
 from runslot.cli.render.live_table import draw
 from runslot.cli.render.tails import RunTail, last_lines
-from runslot.cli.render.terminal import shown
 from runslot.engines.events import Asks, LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
 from runslot.experiment.rundir import RunDir
 from runslot.experiment.states import BAD
 from runslot.launch.printer import outcome_said, todo_said
+from runslot.terminal_text import shown
 
 _PER_SECOND = 4
 _LINES = 5

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from runslot.cli.render.tails import last_lines
-from runslot.cli.render.terminal import shown
 from runslot.engines.events import LaunchEvent, Observer, RunEnded, Said
 from runslot.errors import RunslotError
 from runslot.execute.import_failure import missing_module
@@ -32,6 +31,7 @@ from runslot.experiment.records import Command, ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import SYSTEM, ExperimentDir, RunDir
 from runslot.experiment.states import FAILED
 from runslot.launch.printer import outcome_said
+from runslot.terminal_text import shown
 
 if TYPE_CHECKING:
     from runslot.launch.launch import Outcomes
@@ -176,12 +176,12 @@ def _print_results(directory: ExperimentDir) -> bool:
         return False
     search = file.search or {}
     metric = search.get("metric")
-    known = metric in results.metrics
+    is_logged = metric in results.metrics
     print_table(
         results,
         console(),
-        metric if known else None,
-        mode=search.get("mode") if known else None,
+        metric if is_logged else None,
+        mode=search.get("mode") if is_logged else None,
     )
     return True
 

@@ -91,7 +91,7 @@ class BatchLauncher(Launcher):
         self._later: dict[Handle, str] = {}
         """The runs of it that are still wanted, with their ids."""
         self._watched_before = 0
-        self._known: dict[str, TaskPlace] = {}
+        self._places: dict[str, TaskPlace] = {}
         """Where earlier launchers put runs, by run id."""
         self._runs: dict[str, Run] = {}
 
@@ -192,9 +192,9 @@ class BatchLauncher(Launcher):
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
         """Watch a run that was handed over; None where no submission has it."""
-        if not self._known:
-            self._known = places(read_submissions(self._experiment.directory, self._cluster.word))
-        place = self._known.get(run.id)
+        if not self._places:
+            self._places = places(read_submissions(self._experiment.directory, self._cluster.word))
+        place = self._places.get(run.id)
         if place is None:
             return None
         if place.submission.job is None:
@@ -210,19 +210,19 @@ class BatchLauncher(Launcher):
         """
         if not self._look.at:
             self._look = look(
-                self._experiment.directory, self._cluster, list(self._known.values()), 0.0
+                self._experiment.directory, self._cluster, list(self._places.values()), 0.0
             )
         job = self._look.job(place.submission)
         if job is None:
             return place
         submission = place.submission.with_job(job)
-        self._known = {
+        self._places = {
             run: (
                 replace(other, submission=submission)
                 if other.submission.path == submission.path
                 else other
             )
-            for run, other in self._known.items()
+            for run, other in self._places.items()
         }
         return replace(place, submission=submission)
 

@@ -106,7 +106,6 @@ def task_lines(
     task, and end this one. A node that fails at once must not be the one that is always free: it
     waits before it ends.
     """
-    aside = f'"$HOME/.runslot/unfit/{job_name}"'
     python = shlex.quote(frame.python)
     modules = [shlex.quote(module) for module in frame.modules]
     return [
@@ -116,20 +115,7 @@ def task_lines(
         f"task={task}",
         'export RUNSLOT_SCRIPT="$0"',
         "",
-        "unfit() {  # CAUSE: what this node lacks",
-        '  cause="$1" node="${SLURMD_NODENAME:-$(hostname)}"',
-        "  unset RUNSLOT_UNFIT",
-        f'  place="$directory/$submission/{UNFIT}" aside={aside}',
-        '  if [ ! -w "$place" ]; then',
-        '    place="$aside"',
-        '    mkdir -p "$aside" 2>/dev/null && exec >>"$aside/$task.log" 2>&1',
-        "  fi",
-        """  { printf '%s\\n' "$cause" >"$place/$node"; } 2>/dev/null""",
-        *(f"  {line}" for line in elsewhere),
-        '  echo "this node ($node) cannot do the task: $cause"',
-        f"  sleep {_UNFIT_PAUSE_S}",
-        "  exit 1",
-        "}",
+        *_unfit_lines(job_name, elsewhere),
         "",
         "# A new directory may take a network disk some seconds to show.",
         "for pause in 1 1 1 1 0; do",
@@ -152,4 +138,24 @@ def task_lines(
         "fi",
         f'exec {shlex.join(command)} --task "$task"',
         "",
+    ]
+
+
+def _unfit_lines(job_name: str, elsewhere: Sequence[str]) -> list[str]:
+    """Return the shell's function that notes what this node lacks, and ends the task."""
+    return [
+        "unfit() {  # CAUSE: what this node lacks",
+        '  cause="$1" node="${SLURMD_NODENAME:-$(hostname)}"',
+        "  unset RUNSLOT_UNFIT",
+        f'  place="$directory/$submission/{UNFIT}" aside="$HOME/.runslot/unfit/{job_name}"',
+        '  if [ ! -w "$place" ]; then',
+        '    place="$aside"',
+        '    mkdir -p "$aside" 2>/dev/null && exec >>"$aside/$task.log" 2>&1',
+        "  fi",
+        """  { printf '%s\\n' "$cause" >"$place/$node"; } 2>/dev/null""",
+        *(f"  {line}" for line in elsewhere),
+        '  echo "this node ($node) cannot do the task: $cause"',
+        f"  sleep {_UNFIT_PAUSE_S}",
+        "  exit 1",
+        "}",
     ]

@@ -89,19 +89,19 @@ class LoginSite:
         name = re.sub(r"[^A-Za-z0-9._-]+", "_", file.name)[:60]
         self._file = file
         self._place = f"{root}/{name}-{clone_digest(experiment, file)}"
-        self._there: str | None = None
+        self._remote_home: str | None = None
 
     @property
     def base(self) -> str:
         """The absolute path, there, of what runs' directories are relative to; it is made at
         first.
         """
-        if self._there is None:
+        if self._remote_home is None:
             made = self._host.check(
                 ["sh", "-c", 'mkdir -p "$1" && cd "$1" && pwd', "sh", self._place]
             )
-            self._there = made.decode(errors="replace").splitlines()[-1]
-        return self._there
+            self._remote_home = made.decode(errors="replace").splitlines()[-1]
+        return self._remote_home
 
     @property
     def directory(self) -> str:

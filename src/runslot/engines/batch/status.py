@@ -31,28 +31,30 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     """
     submissions = read_submissions(status.directory, config.system)
     status = replace(status, waits=(*status.waits, *unfit_lines(submissions)))
-    known = places(submissions)
+    placed = places(submissions)
     before = read_look(status.directory, config.system)
     open_runs = {
-        each.run.id for each in status.runs if _is_open(each, known.get(each.run.id), before)
+        entry.run.id for entry in status.runs if _is_open(entry, placed.get(entry.run.id), before)
     }
-    killed = {each.run.id for each in status.runs if _was_killed(each) and each.run.id in known}
+    killed = {
+        entry.run.id for entry in status.runs if _was_killed(entry) and entry.run.id in placed
+    }
     if not open_runs and not killed:
         return status
-    handed = {run: known[run] for run in open_runs if run in known}
-    found = _look(config, status, handed, before) if open_runs else before
+    handed = {run: placed[run] for run in open_runs if run in placed}
+    answer = _look(config, status, handed, before) if open_runs else before
     uncertain = open_runs | killed
     runs = tuple(
         (
-            _stands(config, status, each, known.get(each.run.id), found)
-            if each.run.id in uncertain
-            else each
+            _stands(config, status, entry, placed.get(entry.run.id), answer)
+            if entry.run.id in uncertain
+            else entry
         )
-        for each in status.runs
+        for entry in status.runs
     )
-    counts: Counter[str] = Counter(each.state for each in runs)
-    waiting = {each.name for each in runs if each.state == "queued"}
-    tasks = (task for task in found.tasks.values() if task.waits and task.name in waiting)
+    counts: Counter[str] = Counter(entry.state for entry in runs)
+    waiting = {entry.name for entry in runs if entry.state == "queued"}
+    tasks = (task for task in answer.tasks.values() if task.waits and task.name in waiting)
     return replace(status, runs=runs, counts=counts, waits=(*status.waits, *wait_lines(tasks)))
 
 
@@ -67,25 +69,25 @@ def unfit_lines(submissions: Iterable[Submission]) -> list[str]:
     ]
 
 
-def _is_open(each: RunStatus, place: TaskPlace | None, before: Look) -> bool:
+def _is_open(entry: RunStatus, place: TaskPlace | None, before: Look) -> bool:
     """Tell whether the system may know better than the files how a run stands."""
-    if each.state == "running":
+    if entry.state == "running":
         return True
-    if each.state in {"queued", "succeeded"} or place is None or each.attempts < place.attempt:
+    if entry.state in {"queued", "succeeded"} or place is None or entry.attempts < place.attempt:
         return False
-    if place.submission.stopped(each.run.id).exists():
+    if place.submission.stopped(entry.run.id).exists():
         return False
     # A task that is requeued, or tries again, leaves outcomes that are not the last.
     task = before.task(place)
     return not (before.gone(place) or (task is not None and task.over))
 
 
-def _was_killed(each: RunStatus) -> bool:
+def _was_killed(entry: RunStatus) -> bool:
     """Tell whether the system may know why: for its job's memory."""
     return (
-        each.state == "failed"
-        and each.ended is not None
-        and each.ended.get("signal") == signal.SIGKILL
+        entry.state == "failed"
+        and entry.ended is not None
+        and entry.ended.get("signal") == signal.SIGKILL
     )
 
 
@@ -95,23 +97,23 @@ def _look(
     try:
         cluster = config.cluster()
         try:
-            found = look(status.directory, cluster, list(handed.values()), time.time() - POLITE)
-            if config.moves and found.at != before.at:
+            answer = look(status.directory, cluster, list(handed.values()), time.time() - POLITE)
+            if config.moves and answer.at != before.at:
                 site = config.site(status.directory, status.file, cluster)
                 run_dirs = {
-                    each.run.id: status.directory.run_dir(each.run, status.file)
-                    for each in status.runs
+                    entry.run.id: status.directory.run_dir(entry.run, status.file)
+                    for entry in status.runs
                 }
                 begun = [
                     run
                     for run, place in handed.items()
-                    if (t := found.task(place)) is None or not t.waits
+                    if (t := answer.task(place)) is None or not t.waits
                 ]
                 site.fetch(
                     [run_dirs[run] for run in begun],
                     {place.submission.path for place in handed.values()},
                 )
-            return found
+            return answer
         finally:
             cluster.close()
     except RunslotError:
@@ -121,67 +123,67 @@ def _look(
 def _stands(
     config: BatchConfig,
     status: ExperimentStatus,
-    each: RunStatus,
+    entry: RunStatus,
     place: TaskPlace | None,
-    found: Look,
+    answer: Look,
 ) -> RunStatus:
-    task = None if place is None else found.task(place)
-    calm = each.attempt is None and each.ended is None
+    task = None if place is None else answer.task(place)
+    calm = entry.attempt is None and entry.ended is None
     if place is not None and task is not None and task.waits and calm:
-        return _waiting(each, place, task)  # thousands of runs stand so: no file says more
-    run_dir = status.directory.run_dir(each.run, status.file)
+        return _waiting(entry, place, task)  # thousands of runs stand so: no file says more
+    run_dir = status.directory.run_dir(entry.run, status.file)
     if place is None:
-        return _unhanded(each, run_dir)
-    job = found.job(place.submission)
+        return _unhanded(entry, run_dir)
+    job = answer.job(place.submission)
     if job is None and task is None and place.submission.job is None:
-        return _unsubmitted(each, place)
+        return _unsubmitted(entry, place)
     retries = status.file.policy.retries
     attempt = max(1, place.attempt)
-    stopped = place.submission.stopped(each.run.id).exists()
-    evidence = evidence_of(place, run_dir, task, attempt, retries, found.gone(place))
+    stopped = place.submission.stopped(entry.run.id).exists()
+    evidence = evidence_of(place, run_dir, task, attempt, retries, answer.gone(place))
     ended = how_it_ended(replace(evidence, stopped=stopped, system=config.title))
     name = task_name(job or "", place.task)
     if ended is not None:
         settle(run_dir, ended)
         return RunStatus(
-            each.run, ended.kind, ended.attempt, ended.to_json(), each.started, each.slot
+            entry.run, ended.kind, ended.attempt, ended.to_json(), entry.started, entry.slot
         )
     # An answer may be some seconds old, and the task have started since.
-    begun = each.attempt is not None and (
-        each.attempt.started > found.at or is_alive(keeper_of(each.attempt))
+    begun = entry.attempt is not None and (
+        entry.attempt.started > answer.at or is_alive(keeper_of(entry.attempt))
     )
     if task is not None and task.waits and not begun:
-        return _waiting(each, place, task)
-    number = max(each.attempts, attempt)
-    return replace(each, state="running", ended=None, attempts=number, name=name)
+        return _waiting(entry, place, task)
+    number = max(entry.attempts, attempt)
+    return replace(entry, state="running", ended=None, attempts=number, name=name)
 
 
-def _unhanded(each: RunStatus, run_dir: RunDir) -> RunStatus:
+def _unhanded(entry: RunStatus, run_dir: RunDir) -> RunStatus:
     """Return how a run stands that a launcher noted which was killed before it submitted it."""
     begun = run_dir.read_attempt() is not None or run_dir.read_outcome() is not None
-    if begun or each.state != "running":
-        return each
-    return RunStatus(each.run, "queued", max(0, each.attempts - 1))
+    if begun or entry.state != "running":
+        return entry
+    return RunStatus(entry.run, "queued", max(0, entry.attempts - 1))
 
 
-def _waiting(each: RunStatus, place: TaskPlace, task: Task) -> RunStatus:
+def _waiting(entry: RunStatus, place: TaskPlace, task: Task) -> RunStatus:
     """Return how a run stands whose task waits in the queue."""
-    number = max(each.attempts, place.attempt, 1)
+    number = max(entry.attempts, place.attempt, 1)
     return RunStatus(
-        each.run,
+        entry.run,
         "queued",
         number,
-        started=each.started,
+        started=entry.started,
         name=task.name,
         waits_for=wait_reason(task),
         held=is_held(task),
     )
 
 
-def _unsubmitted(each: RunStatus, place: TaskPlace) -> RunStatus:
+def _unsubmitted(entry: RunStatus, place: TaskPlace) -> RunStatus:
     """Return how a run stands whose script was written, and which the system does not have
     (yet).
     """
-    if each.name is not None:  # handed over as a script, for the user to submit
-        return replace(each, state="queued", attempt=None)
-    return RunStatus(each.run, "queued", max(0, place.attempt - 1))
+    if entry.name is not None:  # handed over as a script, for the user to submit
+        return replace(entry, state="queued", attempt=None)
+    return RunStatus(entry.run, "queued", max(0, place.attempt - 1))

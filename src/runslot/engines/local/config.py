@@ -87,7 +87,8 @@ def choose_slots(
         beyond = f", which go beyond {quota}" if quota else ""
         return slots, f"{len(slots)} slots of the affinity code {file.affinity_code}{beyond}"
     resources = file.resources
-    topology = without_busy(topology, resources.avoid_busy, Leases())
+    if topology.gpus or resources.avoid_busy == "all":
+        topology = without_busy(topology, resources.avoid_busy, Leases())
     for line in topology.notes:
         note(line)
     slots = carve(topology, resources, runs)

@@ -22,7 +22,7 @@ from runslot.engines.local.watch import Poller, Watch
 from runslot.engines.protocol import Handle, Placed, Short, Taken, UnderWay
 from runslot.errors import RunslotError, shortage_of
 from runslot.execute.leftovers import Leftover, end_escaped, find_leftovers
-from runslot.execute.open_files import allow_many, why_no_further
+from runslot.execute.spawn import allow_many, why_no_further
 from runslot.experiment.claim import find_keeper, is_claimed
 from runslot.experiment.files import write_json
 from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of

@@ -19,14 +19,12 @@ from typing import Any
 
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.channel import Channel
-from runslot.execute.open_files import original_limit
 from runslot.execute.placement import activated
-from runslot.execute.spawn import room
+from runslot.execute.spawn import PACKAGE, original_limit, room, start_code
 from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
 from runslot.experiment.records import ExperimentFile, Function, PythonEnvironment, RunFile
 from runslot.experiment.rundir import RunDir
-from runslot.start_code import PACKAGE, start_code
 
 _LOOK_S = 0.05
 """Between looks whether a template has ended without a word."""

@@ -91,7 +91,7 @@ class Care:
         self._home = home
         self._lost = ""
         """Name of the machine that was lost last, as its list has it."""
-        self._said = ""
+        self._ending = ""
         """Why it was lost, in SkyPilot's words."""
         self._renting = False
         self._closed = threading.Event()
@@ -185,7 +185,7 @@ class Care:
             if self.stopping or not self._again(lost):
                 reason = (
                     f"{self.rented.name} was lost"
-                    f" {'once' if lost == 1 else f'{lost} times'}{self._said}"
+                    f" {'once' if lost == 1 else f'{lost} times'}{self._ending}"
                 )
                 self._give_up("stopped" if self.stopping else "lost", reason)
                 return
@@ -245,7 +245,7 @@ class Care:
             self._give_back()
             kind = "stopped" if self.stopping else "lost"
             self._give_up(
-                kind, f"{self.rented.name} was lost while nobody looked after it{self._said}"
+                kind, f"{self.rented.name} was lost while nobody looked after it{self._ending}"
             )
 
     def _was_asked_to_stop(self) -> bool:
@@ -316,9 +316,9 @@ class Care:
             return
         name = self.rented.name
         self._lost = self._home.listing(self.rented.share).machine
-        self._said = f": {sight.said}" if sight.said else ""
+        self._ending = f": {sight.said}" if sight.said else ""
         state = f"{sight.state} {sight.job}".rstrip()
-        self._home.say(f"{name} has ended without its work: SkyPilot says {state}{self._said}")
+        self._home.say(f"{name} has ended without its work: SkyPilot says {state}{self._ending}")
         if sight.state != "gone":
             self._keep_log(sight)
 

@@ -278,11 +278,11 @@ class _OfRuns:
         runs = experiment.read_runs()
         self._file = experiment.read()
         self._owned = tuple(f"{run.directory}/" for run in runs if run.id in owned)
-        self._others = tuple(f"{run.directory}/" for run in runs if run.id not in owned)
+        self._others_runs = tuple(f"{run.directory}/" for run in runs if run.id not in owned)
 
     def __call__(self, path: str) -> bool:
         if not path.startswith(self._owned):
-            return not path.startswith(self._others)
+            return not path.startswith(self._others_runs)
         if not (self._file.fetch or self._file.no_fetch):
             return True
         directory = next(run for run in self._owned if path.startswith(run))

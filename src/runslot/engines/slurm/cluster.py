@@ -100,8 +100,8 @@ class SlurmCluster(BatchCluster):
         names = ",".join(sorted(jobs))
         # A new squeue has the controller choose the user's jobs; one of 22.05 chooses itself.
         user = f"--user={user_name(os.geteuid())}" if self.host is None else "--me"
-        some = [f"--name={names}"] if len(names) <= _NAMES_LIMIT else []
-        printed = self.call([*SQUEUE, user, *some])
+        by_name = [f"--name={names}"] if len(names) <= _NAMES_LIMIT else []
+        printed = self.call([*SQUEUE, user, *by_name])
         return [task for task in read_squeue(printed) if task.job_name in jobs]
 
     def history(self, jobs: Collection[str]) -> list[Task]:

@@ -12,7 +12,7 @@ from runslot.engines.batch.script import Frame, ScriptWriter
 from runslot.engines.protocol import Finding
 from runslot.engines.slurm.cluster import DEFAULT_ARRAY_SIZE, SlurmCluster
 from runslot.engines.slurm.script import (
-    Asked,
+    Demand,
     SbatchWriter,
     check_options,
     gres_of,
@@ -34,14 +34,18 @@ class Slurm(BatchConfig):
     """
 
     name: str = "slurm"
+    """For messages; in `runslot.toml` the name of the table."""
     partition: str | None = None
+    """None: the cluster's default."""
     # Not `_: KW_ONLY`: Python 3.10 cannot read the types of a class that has it.
     qos: str | None = field(default=None, kw_only=True)
+    """The quality of service of the jobs."""
     gres: str | None = field(default=None, kw_only=True)
     """Generic resources: `gpu:a100` gets the number that the runs ask for; with a number it is
     taken as it stands.
     """
     constraint: str | None = field(default=None, kw_only=True)
+    """Features that the nodes must have, as Slurm takes them: `a100|h100`."""
 
     commands = SlurmCluster
     usual_array_size = DEFAULT_ARRAY_SIZE
@@ -64,7 +68,7 @@ class Slurm(BatchConfig):
     def writer(self, frame: Frame, resources: Resources, cluster: BatchCluster) -> ScriptWriter:
         """Return what writes the scripts of an experiment whose runs ask for these resources."""
         del cluster
-        demand = Asked(
+        demand = Demand(
             cpus=cpus_of(self.cpus, resources, self.runs_per_job),
             gres=gres_of(self.gres, resources, self.runs_per_job),
             memory=memory_of(self.mem, resources, self.runs_per_job),

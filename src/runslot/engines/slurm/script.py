@@ -41,7 +41,7 @@ _GPU = re.compile(r"gpu(:[^:]+)?")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Demand:
     """What one task asks of the scheduler."""
 
     cpus: int
@@ -99,8 +99,8 @@ def check_options(options: Sequence[str]) -> None:
             raise InvalidInput(
                 f"options: {option!r} is no option of sbatch; write each as '--name=value'"
             )
-        for ours, letter in OURS.items():
-            if name == f"--{ours}" or (letter and name[:2] == f"-{letter}"):
+        for own_option, letter in OURS.items():
+            if name == f"--{own_option}" or (letter and name[:2] == f"-{letter}"):
                 raise InvalidInput(
                     f"options: {option!r} cannot be given, since runslot sets {name} itself"
                 )
@@ -110,7 +110,7 @@ _UNFIT_NODES_LIMIT = 3
 """Nodes that an array keeps off by itself: where more lack the same, it is not the nodes."""
 
 
-def script_of(array: Array, demand: Asked, frame: Frame) -> str:
+def script_of(array: Array, demand: Demand, frame: Frame) -> str:
     """Return the script's text."""
     command = [frame.python, frame.archive, "task", frame.directory]
     command += ["--submission", array.directory.rpartition("/")[2]]
@@ -155,7 +155,7 @@ def _elsewhere(options: Sequence[str]) -> list[str]:
     ]
 
 
-def _options(array: Array, demand: Asked) -> list[str]:
+def _options(array: Array, demand: Demand) -> list[str]:
     last = array.tasks - 1
     throttle = f"%{array.at_a_time}" if array.at_a_time else ""
     options = [
@@ -203,14 +203,14 @@ def quoted(value: str) -> str:
 class SbatchWriter(ScriptWriter):
     """Writes scripts for sbatch."""
 
-    asked: Asked
+    demand: Demand
 
     submits = "sbatch"
     title = "Slurm"
 
     def demands(self) -> list[str]:
         """Return what a task asks for, in a few words each, the partition first."""
-        demand = self.asked
+        demand = self.demand
         place = f"partition {demand.partition}" if demand.partition else "the default partition"
         return [
             place,
@@ -222,7 +222,7 @@ class SbatchWriter(ScriptWriter):
         """Return the script of an array."""
         frame = self.frame
         array = Array(job_name, tasks, directory, frame.directory, frame.at_a_time, frame.ahead)
-        return script_of(array, self.asked, frame)
+        return script_of(array, self.demand, frame)
 
 
 def seconds_of(time: str | None) -> float | None:

@@ -55,7 +55,7 @@ class Connection:
         self, process: subprocess.Popen[bytes], listener: Callable[[Mapping[str, Any]], None]
     ) -> None:
         self._process = process
-        self._heard = listener
+        self._listener = listener
         self._answers: dict[int, Reply] = {}
         self._number = 0
         self._lock = threading.Lock()
@@ -112,11 +112,11 @@ class Connection:
                     if answer is not None:
                         answer.give(message)
                 else:
-                    self._heard(message)
+                    self._listener(message)
         with self._lock:
             self.alive = False
             answers, self._answers = self._answers, {}
         for answer in answers.values():
             answer.give(None)
         self._process.wait()
-        self._heard({"event": "end"})
+        self._listener({"event": "end"})

@@ -41,7 +41,7 @@ class Homecoming:
         """Whether all that was offered last came home."""
         self._large_from = 0.0
         """On the monotonic clock: when large files may come again, of runs that go on."""
-        self._left = 0
+        self._failures = 0
         """How many rounds in a row left files of ended runs behind."""
 
     def begin(self) -> None:
@@ -76,8 +76,8 @@ class Homecoming:
         if note and ended:
             over = {entry.run.id for entry in ended}
             note = self._fetch([change for change in changes if change.run in over], clone)
-            self._left = self._left + 1 if note else 0
-            if note and self._left < _TRIES:
+            self._failures = self._failures + 1 if note else 0
+            if note and self._failures < _TRIES:
                 raise RunslotError(note)
         return [entry for entry in ended if self._conclude(entry, note)]
 

@@ -76,7 +76,7 @@ class RemoteHost:
         self._next_round = 0.0
         self._due = threading.Event()
         self._standing = SlotStanding(host.name)
-        self._told = ""
+        self._trouble = ""
         """What was last said to be wrong; cleared when it is well again."""
         self._closing = False
         self._thread = threading.Thread(target=self._live, name=f"runslot {host.name}", daemon=True)
@@ -100,7 +100,7 @@ class RemoteHost:
 
     def knows(self, key: Key) -> bool:
         """Whether the host said that an attempt runs or ended there."""
-        return key in self._books.found.running or key in self._books.found.ended
+        return key in self._books.stock.running or key in self._books.stock.ended
 
     def reserve(self, slot: int, experiment: str, run: str) -> Taken | None:
         """Ask for a slot where that is worth asking; one that was free when last asked for is taken
@@ -244,7 +244,7 @@ class RemoteHost:
             self._wrong(str(error))
             return True
         self.failure = error
-        self._told = str(error)  # the launcher says it
+        self._trouble = str(error)  # the launcher says it
         useful = bool(getattr(error, "retry", False) or self._books.expected())
         self.tried.set()
         return useful
@@ -363,8 +363,8 @@ class RemoteHost:
                 self._wrong(f"results of host {self.name} do not come home: {error}")
             self._pause(_FAILED)
             return
-        if self._told:
-            self._told = ""
+        if self._trouble:
+            self._trouble = ""
             self._say(f"results of host {self.name} come home again")
         if home:
             # What may continue from its snapshot may do so on this host, where it lies already.
@@ -415,13 +415,13 @@ class RemoteHost:
 
     def _wrong(self, problem: str) -> None:
         """Say what is wrong, until it is well again once."""
-        if not self._told and not self._closing:
-            self._told = problem
+        if not self._trouble and not self._closing:
+            self._trouble = problem
             self._say(f"{problem}; trying again")
 
     def _well(self) -> None:
-        if self._told:
-            self._told = ""
+        if self._trouble:
+            self._trouble = ""
             self._say(f"host {self.name} is back")
 
     def _heard(self) -> float:

@@ -66,7 +66,7 @@ class SSHLauncher:
         self._bell = bell
         self._terms = terms
         self._observer = observer
-        self._said: deque[str] = deque()
+        self._lines: deque[str] = deque()
         self._places: dict[int, tuple[RemoteHost, int]] = {}
         """By a slot's index in the pool: its host, and its index there."""
         self._slots: list[Slot] = []
@@ -74,7 +74,7 @@ class SSHLauncher:
 
     def say(self, text: str) -> None:
         """Have a line said, from any thread."""
-        self._said.append(f"{self._terms.pool}: {text}")
+        self._lines.append(f"{self._terms.pool}: {text}")
         self._bell.ring()
 
     def connect(self) -> str:
@@ -239,8 +239,8 @@ class SSHLauncher:
         self._bell.close()
 
     def _tell(self) -> None:
-        while self._said:
-            self._observer(Said(self._said.popleft()))
+        while self._lines:
+            self._observer(Said(self._lines.popleft()))
 
 
 def expected_there(terms: PoolTerms) -> dict[tuple[str, int], str | None]:

@@ -67,7 +67,7 @@ class Books:
         self._entries: dict[Key, Entry] = {}
         self._expected = set(expected)
         self._stops: dict[Key, bool] = {}
-        self.found = Found()
+        self.stock = Found()
 
     def expected(self) -> set[Key]:
         """Return the attempts that may run there; any other was given up."""
@@ -120,8 +120,8 @@ class Books:
         """
         key = (run.id, attempt)
         with self._lock:
-            ended = self.found.ended.get(key)
-            if connected and ended is None and key not in self.found.running:
+            ended = self.stock.ended.get(key)
+            if connected and ended is None and key not in self.stock.running:
                 return None
             handle = Handle(run_dir, attempt, f"@{self._host}")
             state: Literal["running", "ended"] = "running" if ended is None else "ended"
@@ -144,7 +144,7 @@ class Books:
         with self._lock:
             if not self.expected().issuperset(stock.running):
                 return False, []
-            self.found = stock
+            self.stock = stock
             entries = [
                 entry for entry in self._entries.values() if entry.state in {"asked", "running"}
             ]

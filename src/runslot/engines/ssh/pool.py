@@ -51,7 +51,7 @@ class SlotStanding:
         self._host = host
         self._unfit_until = 0.0
         self._unfit: Taken | None = None
-        self._taken: dict[int, tuple[float, Taken]] = {}
+        self._refusals: dict[int, tuple[float, Taken]] = {}
         self._reserved: set[int] = set()
 
     @property
@@ -61,26 +61,26 @@ class SlotStanding:
 
     def clear(self) -> None:
         """Know nothing any more: the remote end that held the slots is gone."""
-        self._taken.clear()
+        self._refusals.clear()
         self._reserved.clear()
 
     def refusal(self, slot: int) -> Taken | None:
         """Return why the slot is not worth asking for now."""
         if not self.fit:
             return self._unfit
-        until, refusal = self._taken.get(slot, (0.0, None))
+        until, refusal = self._refusals.get(slot, (0.0, None))
         return refusal if time.monotonic() < until else None
 
     def was_taken(self, slot: int) -> bool:
         """Whether someone else had it when it was last asked for: a free one is simply taken at the
         start.
         """
-        return slot in self._taken
+        return slot in self._refusals
 
     def note(self, slot: int, by: str | None) -> Taken | None:
         """Note who has a slot; None: it is reserved now."""
         if by is None:
-            self._taken.pop(slot, None)
+            self._refusals.pop(slot, None)
             self._reserved.add(slot)
             return None
         return self.taken(slot, by)
@@ -88,7 +88,7 @@ class SlotStanding:
     def taken(self, slot: int, by: str) -> Taken:
         """Note who has a slot."""
         refusal = Taken(f"{by} (host {self._host})")
-        self._taken[slot] = (time.monotonic() + _ASK_AGAIN, refusal)
+        self._refusals[slot] = (time.monotonic() + _ASK_AGAIN, refusal)
         return refusal
 
     def used(self, slot: int) -> bool:

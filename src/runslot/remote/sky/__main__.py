@@ -201,7 +201,7 @@ class _Machine:
     def _look(self) -> None:
         if time.time() >= self.end - self.job.reserve:
             self._ask("deadline")
-        if self.mailbox.asked.everything:
+        if self.mailbox.request.everything:
             self._ask("stopped")
 
     def _ask(self, reason: str) -> None:
@@ -271,7 +271,7 @@ class _Machine:
                 say(f"pushed {sent} bytes; {state}")
                 if state == "deadline":
                     lifetime.end_early(self.job.cloud)
-                asked_to = state == "stopped" and self.mailbox.asked.everything
+                asked_to = state == "stopped" and self.mailbox.request.everything
                 return 0 if asked_to or state == "deadline" else status
 
 

@@ -248,7 +248,7 @@ class Sender:
         """Whether another machine has the share now: nothing more is sent."""
         self._pusher = pusher
         self._changed = threading.Condition()
-        self._wanted = True
+        self._push_is_due = True
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name="push", daemon=True)
         self._thread.start()
@@ -256,7 +256,7 @@ class Sender:
     def now(self) -> None:
         """Send what there is by now, rows and what has ended first; returns at once."""
         with self._changed:
-            self._wanted = True
+            self._push_is_due = True
             self._changed.notify()
 
     def close(self) -> None:
@@ -271,14 +271,14 @@ class Sender:
         while not self.taken_over:
             with self._changed:
                 remaining_s = pushed + self.interval - time.monotonic()
-                if not (self._wanted or self._closed) and remaining_s > 0:
+                if not (self._push_is_due or self._closed) and remaining_s > 0:
                     self._changed.wait(min(remaining_s, BEAT / 2))
                 if self._closed:
                     return
-                due = self._wanted or time.monotonic() >= pushed + self.interval
+                due = self._push_is_due or time.monotonic() >= pushed + self.interval
                 # here, not at the push's beginning: what is wanted from now on breaks it off
                 if due:
-                    self._wanted = False
+                    self._push_is_due = False
             self._try(due)
             pushed = time.monotonic() if due else pushed
 
@@ -286,7 +286,7 @@ class Sender:
         try:
             if not due:
                 self._pusher.beat()
-            elif sent := self._pusher.push(until=lambda: self._wanted or self._closed):
+            elif sent := self._pusher.push(until=lambda: self._push_is_due or self._closed):
                 say(f"pushed {sent} bytes")
         except TakenOver as error:
             say(str(error))

@@ -40,7 +40,7 @@ class Mailbox:
     worker: str
     runs: Mapping[str, tuple[str, int]]
     """By directory: the id of a run of this machine, and the attempt that was asked for."""
-    asked: StopRequest
+    request: StopRequest
     """All that is asked by now."""
     settled: frozenset[str] = frozenset()
     """Runs that were asked to stop, and of which nothing further comes."""
@@ -54,16 +54,16 @@ class Mailbox:
 
     def _look(self) -> bool:
         try:
-            self.asked = read_stop_request(self.store, self.share)
+            self.request = read_stop_request(self.store, self.share)
         except RunslotError:  # the bucket does not answer now: the pushes say so
             return False
-        return self.asked.everything
+        return self.request.everything
 
     def pass_on(self) -> None:
         """Leave the worker a request for what was asked since; it takes those that wait for it when
         it starts.
         """
-        new = (self.asked.runs & self.runs.keys()) - self._passed_on
+        new = (self.request.runs & self.runs.keys()) - self._passed_on
         if new:
             leave_request(
                 self.home, "stop", sorted(self.runs[run][0] for run in new), worker=self.worker

@@ -25,7 +25,7 @@ from runslot.results.formats.csv_dialect import frame_of
 from runslot.results.formats.files import open_regular
 from runslot.results.problems import Problem, Unread
 from runslot.results.read.layouts import CONSOLE, TRAINER, WANDB_SUFFIX, natural
-from runslot.variants.config import flatten
+from runslot.variants.variant import flatten
 
 _RUNS_KEPT = 1 << 14
 """What their `run.json` says: a page that looks again and again reads it once."""

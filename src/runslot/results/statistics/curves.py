@@ -16,7 +16,7 @@ import polars as pl
 
 from runslot.errors import InvalidInput, nearest
 from runslot.quantiles import t_quantile
-from runslot.results.statistics.resampling import interval, trimmed
+from runslot.results.statistics.resamples import interval, trimmed
 
 Method = Literal["interpolate", "last"]
 Band = Literal["mean-ci", "mean-std", "mean-sem", "median-quartiles", "iqm"]

@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from runslot.results.statistics.resampling import counts, draws, has_numpy, portions, seed_of
+from runslot.results.statistics.resamples import counts, draws, has_numpy, portions, seed_of
 from runslot.results.statistics.scores import (
     Interval,
     Scores,

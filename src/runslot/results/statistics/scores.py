@@ -15,7 +15,7 @@ import polars as pl
 
 from runslot.errors import InvalidInput
 from runslot.quantiles import normal_quantile, t_quantile
-from runslot.results.statistics.resampling import draws, has_numpy, portions, seed_of
+from runslot.results.statistics.resamples import draws, has_numpy, portions, seed_of
 
 Scores = Sequence[Sequence[float]]
 """Outer: tasks (strata); inner: the scores of the runs on it, any number of them."""

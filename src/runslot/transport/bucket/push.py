@@ -93,7 +93,7 @@ class Pusher:
         self._armed = time.time() if armed is None else armed
         self._listing = Inventory()
         self._files: dict[str, File] = {}
-        self._known: set[str] = set()
+        self._sent_parts: set[str] = set()
         """Digests of parts that are in the bucket."""
         self._dropped: set[str] = set()
         """Digests of parts that lists named before."""
@@ -146,7 +146,7 @@ class Pusher:
         by_run = scan(self._root, self._runs, self._extra)
         news = changed(by_run, self._sent)
         lost = gone(by_run, self._files)
-        self._known = {part for file in self._files.values() for part in file.parts}
+        self._sent_parts = {part for file in self._files.values() for part in file.parts}
         for path in lost:
             del self._files[path]
         sent, whole = self._send_groups(ordered(news))
@@ -261,7 +261,7 @@ class Pusher:
         for chunk in chunks:
             digest = hashlib.sha256(chunk).hexdigest()
             parts.append(digest)
-            if digest in self._known:
+            if digest in self._sent_parts:
                 continue
             if pool is None:
                 self._put(digest, chunk, large)
@@ -280,7 +280,7 @@ class Pusher:
         # A push that was interrupted left parts that no list names: they need not travel twice.
         if not (large and self._store.has(name)):
             self._store.put(name, chunk)
-        self._known.add(digest)
+        self._sent_parts.add(digest)
 
     def _check_until(self) -> None:
         if self._until():

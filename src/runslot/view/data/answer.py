@@ -20,13 +20,13 @@ from runslot.results.accounting import DIVERGED, Accounting, GroupAccount, tasks
 from runslot.results.results import Results
 from runslot.results.statistics.differences import Difference, Sample, difference, holm
 from runslot.results.statistics.power import runs_needed
-from runslot.results.statistics.resampling import has_numpy
+from runslot.results.statistics.resamples import has_numpy
 from runslot.results.statistics.scores import mean_interval
 from runslot.results.summary import Mode
 from runslot.results.text.labels import text_of_value, texts_of
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Groups, default_series, default_y, group
-from runslot.view.data.ranking import account_of, mode_for, scores_of
+from runslot.view.data.ranks import account_of, mode_for, scores_of
 
 _DRAWS = 4000
 """Draws of all means at once, for the probability that each is the best."""

@@ -18,7 +18,7 @@ from runslot.results.results import Results
 from runslot.results.summary import BEST, FINAL, Mode
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Group, Groups, group
-from runslot.view.data.ranking import (
+from runslot.view.data.ranks import (
     Tally,
     account_of,
     best_words,

@@ -20,7 +20,7 @@ from runslot.view.data.alignment import Rows, last_values, plain_rows
 from runslot.view.data.choices import ROW, Choices
 from runslot.view.data.groups import Group, Groups, default_series, default_x, default_y, group
 from runslot.view.data.marks import drops
-from runslot.view.data.ranking import (
+from runslot.view.data.ranks import (
     Tally,
     account_of,
     best_words,

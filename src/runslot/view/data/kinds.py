@@ -19,7 +19,7 @@ from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Groups, default_series, default_y, group, in_order, text_of
 from runslot.view.data.intervals import MOST_GROUPS
 from runslot.view.data.marks import DISTINCT, stroke
-from runslot.view.data.ranking import Tally
+from runslot.view.data.ranks import Tally
 
 
 @dataclass(frozen=True)

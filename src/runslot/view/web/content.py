@@ -20,7 +20,7 @@ from runslot.view.data.choices import Choices
 from runslot.view.data.curves import draw
 from runslot.view.data.groups import Group, Groups, choose, default_y
 from runslot.view.data.kinds import charts
-from runslot.view.data.ranking import Tally
+from runslot.view.data.ranks import Tally
 from runslot.view.plotly.charts import figure_of
 from runslot.view.plotly.curves import curves_figure
 from runslot.view.plotly.figure import Figure

@@ -35,7 +35,7 @@ from runslot.search.trial import Event
 from runslot.variants import Variant
 
 Refer = Callable[[Any], tuple[Function, bytes | None]]
-"""Says how another process finds a function (`launch.function_pickle.refer`)."""
+"""Says how another process finds a function (`launch.function.refer`)."""
 
 Earlier = Callable[[SearchRecord, SearchSpace | None], list[dict[str, Any]]]
 """Reads what earlier experiments have shown (`search.sources.earlier_trials`)."""

@@ -67,11 +67,11 @@ def held_values(
 class _ValueWalk:
     """One look at everything; each object is seen once."""
 
-    def __init__(self, own: Set[str], wholes: Set[tuple[str, str]]) -> None:
-        self._own = own
+    def __init__(self, modules: Set[str], wholes: Set[tuple[str, str]]) -> None:
+        self._modules = modules
         """Names of the user's modules."""
         self._wholes = wholes
-        self._seen: set[int] = set()
+        self._object_ids: set[int] = set()
 
     def inside(self, name: str, value: Any, depth: int) -> Iterator[tuple[str, Any]]:
         kind = type(
@@ -79,12 +79,12 @@ class _ValueWalk:
         )  # by its type: a lazy object would do what it does when it is asked for its class
         if (
             kind in _PLAIN
-            or id(value) in self._seen
+            or id(value) in self._object_ids
             or issubclass(kind, _NEVER)
-            or len(self._seen) > _OBJECTS_LIMIT
+            or len(self._object_ids) > _OBJECTS_LIMIT
         ):
             return
-        self._seen.add(id(value))
+        self._object_ids.add(id(value))
         if kind not in _CONTAINERS and kind is not FunctionType:
             yield name, value
         if depth == 0:
@@ -102,7 +102,7 @@ class _ValueWalk:
         if kind in _CONTAINERS:
             return _of_items(name, value)
         if kind is FunctionType or issubclass(kind, type):
-            if value.__module__ not in self._own:
+            if value.__module__ not in self._modules:
                 return []
             return _of_function(name, value) if kind is FunctionType else _named(name, vars(value))
         return self._of_object(name, value, kind)
@@ -110,7 +110,7 @@ class _ValueWalk:
     def _of_object(self, name: str, value: Any, kind: type) -> list[tuple[str, Any]]:
         if any((base.__module__, base.__name__) in self._wholes for base in kind.__mro__):
             return []
-        if kind.__module__ not in self._own:
+        if kind.__module__ not in self._modules:
             top = kind.__module__.partition(".")[0]
             return [] if top in _OPAQUE and kind.__name__ != "_local" else _of_others(name, value)
         return _of_own_object(name, value, kind)
