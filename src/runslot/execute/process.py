@@ -23,7 +23,14 @@ from types import TracebackType
 from typing import Any
 
 from runslot.execute.placement import Placement, arguments, resize_pools
-from runslot.execute.spawn import PACKAGE, die_with_parent, mark, start_code, take_niceness
+from runslot.execute.spawn import (
+    PACKAGE,
+    SIGNALS_TO_DEFAULT,
+    die_with_parent,
+    mark,
+    start_code,
+    take_niceness,
+)
 from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.records import Command, RunFile
 from runslot.experiment.rundir import RunDir
@@ -220,14 +227,7 @@ def _detach(keeper: int, console: int, job: ProcessPlan) -> None:
     read = os.open(os.devnull, os.O_RDONLY) if job.stdin is None else job.stdin
     for source, target in ((read, 0), (console, 1), (console, 2)):
         os.dup2(source, target)
-    for number in (
-        signal.SIGPIPE,
-        signal.SIGXFSZ,
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-        signal.SIGCHLD,
-    ):
+    for number in SIGNALS_TO_DEFAULT:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

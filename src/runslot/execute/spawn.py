@@ -25,14 +25,18 @@ from collections.abc import Callable, Mapping, Sequence
 
 from runslot.experiment.current import RUN_VARIABLE
 
-_TO_DEFAULT = (
+SIGNALS_TO_DEFAULT = (
     signal.SIGPIPE,
     signal.SIGXFSZ,
     signal.SIGINT,
+    signal.SIGQUIT,
     signal.SIGTERM,
     signal.SIGHUP,
     signal.SIGCHLD,
 )
+"""What a run finds as in a fresh shell: Python, nohup, and the shell of a launch in the background
+(SIGINT, SIGQUIT) ignore some, and children inherit that.
+"""
 
 AVAILABLE = sys.platform == "linux" and hasattr(fcntl, "F_SETSIG")
 
@@ -95,7 +99,7 @@ def spawn(argv: Sequence[str], environment: Mapping[str, str], standard: tuple[i
                 ],
                 setsid=True,
                 setsigmask=(),
-                setsigdef=_TO_DEFAULT,
+                setsigdef=SIGNALS_TO_DEFAULT,
             )
         except (FileNotFoundError, NotADirectoryError):
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -37,10 +38,19 @@ def run(tmp_path: Path, *argv: str, **how: object) -> tuple[Outcome, str]:
 def test_a_command_starts_like_from_a_fresh_shell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Whatever the launch itself was started with: a shell ignores two for what it starts in the
+    background.
+    """
     monkeypatch.chdir(tmp_path)
-    outcome, printed = run(
-        tmp_path, sys.executable, "-S", "-c", AROUND, resources=Resources(cpus=1)
-    )
+    by_a_shell = (signal.SIGINT, signal.SIGQUIT)
+    before = [signal.signal(number, signal.SIG_IGN) for number in by_a_shell]
+    try:
+        outcome, printed = run(
+            tmp_path, sys.executable, "-S", "-c", AROUND, resources=Resources(cpus=1)
+        )
+    finally:
+        for number, handler in zip(by_a_shell, before, strict=True):
+            signal.signal(number, handler)
     assert outcome.kind == "succeeded"
     around = json.loads(printed)
     python, glibc = (
