@@ -28,6 +28,10 @@ SILENCE = 10.0
 """Seconds for which a driver may say nothing; waking 8 GPUs without persistence mode takes a
 few.
 """
+_AWAKE_S = 60.0
+"""Seconds that the child may take to start: on a busy machine, or from a slow disk, that says
+nothing of the driver.
+"""
 
 
 def find_gpus(
@@ -147,12 +151,15 @@ def _ask_driver(skip: list[int], answers: _Answers, silence: float) -> bool:
 
 
 def _lines(child: subprocess.Popen[bytes], silence: float) -> Iterator[bytes]:
-    """Yield the lines of `child` until it ends or says nothing for `silence` seconds."""
+    """Yield the lines of `child` until it ends or says nothing for `silence` seconds, counted from
+    its first line.
+    """
     assert child.stdout is not None
-    pending = b""
+    pending, patience = b"", max(silence, _AWAKE_S)
     with selectors.DefaultSelector() as selector:
         selector.register(child.stdout, selectors.EVENT_READ)
-        while selector.select(silence):
+        while selector.select(patience):
+            patience = silence
             chunk = os.read(child.stdout.fileno(), 1 << 16)
             if not chunk:
                 child.wait(1)

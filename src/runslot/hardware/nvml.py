@@ -14,11 +14,12 @@ from typing import Any
 
 
 def main(skip: list[int]) -> None:
-    """Print `begin` and `gpu` or `error` for each GPU, then its `links`, then `done`; or `failed`
-    alone.
+    """Print `awake`, then `begin` and `gpu` or `error` for each GPU, then its `links`, then `done`;
+    or `failed` alone.
     """
     import pynvml as nvml
 
+    _say(awake=True)
     try:
         nvml.nvmlInit()
         count = nvml.nvmlDeviceGetCount()
