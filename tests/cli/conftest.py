@@ -122,15 +122,17 @@ def runslot(tmp_path: Path) -> Iterator[Cli]:
 
 @pytest.fixture
 def until() -> Callable[..., Any]:
-    """Wait until something is true, and return it."""
+    """Wait until something is true, and return it. A look that takes long, as one that starts a
+    process, is followed by as long a pause: what is waited for has its share of the cores.
+    """
 
     def wait(look: Callable[[], Any], seconds: float = 30.0) -> Any:
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while (began := time.monotonic()) < end:
             found = look()
             if found:
                 return found
-            time.sleep(0.05)
+            time.sleep(max(0.05, time.monotonic() - began))
         raise AssertionError(f"not within {seconds} s")
 
     return wait

@@ -167,13 +167,15 @@ class Place:
 
 
 def until(look: Callable[[], Any], seconds: float = 120.0, what: str = "") -> Any:
-    """Wait until something is true, and return it."""
+    """Wait until something is true, and return it. A look that takes long, as one that starts a
+    process, is followed by as long a pause: what is waited for has its share of the cores.
+    """
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while (began := time.monotonic()) < end:
         value = look()
         if value:
             return value
-        time.sleep(0.1)
+        time.sleep(max(0.1, time.monotonic() - began))
     raise AssertionError(f"{what or look} not within {seconds:g} s")
 
 
@@ -337,7 +339,7 @@ class LauncherContract:
             "--name",
             "two",
             "--grid",
-            "how=sleep 15,sleep 300",
+            "how=sleep 8,sleep 300",
             "--grace",
             "2",
             *place.options(),
@@ -352,7 +354,7 @@ class LauncherContract:
         launch.wait(180)
 
         kinds = {ending: outcome["kind"] for ending, outcome in place.outcomes().items()}
-        assert kinds == {"sleep 15": "succeeded", "sleep 300": "stopped"}
+        assert kinds == {"sleep 8": "succeeded", "sleep 300": "stopped"}
 
     def test_runs_outlive_their_launcher_and_are_adopted(self, place: Place) -> None:
         """SIGKILL of the launcher loses nothing: a resume adopts what runs, and nothing is executed
@@ -363,7 +365,7 @@ class LauncherContract:
             "--name",
             "outlived",
             "--grid",
-            "how=sleep 10",
+            "how=sleep 6",
             "--seeds",
             "4",
             *place.options(),
@@ -377,7 +379,7 @@ class LauncherContract:
         place("resume", str(place.experiment), "--wait")
 
         assert place.status()["counts"] == {"succeeded": 4}
-        assert place.begun() == {f"how=sleep_10/run_{seed}": 1 for seed in range(4)} or set(
+        assert place.begun() == {f"how=sleep_6/run_{seed}": 1 for seed in range(4)} or set(
             place.begun().values()
         ) == {1}
         again = place("resume", str(place.experiment), "--wait")
