@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +132,18 @@ def serving(path: Path) -> Iterator[str]:
     finally:
         served.server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="session")
+def address(experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Serve the experiment for all tests that change nothing of it: from one port, so that the
+    browser keeps what it has fetched and compiled.
+    """
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:  # before the variables of any test
+            patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+            address = stack.enter_context(serving(experiment))
+        yield address
 
 
 @pytest.fixture

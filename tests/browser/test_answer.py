@@ -28,12 +28,11 @@ T_975_1 = 12.706204736
 
 
 @pytest.fixture
-def page(chromium: Any, experiment: Path, serve: Callable[[Path], Any]) -> Iterator[Page]:
-    with serve(experiment) as address:
-        page = Page(chromium, address, "/")
-        page.until(DRAWN)
-        yield page
-        chromium.get("about:blank")
+def page(chromium: Any, address: str) -> Iterator[Page]:
+    page = Page(chromium, address, "/")
+    page.until(DRAWN)
+    yield page
+    chromium.get("about:blank")
 
 
 def rows(page: Page) -> list[dict[str, Any]]:
