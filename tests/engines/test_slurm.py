@@ -20,7 +20,11 @@ from runslot.testing.contract import LauncherContract, Place, until
 
 TESTBED = Path(__file__).parent.parent / "testbeds"
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.timeout(600),
+    pytest.mark.xdist_group("slurm"),  # one test at a time: each may switch off what others use
+]
 
 
 def up() -> None:
@@ -219,26 +223,24 @@ def test_a_preempted_run_starts_again(sweep: Sweep, resumable: bool) -> None:
         assert (kept / "notes.txt").read_text() == "attempt 1\n"
 
 
-def test_a_resumable_run_that_runs_out_of_time_is_requeued_and_continues(sweep: Sweep) -> None:
-    """Slurm tells of the time limit ahead; the run is asked to end, and its task requeues
-    itself.
+def test_a_run_that_runs_out_of_time_continues_where_it_can_resume_and_else_has_timed_out(
+    sweep: Sweep, tmp_path: Path
+) -> None:
+    """Slurm tells of the time limit ahead; the run is asked to end, and its task requeues itself.
+    What cannot resume would run out of time again: it is not requeued. The shortest limit is a
+    minute, so both wait for it together.
     """
-    sweep.configure(time="00:01:00")
-    sweep.run("program.py:first_waits", "--resumable", "--grace", "3")
+    other = Sweep(tmp_path / "other")
+    for each, options in ((sweep, ["--resumable"]), (other, [])):
+        each.configure(time="00:01:00")
+        each.run("program.py:first_waits", "--grace", "3", *options)
 
+    other.wait_for(timed_out=1)
+    (run,) = other.place.status()["runs"]
+    assert "time limit" in run["outcome"]["message"]
     sweep.wait_for(succeeded=1)
     assert sweep.notes() == {"run_0": ["attempt 1", "attempt 2"]}
     assert len(sweep.jobs()) == 1
-
-
-def test_a_run_that_cannot_resume_and_runs_out_of_time_has_timed_out(sweep: Sweep) -> None:
-    """It would run out of time again: it is not requeued."""
-    sweep.configure(time="00:01:00")
-    sweep.run("program.py:first_waits", "--grace", "3")
-
-    sweep.wait_for(timed_out=1)
-    (run,) = sweep.place.status()["runs"]
-    assert "time limit" in run["outcome"]["message"]
 
 
 def test_jobs_that_are_cancelled_from_outside_are_stopped_runs(sweep: Sweep) -> None:

