@@ -8,8 +8,9 @@ CLOUD_PIP := .venv-cloud/bin/python -m pip --disable-pip-version-check --quiet
 RUNS ?= runs
 # Their environment has what scripts bring, not what our other tests want.
 ADOPTERS_TESTS := tests/adopters tests/unit/logger/test_adopters.py tests/unit/logger/test_torch.py tests/unit/logger/test_sinks.py tests/unit/execute/test_import_state.py tests/unit/test_first_import.py
-# Every test has its own locks, root and configuration; more than four at once gain little.
-SIDE_BY_SIDE := -n auto --maxprocesses 4
+# Every test has its own locks, root and configuration, and waits about as long as it computes, so that four at once
+# have work for two cores. Each worker gets a stretch of the tests, which share what a module or a session sets up.
+SIDE_BY_SIDE := -n 4 --dist worksteal
 
 .PHONY: demo test adopters engines pythons faults test-gpu test-cloud coverage lint house docs bench clean
 
@@ -25,7 +26,7 @@ test: $(VENV)/.test
 ## engines: every launcher on a real engine of its own: ssh hosts, Slurm, containers; faults of rented machines. Wants root on Debian; installs them
 engines: $(VENV)/.test
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then tests/testbeds/packages-up ssh slurm containers; fi
-	$(BIN)/python -m pytest tests/cloud tests/engines -m "engine and not together" -n 3 --dist loadfile $(PYTEST)
+	$(BIN)/python -m pytest tests/cloud tests/engines -m "engine and not together" -n 6 --dist loadgroup $(PYTEST)
 	$(BIN)/python -m pytest tests/engines -m together $(PYTEST)
 
 ## adopters: scripts with the libraries that people use (torch, Lightning, Stable-Baselines3, W&B, …). 1.5 GB in .venv-adopters
