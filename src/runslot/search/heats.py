@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runslot.search.objective import Objective
-from runslot.search.race import Dropped
+from runslot.search.race import Dropped, Race, dropped_of
 from runslot.search.trial import Trial, TrialRun, text_of
 
 
@@ -35,6 +35,20 @@ def seed_values(
             if all(run.state not in {"waiting", "running"} for run in runs)
         }
     return values
+
+
+def out_of_race(
+    trials: Sequence[Trial],
+    race: Race | None,
+    bases: int,
+    objective: Objective,
+    drops: Sequence[Dropped[int]],
+) -> set[int]:
+    """Return the trials that need no further seed, and cannot win."""
+    if race is None:
+        return set()
+    scores = seed_values(trials, race.at_least, bases, objective)
+    return dropped_of(scores, drops, objective.mode)
 
 
 def _value(runs: Sequence[TrialRun], objective: Objective) -> float | None:

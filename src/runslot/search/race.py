@@ -88,7 +88,7 @@ class Dropped(Generic[VariantKey]):
     def why(self) -> str:
         """Return the reason in words."""
         if math.isinf(self.difference):
-            return f"diverged or failed on too many of {self.seeds} seeds"
+            return f"diverged or failed on one of {self.seeds} seeds"
         if self.is_tied:
             return (
                 f"no further than {self.difference:.4g} behind over {self.seeds} seeds (p ="
@@ -123,20 +123,22 @@ def advance(
     every variant.
 
     Decided at whole rounds only: a round is over when all contenders have their run of it. Calling
-    again with the same scores and the drops of this step gives the same runs and no drop.
+    again with the same scores and the drops of this step gives the same runs and no drop, since the
+    leader that the others were compared with is still there.
     """
-    gone = {drop.variant for drop in dropped}
+    gone = dropped_of(scores, dropped, mode)
     contenders = [variant for variant in scores if variant not in gone]
     rounds = min((_rounds_of(scores[variant]) for variant in contenders), default=0)
     drops: list[Dropped[VariantKey]] = []
-    judged = max((drop.seeds for drop in dropped), default=0)
-    if rounds >= race.at_least and rounds > judged:
+    if rounds >= race.at_least:
         drops = _drops(race, scores, contenders, rounds, mode)
         gone |= {drop.variant for drop in drops}
         contenders = [variant for variant in contenders if variant not in gone]
     leader = leader_of(scores, contenders, rounds, mode)
+    is_hopeless = leader is None or _mean_merit(scores[leader], rounds, mode) == -math.inf
     is_over = bool(contenders) and (
-        rounds >= race.at_most or (len(contenders) == 1 and rounds >= race.at_least)
+        rounds >= race.at_most
+        or (rounds >= race.at_least and (len(contenders) == 1 or is_hopeless))
     )
     target = 0 if is_over else race.at_least if rounds < race.at_least else rounds + 1
     runs = [
@@ -146,6 +148,22 @@ def advance(
         if seed not in scores[variant]
     ]
     return RaceStep(tuple(runs), tuple(drops), leader, tuple(contenders), is_over)
+
+
+def dropped_of(
+    scores: Scores[VariantKey], dropped: Sequence[Dropped[VariantKey]], mode: Mode
+) -> set[VariantKey]:
+    """Return the variants that are out of the race.
+
+    One that was dropped because a run of it failed is in again when that run has succeeded since,
+    as after `runslot resume --failed`.
+    """
+    return {
+        drop.variant
+        for drop in dropped
+        if math.isfinite(drop.difference)
+        or _mean_merit(scores.get(drop.variant, {}), drop.seeds, mode) == -math.inf
+    }
 
 
 def leader_of(
@@ -227,15 +245,14 @@ def _rounds_of(seeds: Mapping[int, float | None]) -> int:
 
 
 def _mean_merit(seeds: Mapping[int, float | None], rounds: int, mode: Mode) -> float:
-    """Return the mean, more being better; below everything where a run diverged or most failed."""
-    values = [
-        merit(value, mode) for seed in range(rounds) if (value := seeds.get(seed)) is not None
-    ]
-    return (
-        math.fsum(values) / len(values)
-        if 2 * len(values) > rounds and -math.inf not in values
-        else -math.inf
-    )
+    """Return the mean over the first `rounds` seeds, more being better; below everything where one
+    of them diverged, failed or is missing.
+
+    The mean of those that remain would be of other seeds than the others' means, and of a variant
+    that cannot win: a trial whose run failed has failed.
+    """
+    values = [merit(seeds.get(seed), mode) for seed in range(rounds)]
+    return -math.inf if -math.inf in values else math.fsum(values) / len(values)
 
 
 @dataclass(frozen=True)

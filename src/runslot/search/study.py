@@ -21,7 +21,7 @@ from typing import Any
 
 from runslot.errors import Damaged, InvalidInput
 from runslot.search.asha import ENOUGH
-from runslot.search.heats import as_json, drop_of, seed_values
+from runslot.search.heats import as_json, drop_of, out_of_race, seed_values
 from runslot.search.ladder import Ladder
 from runslot.search.objective import Objective
 from runslot.search.pruner import Pruner
@@ -343,8 +343,7 @@ class Study:
             event["value"] = text_of(self.value_of(trial))
             self.apply(event)
             return [Move(event)]
-        bases = self.record.bases
-        for column in range(len(self.record.test_seeds) * bases):
+        for column in range(len(self.record.test_seeds) * self.record.bases):
             if column not in self.best.tests:
                 return [self._further(self.best, column, True)]
         return []
@@ -353,7 +352,8 @@ class Study:
         """Return the best trial so far: of those that are whole, and where fewer than two are, of
         the highest rung that enough reached.
         """
-        dropped = {drop.variant for drop in self.drops}
+        race, bases = self.race, self.record.bases
+        dropped = out_of_race(self.trials, race, bases, self.objective, self.drops)
         whole = [trial for trial in self.trials if self.status_of(trial) == "complete"]
         whole = [trial for trial in whole if trial.number not in dropped] or whole
         whole = [trial for trial in whole if self._merit(trial) > -math.inf]

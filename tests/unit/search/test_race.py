@@ -14,7 +14,7 @@ from scipy import stats
 
 from runslot import InvalidInput
 from runslot.quantiles import t_tail
-from runslot.search.race import Dropped, Race, advance, parse_race, report
+from runslot.search.race import Dropped, Race, advance, dropped_of, parse_race, report
 
 
 def scores_of(**values: list[float | None]) -> dict[str, dict[int, float | None]]:
@@ -74,22 +74,47 @@ def test_a_drop_is_decided_once_a_round_and_stays() -> None:
     assert again.next_runs == first.next_runs == (("a", 3), ("c", 3))
 
 
-def test_what_diverged_or_mostly_failed_is_dropped_and_never_leads() -> None:
+def test_what_diverged_or_failed_with_a_seed_is_dropped_and_never_leads() -> None:
     scores = scores_of(
-        a=[1.0, 2.0, 3.0], b=[9.0, math.nan, 9.0], c=[9.0, None, None], d=[0.9, None, 3.3]
+        a=[1.0, 2.0, 3.0], b=[9.0, math.nan, 9.0], c=[9.0, None, None], d=[90.0, None, 91.0]
     )
     step = advance(Race(3, 9), scores, [], "max")
     assert [(drop.variant, drop.difference) for drop in step.drops] == [
-        ("b", math.inf),
-        ("c", math.inf),
+        (variant, math.inf) for variant in "bcd"
     ]
-    assert step.leader == "d", "one run of three failed: the mean is over the others"
+    assert step.leader == "a", "d is the best by two seeds, and its trial has failed"
     assert "diverged or failed" in step.drops[0].why
 
 
-def test_where_all_diverged_nobody_is_dropped() -> None:
-    step = advance(Race(3, 3), scores_of(a=[math.nan] * 3, b=[math.nan] * 3), [], "max")
-    assert (step.drops, step.is_over) == ((), True)
+def test_a_leader_of_which_a_seed_failed_drops_nobody_else() -> None:
+    scores = scores_of(a=[9.0, 9.1, 9.0, None], b=[1.0, 1.1, 1.0, 1.1], c=[1.1, 1.0, 1.0, 1.1])
+    step = advance(Race(3, 9), scores, [], "max")
+    assert [drop.variant for drop in step.drops] == ["a"]
+    assert step.next_runs == (("b", 4), ("c", 4))
+
+
+def test_a_variant_whose_failed_run_was_made_good_is_in_the_race_again() -> None:
+    failed = scores_of(a=[1.0, 2.0, 3.0], b=[9.0, None, 9.0])
+    drops = advance(Race(3, 9), failed, [], "max").drops
+    assert [drop.variant for drop in drops] == ["b"]
+    good = scores_of(a=[1.0, 2.0, 3.0], b=[9.0, 9.1, 9.0])
+    step = advance(Race(3, 9), good, drops, "max")
+    assert (step.leader, step.contenders) == ("b", ("b",))
+    assert dropped_of(good, drops, "max") == set()
+    assert dropped_of(failed, drops, "max") == {"b"}
+
+
+def test_where_all_diverged_or_failed_nobody_is_dropped_and_no_seed_is_spent() -> None:
+    step = advance(Race(3, 9), scores_of(a=[math.nan] * 3, b=[1.0, None, 1.0]), [], "max")
+    assert (step.drops, step.next_runs, step.is_over) == ((), (), True)
+
+
+def test_variants_that_come_late_are_judged_from_their_least_seeds_on() -> None:
+    scores = scores_of(a=[5.0, 5.1, 5.0, 5.2, 5.1], b=[1.0, 1.1, 1.0, 1.0, 1.1])
+    drops = advance(Race(3, 9), scores, [], "max").drops
+    assert drops[0].seeds == 5
+    later = {**scores, **scores_of(c=[0.1, 0.2, 0.1])}
+    assert [drop.variant for drop in advance(Race(3, 9), later, drops, "max").drops] == ["c"]
 
 
 def test_equal_runs_of_a_task_without_chance_are_told_apart_at_once() -> None:
