@@ -26,6 +26,7 @@ from runslot.results.results import Results
 from runslot.results.step import results_at
 from runslot.results.summary import Mode, objective_of
 from runslot.results.text.table import show_table
+from runslot.results.trials import with_trials
 from runslot.results.verdicts import Verdicts, decide, decide_experiments, decide_pair
 
 
@@ -49,7 +50,7 @@ class Question:
     def read(self, paths: Sequence[Path] | None) -> Results:
         """Return the runs that are meant."""
         runs = load(places_of(paths), path=self.path, log=self.log).where(*self.where)
-        return runs if self.all_seeds else confirmed(runs)
+        return with_trials(runs if self.all_seeds else confirmed(runs))
 
     def compare(self, paths: Sequence[Path] | None) -> Comparison:
         """Read the runs and compare them; `InvalidInput` says what to change."""

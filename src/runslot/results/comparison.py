@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
@@ -23,10 +23,15 @@ from runslot.results.statistics.curves import deviation
 from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode, default_metric, mode_of
 
+if TYPE_CHECKING:
+    from runslot.results.trials import TrialPlace
+
 Spread = Literal["mean-ci", "mean-std", "mean-sem"]
 """What stands after ±: half of Student's interval, the standard deviation of the sample, or the
 standard error."""
 
+TRIAL_COLUMNS = ("trial", "rung", "at_rung")
+"""Of the table, where a search made the runs."""
 _PARTS = ("final", "best")
 _WORDS = ("mean", "std", "low", "high")
 
@@ -47,7 +52,9 @@ class Comparison:
     """Best first: `keys`, `n` (runs that the row is over), `runs` (all that were asked for), and of
     both `final` and `best` a `_mean`, `_std` (of the sample, n - 1), `_low` and `_high` (Student's
     interval); these three are null for one run. Then a column a standing of runs that do not count
-    (`diverged`, `failed`, …). A variant of which a run diverged has NaN for values, and comes last,
+    (`diverged`, `failed`, …). Of a search, `trial` stands before `n`, and where it judged at rungs
+    `rung`, the highest that the trial came to, and `at_rung`, what it was worth there. A variant of
+    which a run diverged has NaN for values, and comes last,
     unless the rule says otherwise."""
     accounting: Accounting
     spread: Spread
@@ -142,7 +149,7 @@ def compare(
     way = mode or (mode_of(name) if name else None)
     accounting = account(results, name, rule=Rule.of(include, diverged))
     table = _by_variant(results, accounting, way or "max", level)
-    names = _names(accounting.keys)
+    names = _names(accounting.keys, bool(results.trials))
     rivals = _rivals(table, [names[task] for task in accounting.scales if task in names])
     rivals = rivals.filter(
         pl.col("final_mean").is_finite() & pl.col("final_std").is_finite() & (pl.col("n") > 1)
@@ -191,7 +198,7 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
     parts |= {f"{part}_std": deviation(part, scores[part]) for part in scores}
     rows = runs.group_by("group").agg(**parts)
     groups = accounting.groups
-    names = _names(accounting.keys)
+    names = _names(accounting.keys, bool(results.trials))
     keys = {
         names[key]: pl.Series(
             [group.values[place] for group in groups], dtype=results.runs.schema[key]
@@ -203,9 +210,9 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
         standing: [group.standings.get(standing, 0) for group in groups] for standing in standings
     }
     sizes = {"n": [group.n for group in groups], "runs": [group.asked for group in groups]}
-    index = pl.DataFrame(
-        {"group": pl.int_range(len(groups), dtype=pl.UInt32, eager=True), **keys, **sizes, **counts}
-    )
+    trials = _trials(trials_of(results, accounting))
+    numbers = pl.int_range(len(groups), dtype=pl.UInt32, eager=True)
+    index = pl.DataFrame({"group": numbers, **keys, **trials, **sizes, **counts})
     table = index.join(rows, on="group", how="left", maintain_order="left")
     n = pl.Series(
         [t_quantile(level, n - 1) / math.sqrt(n) if n > 1 else None for n in sizes["n"]],
@@ -217,16 +224,39 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
             (mean - width).alias(f"{part}_low"), (mean + width).alias(f"{part}_high")
         )
     values = [f"{part}_{word}" for part in scores for word in _WORDS]
-    order = pl.col("final_mean").fill_nan(None)
-    table = table.sort(order, descending=mode == "max", nulls_last=True, maintain_order=True)
-    return table.select(*keys, "n", "runs", *values, *standings)
+    order, descending = [pl.col("final_mean").fill_nan(None)], [mode == "max"]
+    if "rung" in trials:  # of those without a value, who came further
+        order += [pl.col("rung"), pl.col("at_rung").fill_nan(None)]
+        descending += [True, mode == "max"]
+    table = table.sort(order, descending=descending, nulls_last=True, maintain_order=True)
+    return table.select(*keys, *trials, "n", "runs", *values, *standings)
 
 
-def _names(keys: Sequence[str]) -> dict[str, str]:
+def trials_of(results: Results, accounting: Accounting) -> list[TrialPlace | None]:
+    """Return the trial of a search that each group is of; None where it is of several, or none."""
+    by_group: list[set[TrialPlace | None]] = [set() for _ in accounting.groups]
+    for run, group in accounting.runs.select("run", "group").iter_rows():
+        by_group[group].add(results.trials.get(run))
+    return [next(iter(places)) if len(places) == 1 else None for places in by_group]
+
+
+def _trials(places: Sequence[TrialPlace | None]) -> dict[str, pl.Series]:
+    """Return the columns of the trials, and of their rungs; none where no search made the runs."""
+    if not any(places):
+        return {}
+    columns = {"trial": pl.Series([p and p.trial for p in places], dtype=pl.Int64)}
+    if any(place is not None and place.rung is not None for place in places):
+        columns["rung"] = pl.Series([p and p.rung for p in places], dtype=pl.Int64)
+        columns["at_rung"] = pl.Series([p and p.value for p in places], dtype=pl.Float64)
+    return columns
+
+
+def _names(keys: Sequence[str], has_trials: bool) -> dict[str, str]:
     """Return the column of each key; one that is the name of a column here is `variant.KEY`, as
     among runs."""
     reserved = {
         "group",
+        *(TRIAL_COLUMNS if has_trials else ()),
         "n",
         "runs",
         DIVERGED,

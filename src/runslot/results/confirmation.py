@@ -64,7 +64,7 @@ def confirmed(results: Results) -> Results:
     """Return the runs that count where an experiment of theirs was confirmed: of that, the fresh
     ones alone; of a search whose winner was tested, those by which it was chosen, as of the other
     trials. The words of what is left out are in `Results.confirmation`."""
-    homes = _homes(results)
+    homes = homes_of(results)
     results = _without_tests(results, homes)
     records = {
         home: record
@@ -131,7 +131,7 @@ def _test_seeds(experiment: ExperimentDir) -> frozenset[int]:
     return frozenset(int(word) for word in words if word.isdecimal())
 
 
-def _homes(results: Results) -> Mapping[str, Path]:
+def homes_of(results: Results) -> Mapping[str, Path]:
     """Return by run's path the experiment that it is of."""
     homes: dict[str, Path] = {}
     by_parent: dict[Path, Path | None] = {}

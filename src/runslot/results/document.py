@@ -7,12 +7,14 @@ is none (nan, ±inf) is null.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from runslot.results.comparison import Comparison
+from runslot.results.comparison import Comparison, trials_of
 from runslot.results.statistics.scores import mean_interval
+from runslot.results.trials import TrialPlace
 from runslot.results.verdicts import VariantVerdict, Verdicts, samples_of
 
 VERSION = 1
@@ -50,6 +52,17 @@ _BESIDE = {
         "verdict": {"enum": ["better", "worse", "not decided"]},
         "more_seeds": _nullable("number", "Further seeds of both that would decide (80 %)."),
     },
+}
+_TRIAL = {
+    "type": ["object", "null"],
+    "description": "The trial of a search that it is; null where no search made the runs.",
+    "properties": {
+        "trial": {"type": "integer"},
+        "status": {"enum": ["complete", "running", "pruned", "stopped", "failed"]},
+        "rung": _nullable("integer", "The highest at which it was judged, from 0 on."),
+        "value": _nullable("number", "What it was worth at that rung."),
+    },
+    "required": ["trial", "status", "rung", "value"],
 }
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -107,6 +120,7 @@ SCHEMA: Mapping[str, Any] = {
                     "shrunken": _nullable("number", "Expected on new seeds (Efron and Morris)."),
                     "may_be_best": _nullable("boolean", "By Hsu's comparison with the best."),
                     "beside": _BESIDE,
+                    "trial": _TRIAL,
                 },
                 "required": ["label", "settings", "n", "asked", "final", "scores", "beside"],
             },
@@ -144,13 +158,19 @@ def document_of(
         "optimism": comparison.optimism,
         "ranks": None if verdicts is None else _ranks(verdicts),
     }
+    places = trials_of(comparison.results, accounting)
+    trials = {id(group): place for group, place in zip(accounting.groups, places, strict=True)}
     if verdicts is None:
         rows = [
             _variant(account.label, "", account, sample, comparison)
+            | _trial(trials.get(id(account)))
             for account, sample in zip(accounting.groups, samples_of(comparison), strict=True)
         ]
     else:
-        rows = [_with_verdict(row, verdicts, comparison) for row in verdicts.rows]
+        rows = [
+            _with_verdict(row, verdicts, comparison) | _trial(trials.get(id(row.account)))
+            for row in verdicts.rows
+        ]
     finished: dict[str, Any] = finite_json({**document, "variants": rows})
     return finished
 
@@ -180,6 +200,10 @@ def _variant(label: str, task: str, account: Any, sample: Any, comparison: Compa
         "may_be_best": None,
         "beside": None,
     }
+
+
+def _trial(place: TrialPlace | None) -> dict[str, Any]:
+    return {"trial": None if place is None else dataclasses.asdict(place)}
 
 
 def _with_verdict(row: VariantVerdict, verdicts: Verdicts, comparison: Comparison) -> Any:

@@ -9,9 +9,9 @@ import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -36,6 +36,9 @@ from runslot.results.read.steps import step_column
 from runslot.results.read.store import RunEntry
 from runslot.results.summary import FINAL, Mode, is_goal, mode_of
 from runslot.results.where import condition as read_condition
+
+if TYPE_CHECKING:
+    from runslot.results.trials import TrialPlace
 
 _NEARLY_ALL_SHARE = 0.9
 _METRICS_COMPARED_FIRST = 8
@@ -76,6 +79,8 @@ class Results:
     """Where the final values are those at a step (`results_at`): which one, in words."""
     confirmation: str = ""
     """Where runs that chose variants are left out (`confirmed`): a sentence that says so."""
+    trials: Mapping[str, TrialPlace] = field(default_factory=dict)
+    """By run, the trial of a search that it is of (`with_trials`)."""
 
     @classmethod
     def of(

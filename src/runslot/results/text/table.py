@@ -196,6 +196,13 @@ def _with_values(
             Text(column.name), justify=justify, overflow="fold", no_wrap=not column.folds
         )
         cells.append(column.cells)
+    for name in ("trial", "rung"):
+        if comparison.results.trials and name in rows.columns:
+            table.add_column(name, justify="right", no_wrap=True)
+            cells.append(["" if number is None else str(number) for number in rows[name]])
+    if comparison.results.trials and "at_rung" in rows.columns:
+        table.add_column("at rung", no_wrap=True)
+        cells.append(spread_cells(rows["at_rung"].to_list(), [None] * rows.height))
     table.add_column("n", justify="right", no_wrap=True)
     cells.append(
         [str(n) if n == runs else f"{n}/{runs}" for n, runs in rows.select("n", "runs").iter_rows()]

@@ -1,0 +1,71 @@
+"""Of runs that a search made: which trial each is of, and how far its trial came.
+
+`runslot results` calls `with_trials` where it has read the runs, so that tables and JSON have the
+trial and its rung beside each variant. What a search decided is `runslot.search.report`'s to say.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runslot.errors import RunslotError
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.status import read_status
+from runslot.results.confirmation import homes_of
+from runslot.results.problems import Problem
+
+if TYPE_CHECKING:
+    from runslot.results.results import Results
+
+
+@dataclass(frozen=True)
+class TrialPlace:
+    """A trial of a search, and how far it came."""
+
+    trial: int
+    status: str
+    """`complete`, `running`, `pruned`, `stopped`, `failed`."""
+    rung: int | None
+    """The highest rung at which it was judged; None where there are none, or it came to none."""
+    value: float | None
+    """What it was worth there; None without a rung."""
+
+
+def with_trials(results: Results) -> Results:
+    """Return the runs with the trials that they are of; those of no search have none.
+
+    A search that cannot be read, as one whose function of a trial is gone, is a problem among the
+    others: its runs are shown without trials.
+    """
+    places: dict[str, TrialPlace] = {}
+    problems: list[Problem] = []
+    homes = homes_of(results)
+    for home in sorted(set(homes.values())):
+        try:
+            places.update(_places(ExperimentDir(home)))
+        except RunslotError as error:
+            problems.append(Problem(str(home), f"its search: {error}"))
+    if not places and not problems:
+        return results
+    runs = results.runs.select("run", "path", "id").iter_rows()
+    keys = ((run, f"{homes.get(path)}/{run_id}") for run, path, run_id in runs)
+    trials = {run: places[key] for run, key in keys if key in places}
+    return dataclasses.replace(results, trials=trials, problems=(*results.problems, *problems))
+
+
+def _places(experiment: ExperimentDir) -> dict[str, TrialPlace]:
+    """Return by experiment and run id the trials of a search; nothing of another experiment."""
+    if experiment.read().search is None:
+        return {}
+    from runslot.search.report import read_report  # few experiments search
+
+    report: dict[str, Any] = read_report(read_status(experiment)).to_json()
+    places = {}
+    for trial in report["trials"]:
+        scores = trial["scores"]
+        value = float(scores[-1]["value"]) if scores and scores[-1]["value"] is not None else None
+        place = TrialPlace(trial["trial"], trial["status"], trial["rung"], value)
+        places.update({f"{experiment.path}/{run}": place for run in trial["runs"] + trial["tests"]})
+    return places
