@@ -14,12 +14,19 @@ import time
 from pathlib import Path
 
 from engine_parts.machine import Table, describe
-from search_parts import asks, curves, races, tables
+from search_parts import asks, curves, digits, idle, races, tables
 
-PARTS = ("asks", "tables", "curves", "races")
+PARTS = ("asks", "idle", "tables", "curves", "digits", "races")
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "why-search.md"
 MARK = "<!-- From here on: written by benchmarks/search.py -->"
-TITLES = ("What an ask costs", "Tables with a known optimum", "Pruning", "Races of seeds")
+TITLES = (
+    "What an ask costs",
+    "Slots that wait",
+    "Tables with a known optimum",
+    "Pruning",
+    "The example's grid",
+    "Races of seeds",
+)
 LEAST_SEEDS = 20
 
 
@@ -37,8 +44,10 @@ def main() -> None:
         parser.error(f"--write needs {LEAST_SEEDS} seeds or more")
     measurements = {
         "asks": asks.measure,
+        "idle": idle.measure,
         "tables": lambda: tables.measure(options.seeds),
         "curves": lambda: curves.measure(options.seeds),
+        "digits": lambda: digits.measure(options.seeds),
         "races": lambda: races.measure(options.races),
     }
     results: list[Table] = []

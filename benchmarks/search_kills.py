@@ -4,7 +4,8 @@
 
 Every trial must be told once, every rung decided once, and the study equal to the unbroken one:
 the same trials in the same order, with the same values. Of a search that prunes, whose verdicts
-depend on which run came first, the trials and the replay are compared.
+depend on which run came first, the trials and the replay are compared. `study.log` is torn at some
+of the kills, and must be whole in the end.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ class Search:
         if rng.random() < 0.5:
             launcher.kill()
             launcher.wait()
+            self._tear(rng)
             return 1
         keepers = [*self._keepers()]
         if not keepers:
@@ -119,6 +121,11 @@ class Search:
         except ProcessLookupError:
             return 0
         return 1
+
+    def _tear(self, rng: random.Random) -> None:
+        copy = self.place / "study.log"
+        if copy.exists() and rng.random() < 0.3:
+            os.truncate(copy, rng.randrange(copy.stat().st_size))
 
     def _keepers(self) -> Iterator[int]:
         for file in self.place.glob("*/*/*/attempt.json"):
@@ -167,6 +174,9 @@ class Search:
             twice = [item for item, count in Counter(map(str, items)).items() if count > 1]
             if twice:
                 sys.exit(f"{kind} twice: {twice}")
+        lines = [json.loads(line) for line in (self.place / "study.log").open()]
+        if len(lines) != len(numbers) + 1:
+            sys.exit(f"study.log has {len(lines)} lines for {len(numbers)} trials")
 
 
 def _children(pid: int) -> list[int]:

@@ -19,23 +19,26 @@ EPOCHS = 40
 
 
 def train(variant: dict[str, Any]) -> None:
-    """Train with `lr` and `hidden` of the variant; log a row an epoch and keep the network."""
+    """Train with `lr` and `hidden` of the variant; log a row an epoch and keep the network, from
+    which a further attempt of a `--resumable` run goes on.
+    """
     seed = variant["seed"]
     digits = load_digits()
     x_train, x_test, y_train, y_test = train_test_split(
         digits.data / 16, digits.target, test_size=0.25, random_state=seed, stratify=digits.target
     )
-    network = MLPClassifier(
+    network = logger.load_itr_params() or MLPClassifier(
         hidden_layer_sizes=(variant["hidden"],),
         learning_rate_init=variant["lr"],
         batch_size=64,
         random_state=seed,
     )
     classes = np.unique(digits.target)
-    for epoch in range(EPOCHS):
+    accuracy = network.score(x_test, y_test) if hasattr(network, "n_iter_") else 0.0
+    for epoch in range(getattr(network, "n_iter_", 0), EPOCHS):
         network.partial_fit(x_train, y_train, classes=classes)
         accuracy = network.score(x_test, y_test)
         logger.record_dict({"epoch": epoch, "loss": network.loss_, "accuracy": accuracy})
-        logger.save_itr_params(epoch, network)
         logger.dump_tabular()
+        logger.save_itr_params(epoch, network)
     print(f"test accuracy {accuracy:.4f}")

@@ -1,0 +1,80 @@
+"""How long slots wait for a search between two runs, beside a plain sweep of as many runs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+from engine_parts.machine import Table, place
+
+RUNS, RUN_S = 40, 1.0
+JOB = f"""
+import time
+from runslot import logger
+
+def train(variant):
+    time.sleep({RUN_S})
+    logger.record_dict({{"step": 1, "score": -((variant["x"] - 0.3) ** 2)}})
+    logger.dump_tabular()
+"""
+SPACE = ("--search", "x=uniform(0,1)", "--metric", "score", "--mode", "max")
+SWEEPS: Mapping[str, Sequence[str]] = {
+    "a plain sweep": ("--grid", f"x={','.join(str(n / RUNS) for n in range(RUNS))}"),
+    **{
+        f"a search, {sampler}": (*SPACE, "--trials", str(RUNS), "--sampler", sampler)
+        for sampler in ("random", "tpe", "auto")
+    },
+}
+
+
+def gaps(directory: Path) -> tuple[list[float], float]:
+    """Return the seconds between the runs of each slot, and those in which slots were occupied."""
+    by_slot: dict[int, list[tuple[float, float]]] = {}
+    for file in directory.glob("*/run_*/outcome.json"):
+        outcome = json.loads(file.read_text())
+        times = (outcome["started"], outcome["ended"])
+        by_slot.setdefault(outcome["slot"], []).append(times)
+    waits = [
+        later[0] - earlier[1]
+        for runs in by_slot.values()
+        for earlier, later in pairwise(sorted(runs))
+    ]
+    return waits, sum(ended - started for runs in by_slot.values() for started, ended in runs)
+
+
+def measure() -> Table:
+    """Return the table."""
+    missing = [] if importlib.util.find_spec("optuna") else ["Optuna"]
+    rows = []
+    for name, words in SWEEPS.items():
+        if missing and name.endswith(("tpe", "auto")):
+            continue
+        with place() as directory:
+            (directory / "job.py").write_text(JOB)
+            command = [sys.executable, "-m", "runslot", "run", "job.py:train", *words, "-q"]
+            output = subprocess.run(
+                [*command, "--root", str(directory)],
+                cwd=directory,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            waits, occupied = gaps(Path(output.stdout.strip()))
+        share = 100 * sum(waits) / (occupied + sum(waits))
+        rows.append([name, f"{1000 * statistics.median(waits):.0f}", f"{share:.2f}"])
+    base = float(rows[0][2])
+    return Table(
+        "Slots that wait",
+        f"""\
+Between two runs of a slot, from the end of one to the start of the next: {RUNS} runs of {RUN_S:g} s
+each. The last column is what a search adds to the share of the plain sweep.""",
+        ["", "between two runs, ms", "slots idle, %", "for the search, %"],
+        [[*row, f"{max(float(row[2]) - base, 0):.2f}"] for row in rows],
+        missing,
+    )
