@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from engine_parts.machine import Table, place
-from runslot.search.opening import make_study, space_of
 from runslot.search.roster import make_record
 from runslot.search.spec import Search
+from runslot.search.start import make_study, space_of
 from runslot.search.study import Study
 from runslot.search.trial import TrialRun
 from runslot.variants import Variant

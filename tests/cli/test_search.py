@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from runslot.experiment.rundir import RunDir
+from runslot.search.rows import RunRows
 
 JOB = """
 import time
@@ -175,6 +180,8 @@ def test_a_setting_that_a_space_returns_twice_runs_once(job):
     assert states(job, directory) == {"succeeded": 3}
     variants = [json.loads(path.read_text())["lr"] for path in directory.glob("*/*/variant.json")]
     assert sorted(variants) == [0.5, 1.5, 2.5]
+    # a directory says what ran in it, not what the space asked for on the way
+    assert {path.name for path in directory.glob("lr=*")} == {"lr=0.5", "lr=1.5", "lr=2.5"}
 
 
 def test_an_earlier_experiment_must_have_the_metric_and_leave_something_to_try(job):
@@ -227,8 +234,13 @@ def test_trials_that_lag_behind_are_pruned_and_count_as_an_end(job):
 def test_a_resumable_trial_pauses_at_its_rung_and_goes_on_when_it_is_promoted(job):
     (job.directory / "job.py").write_text(RESUMABLE)
 
-    directory = search(job, "--trials", "6", *ASHA, "--resumable")
+    directory = search(job, "--trials", "9", *ASHA, "--resumable")
 
+    outcomes = [json.loads(file.read_text()) for file in directory.glob("*/*/outcome.json")]
+    paused = [outcome for outcome in outcomes if outcome["kind"] == "paused"]
+    assert any(outcome["rung"] and outcome["attempt"] > 1 for outcome in paused), (
+        "a promoted run is judged at its next rung as well"
+    )
     counts = states(job, directory)
     assert set(counts) == {"succeeded", "paused"}
     promoted = {event["run"] for event in events(directory, "promoted") if "ended" not in event}
@@ -346,6 +358,12 @@ def test_a_step_that_falls_ends_a_search_that_prunes_by_it(job):
     assert "--step" in done.stderr
     assert len(list(job.root.glob("job/2*/lr=*"))) < 5
 
+    # also where the run had ended before anybody looked
+    quick = (job.directory / "job.py").read_text().replace("time.sleep(0.4)", "pass")
+    (job.directory / "job.py").write_text(quick)
+    done = job("run", "job.py:train", *SEARCH, *BEST, "--trials", "9", *ASHA, "-q", status=2)
+    assert "must rise" in done.stderr
+
 
 def test_a_search_that_is_paused_waits_though_none_of_its_runs_is_left(job, until):
     words = (*SEARCH, *BEST, "--trials", "500", "--grid", "sleep=0.3", "-q")
@@ -363,3 +381,190 @@ def test_a_search_that_is_paused_waits_though_none_of_its_runs_is_left(job, unti
     job("stop", str(directory))
 
     assert "no launcher is at work" in job("status", str(directory)).stdout
+
+
+def test_a_search_is_announced_as_one_and_says_how_it_stands(job):
+    words = ("run", "job.py:train", *SEARCH, *BEST, "--trials", "3")
+    done = job(*words)
+    assert "job: search for max accuracy over lr by random, 3 trials" in done.stdout
+
+    told = job.events(*words)
+    (started,) = [event for event in told if event["event"] == "launch_started"]
+    assert started["search"] in done.stdout
+    stands = [event for event in told if event["event"] == "search"]
+    assert (stands[-1]["trials"], stands[-1]["limit"]) == (3, 3)
+    assert stands[-1]["counts"] == {"complete": 3}
+    assert any("best: trial" in line for line in stands[-1]["lines"])
+
+
+def test_the_time_between_two_launches_is_none_of_the_budget(job, until):
+    words = (*SEARCH, *BEST, "--trials", "500", "--budget", "600s", "--grid", "sleep=0.2", "-q")
+    started = job.start("run", "job.py:train", *words)
+    until(lambda: list(job.root.glob("job/2*/experiment.json")))
+    (directory,) = job.root.glob("job/2*")
+    until(lambda: events(directory, "start"))
+    started.kill()
+    started.wait()
+    # its runs end while no launcher is there, which the next one notes before anything else
+    until(lambda: "running" not in job.status(str(directory))["counts"])
+    shift_times(directory, -10_000)
+
+    for _ in range(2):
+        count = len(events(directory, "trial"))
+        started = job.start("resume", str(directory), "-q")
+        until(lambda: len(events(directory, "trial")) > count)  # noqa: B023
+        started.kill()
+        started.wait()
+
+    assert not events(directory, "search_closed")
+
+
+def shift_times(directory: Path, seconds: float) -> None:
+    """Let all that a journal has so far be as long ago as is said."""
+    journal = directory / "journal.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines()]
+    shifted = [json.dumps({**line, "time": line["time"] + seconds}) for line in lines]
+    journal.write_text("".join(f"{line}\n" for line in shifted))
+
+
+def test_a_column_of_steps_that_nobody_logs_ends_the_search_at_the_first_run(job):
+    words = (*SEARCH, *BEST, "--trials", "9", "--prune", "asha", "--step", "epcoh", "-q")
+    done = job("run", "job.py:train", *words, status=2)
+
+    assert "logged no 'epcoh'" in done.stderr
+    assert "did you mean 'epoch'" in done.stderr
+    assert len(list(job.root.glob("job/2*/lr=*"))) < 5
+
+
+def test_a_metric_that_is_text_ends_the_search_and_says_so(job):
+    (job.directory / "job.py").write_text(
+        "from runslot import logger\n"
+        "def train(variant):\n"
+        "    logger.record_dict({'epoch': 1, 'accuracy': 'high'})\n"
+        "    logger.dump_tabular()\n"
+    )
+    done = job("run", "job.py:train", *SEARCH, *BEST, "--trials", "9", "-q", status=2)
+
+    assert "no row of it has a number as accuracy" in done.stderr
+    # where the code has been mended since, its next trial is no worse for the earlier ones
+    (job.directory / "job.py").write_text(JOB)
+    (directory,) = job.root.glob("job/2*")
+    job("resume", "--accept-code-change", str(directory), "-q")
+    assert job.status(str(directory))["search"]["counts"]["complete"] >= 5
+
+
+def test_a_run_without_the_metric_is_a_failed_trial_where_others_have_it(job):
+    (job.directory / "job.py").write_text(
+        "from runslot import logger\n"
+        "def train(variant):\n"
+        "    name = 'accuracy' if variant['lr'] != 2 else 'acc'\n"
+        "    logger.record_dict({'epoch': 1, name: variant['lr']})\n"
+        "    logger.dump_tabular()\n"
+    )
+    words = ("--search", "lr=choice(1,2,3)", "--sampler", "random", *BEST, "--trials", "3")
+    done = job("run", "job.py:train", *words)
+
+    (directory,) = job.root.glob("job/2*")
+    report = job.status(str(directory))["search"]
+    assert report["counts"] == {"complete": 2, "failed": 1}
+    assert report["value"] == 3
+    if events(directory, "trial")[0]["params"]["lr"] != 2:
+        assert "logged no 'accuracy'" in done.stdout
+        assert "counts as failed" in done.stdout
+
+
+def test_a_run_that_ended_while_no_launcher_was_there_is_judged_at_its_rungs(job, until):
+    (job.directory / "job.py").write_text(RESUMABLE)
+    launch = ("run", "job.py:train", *SEARCH, *BEST, "--trials", "3", *ASHA, "-q")
+    started = job.start(*launch)
+    until(lambda: list(job.root.glob("job/2*/experiment.json")))
+    (directory,) = job.root.glob("job/2*")
+    until(lambda: len(events(directory, "start")) >= 1)
+    started.kill()
+    started.wait()
+    unseen = {event["run"] for event in events(directory, "start")}
+    until(lambda: "running" not in job.status(str(directory))["counts"])
+
+    job("resume", str(directory), "-q")
+
+    for run in unseen:
+        rungs = [event["rung"] for event in events(directory, "rung") if event["run"] == run]
+        assert rungs == [0, 1, 2, 3]
+
+
+def test_results_rank_trials_with_their_rungs_and_count_the_pruned_apart(job):
+    (job.directory / "job.py").write_text(RESUMABLE)
+    directory = search(job, "--trials", "7", *ASHA)
+    report = job.status(str(directory))["search"]
+    status = {trial["trial"]: trial["status"] for trial in report["trials"]}
+    pruned = list(status.values()).count("pruned")
+    assert pruned
+
+    table = job("results", str(directory)).stdout
+    assert f"{pruned} pruned" in table
+    header = next(line for line in table.splitlines() if line.split()[0] == "lr")
+    assert header.split()[:6] == ["lr", "trial", "rung", "at", "rung", "n"]
+
+    document = json.loads(job("results", "--json", str(directory)).stdout)
+    trials = [variant["trial"] for variant in document["variants"]]
+    assert {trial["trial"]: trial["status"] for trial in trials} == status
+    complete = [trial["status"] == "complete" for trial in trials]
+    assert complete == sorted(complete, reverse=True)
+    rows = job("results", "--csv", "-", str(directory)).stdout.splitlines()
+    assert rows[0].split(",")[:4] == ["lr", "trial", "rung", "at_rung"]
+    rungs = [int(row.split(",")[2]) for row in rows[1:]]
+    assert rungs == sorted(rungs, reverse=True)
+
+
+def test_a_search_whose_directory_is_moved_away_waits_until_it_is_back(job, until):
+    output = job.directory / "output"
+    words = (*SEARCH, *BEST, "--trials", "6", "--grid", "sleep=0.3")
+    with output.open("w") as out:
+        command = [sys.executable, "-m", "runslot", "run", "job.py:train", *words]
+        launcher = subprocess.Popen(command, cwd=job.directory, stdout=out, stderr=out)
+    until(lambda: list(job.root.glob("job/2*/*/*/*/progress.csv")))
+    (directory,) = job.root.glob("job/2*")
+    elsewhere = job.directory / "elsewhere"
+    job.root.rename(elsewhere)
+    moved = elsewhere / directory.relative_to(job.root)
+    until(lambda: "was moved to" in output.read_text())
+    begun = len(events(moved, "start"))
+    until(lambda: len(events(moved, "ended")) == begun)
+    assert len(events(moved, "trial")) < 6
+    elsewhere.rename(job.root)
+
+    assert launcher.wait(60) == 0, output.read_text()
+    assert "is back" in output.read_text()
+    assert states(job, directory) == {"succeeded": 6}
+    assert len(events(directory, "winner")) == 1
+
+
+def test_a_run_is_read_from_where_it_was_left_though_it_was_looked_at_before_its_first_row(
+    tmp_path,
+):
+    rows = RunRows(RunDir(tmp_path), "accuracy", "")
+    assert not rows.read(resumed=False).rows
+    with (tmp_path / "progress.csv").open("w") as file:
+        print("epoch,accuracy\n1,0.5", file=file, flush=True)
+        curve = rows.read(resumed=False)
+        print("2,0.6", file=file, flush=True)
+
+        assert rows.read(resumed=False) is curve
+        assert curve.rows == [(1, 0.5), (2, 0.6)]
+
+
+def test_pruning_by_a_single_row_ends_the_search_and_says_what_to_log(job):
+    words = (*SEARCH, *BEST, "--trials", "9", *ASHA, "--grid", "epochs=1", "-q")
+    done = job("run", "job.py:train", *words, status=2)
+
+    assert "logged one row" in done.stderr
+    assert len(list(job.root.glob("job/2*/*/*/run.json"))) < 5
+
+
+def test_an_earlier_search_that_went_the_other_way_is_refused(job):
+    earlier = search(job, "--trials", "2")
+    said = job.refused(
+        "run", "job.py:train", *SEARCH, "--metric", "accuracy", "--mode", "min", "--trials", "3",
+        "--from", str(earlier),
+    )  # fmt: skip
+    assert "one of the two modes is wrong" in said

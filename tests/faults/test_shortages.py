@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import runslot
-from runslot import Experiment, Resources
+from runslot import Experiment, Resources, Search
 from runslot.engines.events import LaunchEvent, RunEnded, RunStarted, Said
 from runslot.experiment.processes import processes_with
 from runslot.experiment.rundir import ExperimentDir
@@ -320,3 +320,26 @@ def test_a_launch_where_no_process_may_be_started_is_refused_and_leaves_nothing(
         assert list((home / "r").iterdir()) == []
     finally:
         shutil.rmtree(home)
+
+
+def test_a_search_on_a_disk_that_is_full_for_a_while_goes_on_with_its_next_trial(
+    disk: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    def observe(event: LaunchEvent) -> None:
+        if isinstance(event, Said):
+            said.append(event.text)
+            if "starts wait until that is over" in event.text:
+                threading.Timer(1.0, free, [disk]).start()
+
+    filling = f"[ -e {tmp_path}/once ] || cat /dev/zero > {disk}/fill; touch {tmp_path}/once"
+    argv = ["sh", "-c", f"echo score: $0; {filling}; exit 0", "{x}"]
+    search = Search("score", "max", {"x": "uniform(0,1)"}, trials=3, sampler="random")
+    outcomes = Experiment(
+        "full", argv, search=search, root=disk / "r", resources=ONE_AT_A_TIME
+    ).launch(observe)
+
+    assert [outcome.kind for outcome in outcomes] == ["succeeded"] * 3
+    assert sum("starts wait until that is over" in text for text in said) == 1
+    assert any("best: trial" in text for text in said)

@@ -17,6 +17,7 @@ from runslot.cli.places import Isolation, current_status, experiments_at
 from runslot.cli.render.console import console, print_line
 from runslot.cli.render.table import print_columns, row_text, state_counts
 from runslot.cli.render.tails import RunTail
+from runslot.errors import RunslotError
 from runslot.experiment.processes import is_alive
 from runslot.experiment.states import FAILED, TERMINAL_STYLES, WELL
 from runslot.experiment.status import ExperimentStatus, RunStatus
@@ -67,6 +68,8 @@ def status_json(statuses: Sequence[ExperimentStatus]) -> str:
 
 
 def _experiment(status: ExperimentStatus) -> dict[str, Any]:
+    report, problem = _report(status)
+    problems = [*status.problems, *filter(None, [problem])]
     return {
         "experiment": status.file.name,
         "directory": str(status.directory.path),
@@ -74,20 +77,25 @@ def _experiment(status: ExperimentStatus) -> dict[str, Any]:
         "slots": status.slots,
         "finished": status.finished,
         "counts": dict(status.counts),
-        **({"problems": list(status.problems)} if status.problems else {}),
+        **({"problems": problems} if problems else {}),
         **(engine_facts.values if (engine_facts := _facts(status)) else {}),
-        **({} if (report := _report(status)) is None else {"search": report.to_json()}),
+        **({} if report is None else {"search": report.to_json()}),
         "runs": [_run(status, run) for run in status.runs],
     }
 
 
-def _report(status: ExperimentStatus) -> SearchReport | None:
-    """Return how a search stands; None where the experiment is none."""
+def _report(status: ExperimentStatus) -> tuple[SearchReport | None, str]:
+    """Return how a search stands, None where the experiment is none; or why that cannot be told, as
+    where the function of its space is gone.
+    """
     if status.file.search is None:
-        return None
+        return None, ""
     from runslot.search.report import read_report  # few experiments search
 
-    return read_report(status)
+    try:
+        return read_report(status), ""
+    except RunslotError as error:
+        return None, f"how the search stands cannot be told: {error}"
 
 
 def _facts(status: ExperimentStatus) -> Facts | None:
@@ -122,14 +130,14 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
     one.
     """
     terminal = console()
-    report = _report(status)
+    report, problem = _report(status)
     lines = [
         Text(f"{status.file.name}  {shown(status.directory.path)}", style="bold"),
         _counts(status),
     ]
     lines.append(Text(_launcher(status, report), style="dim"))
     lines += [Text(text, style="yellow") for text in status.waits]
-    lines += [Text(text, style="red") for text in status.problems]
+    lines += [Text(text, style="red") for text in (*status.problems, problem) if text]
     if (engine_facts := _facts(status)) and engine_facts.line:
         lines.append(Text(engine_facts.line, style="dim"))
     for line in lines:

@@ -4,6 +4,7 @@ record each.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +26,8 @@ class LaunchStarted:
     slots: tuple[Slot, ...]
     slots_said: str
     """What was chosen, in one line."""
+    search: str = ""
+    """What is searched for, in words, where further runs are decided by what these show."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,19 @@ class RunsAdded:
     """Further runs were decided on, by what the others have shown."""
 
     runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True)
+class SearchStands:
+    """How a search stands, some time after that has changed."""
+
+    trials: int
+    limit: int | None
+    """How many trials there may be."""
+    counts: Mapping[str, int]
+    """Trials by status."""
+    lines: tuple[str, ...]
+    """The same, the best so far and the rungs in words, as `runslot status` has them."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,7 @@ class LaunchLeft:
 LaunchEvent = (
     LaunchStarted
     | RunsAdded
+    | SearchStands
     | RunStarted
     | RunWaits
     | RunEnded

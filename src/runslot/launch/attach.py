@@ -178,9 +178,9 @@ class _Translator:
         )
         slots_text = line.get("slots_said") or f"{len(slots)} slots"
         kept_count = len(self._runs) - len(runs)
-        return LaunchStarted(
-            self._file.name, self._directory.path, tuple(runs), kept_count, slots, slots_text
-        )
+        search = "" if self._file.search is None else self._file.space
+        where = (self._file.name, self._directory.path)
+        return LaunchStarted(*where, tuple(runs), kept_count, slots, slots_text, search)
 
 
 # ---- without a terminal --------------------------------------------------------------------------

@@ -65,11 +65,11 @@ class Growth(Protocol):
 
     def grow(self, room: int) -> Sequence[tuple[Run, int]]:
         """Return the runs that come next, up to about so many, with the number of their next
-        attempt.
+        attempt; `OSError` where the disk has no room for them, which come with a later call then.
         """
 
     def finish(self) -> None:
-        """Say what came out, where the search is over."""
+        """Say what came out so far."""
 
 
 def open_growth(experiment: OpenExperiment, observer: Observer) -> Growth | None:

@@ -142,6 +142,11 @@ class Holds:
         """Tell whether anything keeps its starts back now."""
         return _key(experiment) in self._episodes
 
+    def has_given_up(self, experiment: OpenExperiment) -> bool:
+        """Tell whether nothing further is to be hoped for."""
+        episode = self._episodes.get(_key(experiment))
+        return episode is not None and episode.given_up
+
     def problem(self, experiment: OpenExperiment) -> str:
         """Return why it was given up, or where its directory is now; empty where all is well."""
         episode = self._episodes.get(_key(experiment))

@@ -28,6 +28,7 @@ from runslot.engines.events import (
     RunStarted,
     RunWaits,
     Said,
+    SearchStands,
     StopNoted,
 )
 from runslot.errors import InvalidInput, NotInstalled, extra_said
@@ -58,6 +59,8 @@ class Printer:
                 yield f"{event.experiment}: {todo_said(event)}; {event.directory}"
             case RunsAdded():
                 self._total += len(event.runs)
+            case SearchStands():
+                pass  # a line a trial beside the lines of its runs says nothing further
             case RunStarted() if event.slot is None and not event.adopted:
                 pass  # it waits in an engine's own queue: nobody knows when it starts
             case RunStarted():
@@ -125,6 +128,9 @@ def next_step(directory: Path, left_runs: int) -> str:
 
 def todo_said(event: LaunchStarted) -> str:
     """Return what a launch is about: `12 runs in 2 slots of 1 core each (2 cores)`."""
+    if event.search:
+        kept_note = f" ({counted(event.kept, 'run')} ended before)" if event.kept else ""
+        return f"search for {event.search}{kept_note}, in {event.slots_said}"
     kept_note = f" ({event.kept} more have ended and are kept)" if event.kept else ""
     return f"{counted(len(event.runs), 'run')}{kept_note} in {event.slots_said}"
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from runslot.engines.events import LaunchEnded, LaunchLeft, LaunchStarted, Observer, Said
 from runslot.engines.open_experiment import OddRequest, OpenExperiment, Request
 from runslot.engines.protocol import UnderWay
+from runslot.errors import shortage_of
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
@@ -34,6 +35,7 @@ from runslot.scheduler import (
 
 if TYPE_CHECKING:
     from runslot.launch.growth import Growth
+    from runslot.launch.hold import Holds
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Share:
             slots_said=self.slots_said,
             runs=len(runs),
         )
-        observer(LaunchStarted(name, directory, runs, self.kept, slots, self.slots_said))
+        search = "" if self.growth is None else self.experiment.file.space
+        observer(LaunchStarted(name, directory, runs, self.kept, slots, self.slots_said, search))
 
 
 @dataclass(eq=False)
@@ -81,12 +84,18 @@ class Progress:
     """By run id."""
     held: bool = False
     """Nothing further starts: it is paused, or its growth has a problem."""
+    is_blocked: bool = False
+    """What comes next could not be asked for, or listed: its directory is away, or a disk is full.
+    """
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether it is open though none of its runs is left, until it is told to go on."""
+    def waits(self, holds: Holds) -> bool:
+        """Tell whether further runs may come though none is left: it is paused, or there is no room
+        for them, or its directory is away for a while.
+        """
         growth = self.growth
-        return growth is not None and self.held and not growth.problem and not growth.is_over
+        if growth is None or growth.problem or growth.is_over:
+            return False
+        return self.held or (self.is_blocked and not holds.has_given_up(self.experiment))
 
     def halts(self, now: float) -> Iterator[Event]:
         """Yield which runs have shown enough; all are stopped where their search cannot go on."""
@@ -98,11 +107,23 @@ class Progress:
             self.held = True
             yield StopAsked(tuple(sorted(self.left)))
 
-    def grow(self, free: int, entries: list[LaunchRun]) -> Iterator[Event]:
+    def grow(self, free: int, entries: list[LaunchRun], holds: Holds) -> Iterator[Event]:
         """Yield the runs that come next, for whom so many slots would wait."""
         if self.growth is None or self.held or not free:
             return
-        for run, attempt in self.growth.grow(free):
+        now = time.monotonic()
+        self.is_blocked = bool(holds.away(self.experiment, now))
+        if self.is_blocked:
+            return
+        try:
+            runs = self.growth.grow(free)
+        except OSError as error:  # what was decided is listed with the next call
+            if not (reason := shortage_of(error)):
+                raise
+            self.is_blocked = True
+            holds.short(self.experiment, reason, now)
+            return
+        for run, attempt in runs:
             key = self.keys.get(run.id)
             if key is None:
                 key = self.keys[run.id] = len(entries)

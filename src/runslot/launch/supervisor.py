@@ -101,8 +101,7 @@ class Supervisor:
     @property
     def idle(self) -> bool:
         """Whether nothing runs, waits, or was added since."""
-        paused = not self._state.stopped and any(progress.is_paused for progress in self._open)
-        return self._state.done and not self._inbox and not paused
+        return self._state.done and not self._inbox and not any(map(self._stays_open, self._open))
 
     @property
     def interrupted(self) -> bool:
@@ -206,7 +205,10 @@ class Supervisor:
     def _grow(self) -> Iterator[Event]:
         """Yield the runs that come next where a slot would wait for them."""
         for progress in self._open:
-            yield from progress.grow(room(self._state), self._entries)
+            yield from progress.grow(room(self._state), self._entries, self._holds)
+
+    def _stays_open(self, progress: Progress) -> bool:
+        return not self._state.stopped and progress.waits(self._holds)
 
     def _patience(self) -> float:
         now, moment = time.monotonic(), next_moment(self._state)
@@ -263,7 +265,7 @@ class Supervisor:
 
     def _close_finished(self) -> None:
         for progress in [*self._open]:
-            if progress.left or (progress.is_paused and not self._state.stopped):
+            if progress.left or self._stays_open(progress):
                 continue
             experiment = progress.experiment
             self._holds.away(experiment, time.monotonic())

@@ -17,6 +17,18 @@ from runslot.search.pruner import Pruner
 from runslot.search.trial import Event, TrialRun, number_of, text_of
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A rung, and who came to it."""
+
+    rung: int
+    step: float
+    trials: tuple[int, ...]
+    """The best first, by what they were worth at this rung."""
+    went_on: frozenset[int]
+    """Those that were let through; at the last rung a run is whole, and nobody is."""
+
+
 @dataclass(eq=False)
 class Ladder:
     """The rungs, and the trials on them."""
@@ -129,9 +141,20 @@ class Ladder:
         best = winner(replace(self.table, scores=scores), ENOUGH)
         return None if best is None else best.trial
 
-    def counts(self) -> list[tuple[float, int]]:
-        """Return the step of each rung, and how many trials came to it."""
+    def scores_of(self, trial: int) -> list[tuple[int, Score]]:
+        """Return what a trial was worth at each rung that it was judged at, the lowest first."""
+        scores = () if self.table is None else self.table.scores
+        return [(rung, scores[rung][trial]) for rung in range(len(scores)) if trial in scores[rung]]
+
+    def stages(self) -> list[Stage]:
+        """Return the rungs that trials came to, the lowest first."""
         if self.table is None:
             return []
-        level = self.table.rungs.level
-        return [(level(rung), len(scores)) for rung, scores in enumerate(self.table.scores)]
+        table = self.table
+        ranked = [table.ranking(rung) for rung in range(len(table.scores))]
+        gone_on = [*table.promoted, *[frozenset[int]()] * (len(ranked) - len(table.promoted))]
+        return [
+            Stage(rung, table.rungs.level(rung), tuple(ranking), gone_on[rung])
+            for rung, ranking in enumerate(ranked)
+            if ranking
+        ]

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runslot.engines.events import SearchStands
 from runslot.experiment.journal import read_events
 from runslot.experiment.states import UNDER_WAY
 from runslot.experiment.status import ExperimentStatus
+from runslot.search.heats import as_json
 from runslot.search.rows import RunRows
 from runslot.search.start import make_study, record_of, space_of, trials_limit
 from runslot.search.study import Study
@@ -30,21 +32,34 @@ class SearchReport:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many trials are complete, running, pruned, failed."""
-        counts = Counter[str](self.study.status_of(trial) for trial in self.study.trials)
+        """How many trials are complete, running, pruned, stopped, failed."""
+        counts = Counter[str](self._status(trial) for trial in self.study.trials)
         return {word: counts[word] for word in _ORDER if counts[word]}
+
+    def _status(self, trial: Trial) -> str:
+        """Return how a trial stands; one of which a run was stopped or lost goes on with a
+        resume.
+        """
+        states = {run.state for run in trial.runs.values()}
+        is_stopped = "stopped" in states and "failed" not in states
+        return "stopped" if is_stopped else self.study.status_of(trial)
 
     @property
     def best(self) -> Trial | None:
         """The winner, or the best so far."""
         return self.study.best or self.study.best_now()
 
+    def stands(self) -> SearchStands:
+        """Return it as an event of a launch."""
+        trials = len(self.study.trials)
+        return SearchStands(trials, self.limit, self.counts, tuple(self.lines()))
+
     def lines(self) -> list[str]:
         """Return it as a few lines."""
         study, metric = self.study, self.study.objective.metric
         of = "" if self.limit is None else f" of {self.limit}"
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items())
-        lines = [f"search: {len(study.trials)}{of} trials: {counts}"]
+        lines = [f"search: {len(study.trials)}{of} trials: {counts or 'none yet'}"]
         lines += [f"rungs: {rungs}"] if (rungs := self._rungs()) else []
         if self.best is None:
             return [*lines, f"no trial has a value of {metric} yet"]
@@ -60,8 +75,8 @@ class SearchReport:
         return "under way" if rung is None else f"at rung {rung}"
 
     def _rungs(self) -> str:
-        counts = [] if self.study.ladder is None else self.study.ladder.counts()
-        return ", ".join(f"step {step:g}: {count}" for step, count in counts if count)
+        stages = [] if self.study.ladder is None else self.study.ladder.stages()
+        return ", ".join(f"step {stage.step:g}: {len(stage.trials)}" for stage in stages)
 
     def _tested(self, best: Trial) -> list[str]:
         seeds = {run.run.seed for run in best.tests.values() if run.state == "succeeded"}
@@ -74,29 +89,59 @@ class SearchReport:
         ]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return it as JSON values: the history of the trials, the rungs, and what won."""
         study, best = self.study, self.best
+        stages = [] if study.ladder is None else study.ladder.stages()
         return {
             "metric": study.objective.metric,
             "mode": study.objective.mode,
-            "trials": [
+            "limit": self.limit,
+            "counts": dict(self.counts),
+            "trials": self._history(),
+            "rungs": [
                 {
-                    "trial": trial.number,
-                    "params": dict(trial.params),
-                    "status": study.status_of(trial),
-                    "value": text_of(study.value_of(trial)),
-                    "rung": study.rung_of(trial),
-                    "runs": [run.id for run in trial.runs.values()],
+                    "rung": stage.rung,
+                    "step": stage.step,
+                    "trials": list(stage.trials),
+                    "went_on": sorted(stage.went_on),
                 }
-                for trial in study.trials
+                for stage in stages
             ],
+            "dropped": [as_json(drop) for drop in study.drops],
             "best": None if best is None else best.number,
             "is_over": study.is_over,
+            "value": None if best is None else text_of(study.value_of(best)),
             "tested": text_of(study.test_value()),
         }
 
+    def _history(self) -> list[dict[str, Any]]:
+        """Return the trials in the order in which they were asked for, each with the best value of
+        a whole one until then.
+        """
+        study, history = self.study, []
+        best: float | None = None
+        for trial in study.trials:
+            status, value = self._status(trial), study.value_of(trial)
+            merit = study.objective.merit
+            if status == "complete" and merit(value) > merit(best):
+                best = value
+            scores = [] if study.ladder is None else study.ladder.scores_of(trial.number)
+            entry: dict[str, Any] = {"trial": trial.number, "params": dict(trial.params)}
+            entry["status"] = status
+            entry |= {"value": text_of(value), "best": text_of(best), "seeds": seeds_of(trial)}
+            entry["rung"] = scores[-1][0] if scores else None
+            entry["scores"] = [
+                {"rung": rung, "step": score.step, "value": text_of(score.value)}
+                for rung, score in scores
+            ]
+            entry["variant"] = next(iter(trial.runs.values())).run.name
+            entry["runs"] = [run.id for run in trial.runs.values()]
+            entry["tests"] = [run.id for run in trial.tests.values()]
+            history.append(entry)
+        return history
 
-_ORDER = ("complete", "running", "pruned", "failed")
+
+_ORDER = ("complete", "running", "pruned", "stopped", "failed")
 
 
 def read_report(status: ExperimentStatus) -> SearchReport:
@@ -119,6 +164,11 @@ def read_report(status: ExperimentStatus) -> SearchReport:
         value = study.objective.of_run([value for _, value in curve.rows])
         study.note_end(run.id, entry.state, value)
     return SearchReport(study, trials_limit(record))
+
+
+def seeds_of(trial: Trial) -> int:
+    """Return by how many seeds a trial is known: those with which a run of it has a value."""
+    return len({run.run.seed for run in trial.runs.values() if run.value is not None})
 
 
 def settings_of(trial: Trial) -> str:

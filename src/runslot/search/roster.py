@@ -17,7 +17,7 @@ from runslot.search.race import parse_race
 from runslot.search.spec import Search, SearchRecord
 from runslot.variants import Variant, canonical, flatten, is_plain, to_jsonable
 from runslot.variants.encode import SEED_KEY, run_ids
-from runslot.variants.variant import folded, joined, overlay, part_name, plain, with_hash
+from runslot.variants.variant import folded, joined, named, overlay, part_name, plain, with_hash
 
 RACE = "race:"
 """How seeds begin that are a race."""
@@ -80,6 +80,7 @@ def make_record(
         seed=search.seed,
         variants=_bases(variants),
         plain_names=plain_names,
+        named_by_variant=function is not None,
     )
 
 
@@ -113,11 +114,14 @@ class Roster:
     def enter(self, number: int, params: Mapping[str, Any], variant: Mapping[str, Any]) -> None:
         """Note a trial, in the order of the numbers: its name is its own, also where a file system
         ignores case.
+
+        A function may make another variant of what it asked for: what runs is what is named.
         """
-        name = self._plain(part_name(list(params.items())))
-        content = canonical(params)
+        settings = variant if self._record.named_by_variant else params
+        name = self._plain(named(settings) if settings is variant else part_name([*params.items()]))
+        content = canonical(settings)
         if self._names.setdefault(folded(name), content) != content:
-            name = with_hash(name, params)
+            name = with_hash(name, settings)
             self._names[folded(name)] = content
         self._trials[number] = (name, variant)
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runslot.errors import InvalidInput
 from runslot.experiment.files import open_regular
 from runslot.experiment.rundir import RunDir
 
@@ -49,7 +48,7 @@ class RunRows:
     """Reads the rows of one run again and again."""
 
     def __init__(self, run_dir: RunDir, metric: str, step: str) -> None:
-        self._run_dir = run_dir
+        self.run_dir = run_dir
         self._metric = metric
         self._step = step
         self._file = _RowFile(run_dir.progress, metric, step)
@@ -57,7 +56,7 @@ class RunRows:
 
     def read(self, resumed: bool) -> LoggedCurve:
         """Return what the run has shown so far; `resumed` where it continued from a snapshot."""
-        if self._reader is None and self._file.read(resumed):
+        if self._file.read(resumed):  # the first time, too, though it was not there before
             return self._file.curve
         return self._read_otherwise(resumed)
 
@@ -67,25 +66,22 @@ class RunRows:
         """
         from runslot.results import Reader
 
-        if not self._run_dir.path.is_dir():
+        if not self.run_dir.path.is_dir():
             return LoggedCurve()
         if self._reader is None:
-            self._reader = Reader([self._run_dir.path], cache=False)
+            self._reader = Reader([self.run_dir.path], cache=False)
         results = self._reader.read()
-        curve = LoggedCurve(columns=results.metrics, step=self._step or step_name(results.metrics))
-        if not results.runs.height:
+        step = step_of(self._step, results.metrics)
+        curve = LoggedCurve(columns=results.metrics, step=step or "")
+        if not results.runs.height or step is None:
             return curve
         frame = results.progress
         if metric := column_named(self._metric, results.metrics):
             values = frame[metric].to_list()
-            steps = (
-                frame[curve.step].to_list()
-                if curve.step in frame.columns
-                else range(1, len(values) + 1)
-            )
-            for step, value in zip(steps, values, strict=True):
-                if isinstance(step, (int, float)) and isinstance(value, (int, float)):
-                    curve.add(float(step), float(value), resumed)
+            steps = frame[step].to_list() if step else range(1, len(values) + 1)
+            for place, value in zip(steps, values, strict=True):
+                if isinstance(place, (int, float)) and isinstance(value, (int, float)):
+                    curve.add(float(place), float(value), resumed)
         return curve
 
 
@@ -130,16 +126,13 @@ class _RowFile:
             header = next(rows, None)
             if header is None:
                 return
-            metric = column_named(self._metric, header)
-            step = self._step or step_name(header)
-            places = [
-                None if name is None or name not in header else header.index(name)
-                for name in (metric, step)
-            ]
-            self._places = (places[0], places[1])
-            self.curve = LoggedCurve(
-                columns=tuple(header), step=step if places[1] is not None else ""
+            metric, step = column_named(self._metric, header), step_of(self._step, header)
+            is_whole = metric is not None and step is not None
+            self._places = (
+                header.index(metric) if is_whole and metric else None,
+                header.index(step) if step else None,
             )
+            self.curve = LoggedCurve(columns=tuple(header), step=step or "")
         self._offset += end
         metric_at, step_at = self._places
         if metric_at is None:
@@ -166,6 +159,13 @@ def column_named(name: str, columns: Sequence[str]) -> str | None:
     return alike[0] if len(alike) == 1 else None
 
 
+def step_of(step: str, columns: Sequence[str]) -> str | None:
+    """Return the column that counts the steps, empty where rows are counted; None where one was
+    named that is not there.
+    """
+    return column_named(step, columns) if step else step_name(columns)
+
+
 def step_name(columns: Sequence[str]) -> str:
     """Return the column that counts the steps by its name, as results have it; empty where rows are
     to be counted.
@@ -175,19 +175,27 @@ def step_name(columns: Sequence[str]) -> str:
     return step_column(columns) or ""
 
 
-def refuse_missing(metric: str, curve: LoggedCurve, run: str) -> None:
-    """Refuse a metric that a run which ended well did not log."""
+def missing_said(metric: str, step: str, curve: LoggedCurve, run: str) -> str:
+    """Return what a run which ended well did not log, with the nearest name; empty where it logged
+    what a search needs.
+    """
     from runslot.errors import nearest
 
-    if column_named(metric, curve.columns) is not None:
-        return
     if not curve.columns:
-        raise InvalidInput(
+        return (
             f"{run} has ended, and logged nothing: a search needs {metric} of every run; log it,"
             " or print it (docs: logger)"
         )
+    names = (metric, step) if step else (metric,)
+    missing = next((name for name in names if column_named(name, curve.columns) is None), None)
+    if missing is None:
+        return (
+            ""
+            if curve.rows
+            else f"{run} has ended, and no row of it has a number as {' and as '.join(names)}"
+        )
     columns = ", ".join(curve.columns[:12])
-    raise InvalidInput(
-        f"{run} has ended, and logged no {metric!r}{nearest(metric, curve.columns)}; it logged"
+    return (
+        f"{run} has ended, and logged no {missing!r}{nearest(missing, curve.columns)}; it logged"
         f" {columns}"
     )

@@ -28,7 +28,7 @@ from runslot.search.objective import refuse_fallen_step
 from runslot.search.optuna_log import optuna_log
 from runslot.search.recovery import explain
 from runslot.search.report import SearchReport
-from runslot.search.rows import LoggedCurve, RunRows, refuse_missing, step_name
+from runslot.search.rows import LoggedCurve, RunRows, missing_said, step_name
 from runslot.search.start import make_study, most_runs, record_of, space_of, trials_limit
 from runslot.search.trial import Event, Rows, TrialRun
 
@@ -36,6 +36,8 @@ COPY_PERIOD_S = 10.0
 """Between copies of the study for optuna-dashboard."""
 LOOK_PERIOD_S = 0.5
 """Between looks at what the runs under way have logged."""
+STANDING_PERIOD_S, STANDING_SHARE = 0.5, 0.01
+"""Between words of how it stands, at least; and the share of the time that they may take."""
 
 
 class Searcher:
@@ -60,11 +62,16 @@ class Searcher:
         self._looked = 0.0
         self._copied = time.monotonic()
         self._began = time.monotonic()
+        self._said_next = 0.0
+        self._has_changed = True
         self._used = 0.0
         """Seconds that earlier launches took."""
         # What reads logs takes a third of a second to load, in which no slot should wait.
         Thread(target=step_name, args=[()], daemon=True).start()
         self._replay()
+        # What is between two launches is not of the budget, also where this one writes before its
+        # runs begin.
+        self._write({"event": "search_opened"})
         self._list_missing()
         self._reopen()
         self._settle_halted()
@@ -88,7 +95,7 @@ class Searcher:
     def _replay(self) -> None:
         began = last = None
         for event in read_events(self._directory.journal_file):
-            if event["event"] == "launcher_started":
+            if event["event"] in {"search_opened", "launcher_started"}:
                 self._used += last - began if began is not None and last is not None else 0.0
                 began = event["time"]
             last = event["time"]
@@ -166,10 +173,15 @@ class Searcher:
         self._study.note_end(run.id, kind, value)
         return curve
 
+    def _run_dir(self, run: Run) -> RunDir:
+        """Return where a run lies, also while its experiment's directory is moved elsewhere."""
+        place = self._experiment.place() or self._directory.path
+        return ExperimentDir(place).run_dir(run, self._experiment.file)
+
     def _curve(self, run: Run) -> LoggedCurve:
-        rows = self._rows.get(run.id)
-        if rows is None:
-            rows = RunRows(self._experiment.run_dir(run), self._record.metric, self._record.step)
+        rows, run_dir = self._rows.get(run.id), self._run_dir(run)
+        if rows is None or rows.run_dir.path != run_dir.path:
+            rows = RunRows(run_dir, self._record.metric, self._record.step)
             self._rows[run.id] = rows
         return rows.read(
             resumed=self._experiment.policy.resumable and self._attempts.get(run.id, 1) > 1
@@ -191,7 +203,7 @@ class Searcher:
         entry = self._study.runs[run.id]
         if not entry.halted or outcome.kind not in {"stopped", "lost"}:
             return outcome
-        run_dir = self._experiment.run_dir(run)
+        run_dir = self._run_dir(run)
         if entry.halted == "pause" and not has_snapshot(run_dir):
             is_news = self._study.snapshots
             self._write({"event": "no_snapshot", "trial": entry.trial, "run": run.id})
@@ -224,22 +236,43 @@ class Searcher:
     def ended(self, run: Run, outcome: Outcome) -> None:
         """Note how a run ended that is not tried again."""
         self._attempts[run.id] = outcome.attempt
+        self._has_changed = True
         curve = self._take_end(run, outcome.kind)
         if time.monotonic() - self._copied > COPY_PERIOD_S:
             self._copy()
         if outcome.kind != "succeeded" or self.problem:
             return
-        try:
-            refuse_missing(self._record.metric, curve, run.directory)
-        except InvalidInput as error:
-            self.problem = str(error)
-            return
-        self._write_all(self._study.judge(run.id, self._can_pause))
+        self._check(run, curve)
+        if not self.problem:
+            self._write_all(self._study.judge(run.id, self._can_pause))
+
+    def _check(self, run: Run, curve: LoggedCurve) -> None:
+        """Say what a run which ended well has not shown; where none has, the search cannot go
+        on.
+        """
+        entry, runs = self._study.runs[run.id], self._study.runs.values()
+        missing = missing_said(self._record.metric, self._record.step, curve, run.directory)
+        if missing and all(other.value is None for other in runs):
+            self.problem = missing
+        elif missing:
+            self._observer(Said(f"note: {missing}; its trial counts as failed"))
+        elif self._study.ladder is not None and not entry.column and not entry.is_test:
+            if len(curve.rows) == 1 and all(len(other.rows) < 2 for other in runs):
+                self.problem = (
+                    f"{run.directory} has ended, and logged one row: --prune {self._record.prune}"
+                    " judges runs by their rows on the way; log one an epoch, or leave --prune out"
+                )
+                return
+            try:
+                _rising(curve, entry, self._attempts.get(run.id, 1))
+            except InvalidInput as error:
+                self.problem = str(error)
 
     def look(self, now: float) -> Sequence[str]:
         """Look at what the runs under way have shown; return the ids of those that are to end
         here.
         """
+        self._say_standing(now)
         if self._study.ladder is None or self._study.ladder.table is None:
             return ()
         if now - self._looked < LOOK_PERIOD_S or self.problem:
@@ -263,6 +296,16 @@ class Searcher:
                 halted.append(entry.id)
         return halted
 
+    def _say_standing(self, now: float) -> None:
+        """Say how the search stands, where that has changed."""
+        if not self._has_changed or now < self._said_next:
+            return
+        self._has_changed = False
+        began = time.monotonic()
+        self._observer(SearchReport(self._study, trials_limit(self._record)).stands())
+        took = time.monotonic() - began
+        self._said_next = now + max(STANDING_PERIOD_S, took / STANDING_SHARE)
+
     def grow(self, room: int) -> Sequence[tuple[Run, int]]:
         """Return the runs that come next, up to about so many, with the number of their next
         attempt.
@@ -285,31 +328,20 @@ class Searcher:
         starts = [move.run for move in moves if move.run is not None]
         self._unlisted += [entry.run for entry in starts if entry.id not in known]
         self._unstarted += [(entry.run, self._attempts.get(entry.id, 0) + 1) for entry in starts]
-        if not self._listed():
-            return ()
+        if self._unlisted:
+            self._directory.append_runs(self._unlisted)
+            self._observer(RunsAdded(tuple(self._unlisted)))
+            self._unlisted = []
         starting, self._unstarted = self._unstarted, []
         return starting
 
-    def _listed(self) -> bool:
-        """Put the new runs into the list of runs; False while the disk has no room for it."""
-        if not self._unlisted:
-            return True
-        try:
-            self._directory.append_runs(self._unlisted)
-        except OSError as error:
-            if not shortage_of(error):
-                raise
-            return False
-        self._observer(RunsAdded(tuple(self._unlisted)))
-        self._unlisted = []
-        return True
-
     def finish(self) -> None:
-        """Say what came out, where the search is over."""
+        """Say what came out so far."""
         self._copy()
-        if self._study.is_over:
-            for line in SearchReport(self._study, trials_limit(self._record)).lines():
-                self._observer(Said(line))
+        report = SearchReport(self._study, trials_limit(self._record))
+        self._observer(report.stands())
+        for line in report.lines():
+            self._observer(Said(line))
 
     def _copy(self) -> None:
         """Write the copy for optuna-dashboard anew; a full disk keeps the one before."""
@@ -323,6 +355,7 @@ class Searcher:
         self._write_all([event])
 
     def _write_all(self, events: Sequence[Event]) -> None:
+        self._has_changed = self._has_changed or bool(events)
         for event in events:
             details = {key: value for key, value in event.items() if key != "event"}
             self._experiment.journal.write(event["event"], time.time(), **details)

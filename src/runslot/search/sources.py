@@ -6,12 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput, NotFound
+from runslot.experiment.records import ExperimentFile
 from runslot.experiment.status import find_experiments, read_status
 from runslot.search.rows import RunRows
 from runslot.search.space import SearchSpace
 from runslot.search.spec import SearchRecord
 from runslot.search.trial import text_of
 from runslot.variants.encode import canonical
+
+
+def _refuse_other_mode(record: SearchRecord, file: ExperimentFile, source: str) -> None:
+    """Refuse a search of the same metric that went the other way: one of the two is a mistake."""
+    earlier = file.search or {}
+    if earlier.get("metric") == record.metric and earlier.get("mode") != record.mode:
+        raise InvalidInput(
+            f"{source} searched for {earlier.get('mode')} {record.metric}, and this search is for"
+            f" {record.mode}: one of the two modes is wrong"
+        )
 
 
 def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict[str, Any]]:
@@ -33,6 +44,7 @@ def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict
             )
         for directory in experiments:
             status = read_status(directory)
+            _refuse_other_mode(record, status.file, source)
             for entry in status.runs:
                 params = None if space is None else space.params_of(entry.run.variant)
                 if params is None or entry.state not in {"succeeded", "failed", "timed_out"}:

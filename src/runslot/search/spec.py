@@ -212,6 +212,10 @@ class SearchRecord(RecordBase):
     variants: Mapping[str, Any] = field(default_factory=lambda: {"": {}})
     """By name, the settings that every trial is crossed with; without a space each is a trial."""
     plain_names: bool = False
+    named_by_variant: bool = False
+    """Trials of a function are named by the variant that it returned; older searches, by what it
+    asked for.
+    """
 
     @property
     def has_space(self) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 from runslot.errors import InvalidInput, nearest
 from runslot.execute.functions import find_function
 from runslot.experiment.records import ExperimentFile, Function, Run
+from runslot.hardware.visibility import THREAD_VARIABLES
 from runslot.search.objective import Mode
 from runslot.search.pruner import make_pruner
 from runslot.search.race import parse_race
@@ -241,10 +243,33 @@ def _space_text(record: SearchRecord) -> str:
     return str(record.function) if record.function else " ".join(record.space) or "its variants"
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let the thread pools of the libraries that are imported inside have one thread.
+
+    The cores are the runs': small matrices on all of them would be slower, and would slow the runs.
+    """
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
 def make_sampler(name: str, mode: Mode) -> Sampler:
     """Return the sampler of a name; `NotInstalled` where a package is missing, with what installs
     it.
     """
+    with one_thread():
+        return _make_sampler(name, mode)
+
+
+def _make_sampler(name: str, mode: Mode) -> Sampler:
     if name == "random":
         return RandomSampler()
     if name == "qmc":
@@ -266,5 +291,5 @@ def make_sampler(name: str, mode: Mode) -> Sampler:
     return (
         TpeSampler(mode)
         if name == "tpe"
-        else AutoSampler(make_sampler("gp", mode), TpeSampler(mode))
+        else AutoSampler(_make_sampler("gp", mode), TpeSampler(mode))
     )

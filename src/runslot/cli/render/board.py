@@ -15,6 +15,7 @@ from runslot.engines.events import (
     RunsAdded,
     RunStarted,
     RunWaits,
+    SearchStands,
     StopNoted,
 )
 from runslot.experiment.records import Outcome, Run
@@ -63,6 +64,8 @@ class Board:
     halted: set[str] = field(default_factory=set)
     """Runs that a search has pruned, or paused: the latter may go on."""
     dropped: int = 0
+    search: tuple[str, ...] = ()
+    """How a search stands, in lines."""
     stopping: StopNoted | None = None
     durations: list[float] = field(default_factory=list)
     """Of the attempts that succeeded, seconds."""
@@ -88,6 +91,8 @@ class Board:
             case RunsAdded():
                 self.total += len(event.runs)
                 self.longest = max([self.longest, *(len(run.directory) for run in event.runs)])
+            case SearchStands():
+                self.search = event.lines
             case RunStarted():
                 self._forget_waits(event.run.id, event.slot)
                 started = RunningRun(event.run, event.directory, event.attempt, event.slot, now)

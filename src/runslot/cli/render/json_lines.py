@@ -18,6 +18,7 @@ from runslot.engines.events import (
     RunStarted,
     RunWaits,
     Said,
+    SearchStands,
     StopNoted,
 )
 
@@ -42,11 +43,15 @@ def as_json(event: LaunchEvent) -> dict[str, Any]:
             return _of_run(event)
         case RunsAdded():
             values: dict[str, Any] = {"event": "runs_added", "runs": [run.id for run in event.runs]}
+        case SearchStands():
+            values = {"event": "search", "trials": event.trials, "limit": event.limit}
+            values |= {"counts": dict(event.counts), "lines": list(event.lines)}
         case LaunchStarted():
             values = {"event": "launch_started", "experiment": event.experiment}
             values |= {"directory": str(event.directory)}
             values |= {"runs": len(event.runs), "kept": event.kept, "slots": len(event.slots)}
             values["slots_said"] = event.slots_said
+            values |= {"search": event.search} if event.search else {}
         case StopNoted():
             values = {
                 "event": "stop",

@@ -31,9 +31,12 @@ def draw(board: Board, rows: Rows, width: int, height: int, now: float) -> Itera
         return
     if height > 8:
         yield Text()
-    yield from _slots(board, rows, width, max(1, height - 5), now)
+    search = board.search[: max(0, height - 10)]
+    yield from _slots(board, rows, width, max(1, height - 5 - len(search)), now)
     if height > 8:
         yield Text()
+    for line in search:
+        yield Text(_fit(f"  {line}", width), no_wrap=True, overflow="crop")
     yield _summary(board, width, now)
 
 
