@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 import os
@@ -24,16 +25,18 @@ from runslot import Experiment
 from runslot.__main__ import main
 from runslot.engines.batch.submissions import job_name, read_submission
 from runslot.engines.events import LaunchEnded, LaunchEvent
+from runslot.engines.open_experiment import OddRequest, OpenExperiment
 from runslot.engines.sky.rental import Record, read_record, record_file
-from runslot.errors import Damaged, RunslotError
+from runslot.errors import Damaged, NewerFormat, RunslotError
 from runslot.experiment.files import read_lines, write_json
 from runslot.experiment.journal import read_events
-from runslot.experiment.lock import LauncherLock
+from runslot.experiment.lock import LauncherLock, leave_request
+from runslot.experiment.processes import identify
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.launch.attach import attach
 from runslot.launch.launch import launch
-from runslot.transport.bucket.inventory import DamagedObject, File, Inventory
+from runslot.transport.bucket.inventory import DamagedObject, File, Inventory, StopRequest
 
 pytestmark = pytest.mark.fault
 
@@ -568,6 +571,79 @@ def test_what_a_newer_runslot_wrote_is_refused_by_name_of_its_format(
         assert "Traceback" not in output
         assert status in {0, 1, 2}
         shutil.rmtree(tmp_path / "bad")
+
+
+_NEWER_RECORDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "annotations.jsonl": (
+        '{"format": 99, "time": 1, "place": "run_0", "add": ["good"]}\n',
+        ("results EXPERIMENT", "tag EXPERIMENT/run_0 better", "note EXPERIMENT/run_0 words"),
+    ),
+    "confirmation.json": (
+        '{"format": 99, "variants": [""], "seeds": [7], "metric": "loss", "created": 1.0}',
+        ("results EXPERIMENT", "confirm EXPERIMENT --top 1 --metric loss"),
+    ),
+    "cloud/rented.json": (
+        '{"format": 99, "store": "s", "machines": []}',
+        ("pull EXPERIMENT", "cloud down EXPERIMENT", "cloud clean EXPERIMENT"),
+    ),
+}
+"""By file what a newer version may have written there, and the commands that read it."""
+
+
+@pytest.mark.parametrize("name", _NEWER_RECORDS)
+def test_a_newer_record_beside_the_runs_is_refused_by_name_and_stays_as_it_is(
+    name: str, sound: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(sound / "bad", tmp_path / "bad", symlinks=True)
+    experiment = bad_of(tmp_path)
+    (experiment / "run_2" / "progress.csv").write_text("loss\n2\n1\n")
+    content, commands = _NEWER_RECORDS[name]
+    file = experiment / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(content)
+    for command in commands:
+        printed = carry_out(capsys, *command.replace("EXPERIMENT", str(experiment)).split())
+        assert f"{name}: {_NEWER}" in " ".join(printed.split()), (command, printed)
+        assert "Traceback" not in printed
+        assert file.read_text() == content
+
+
+def test_a_newer_note_of_a_launcher_is_named_by_queue(tmp_path: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    (tmp_path / "runslot" / "launchers").mkdir(parents=True)
+    file = tmp_path / "runslot" / "launchers" / "x.json"
+    identity = dataclasses.asdict(identify())
+    file.write_text(json.dumps({"format": 99, "experiment": str(tmp_path), **identity}))
+    assert f"{file}: {_NEWER}" in " ".join(carry_out(capsys, "queue").split())
+    assert file.exists()
+
+
+def test_a_newer_request_is_set_aside_and_said(sound: Path, tmp_path: Path) -> None:
+    shutil.copytree(sound / "bad", tmp_path / "bad", symlinks=True)
+    opened = OpenExperiment.open(ExperimentDir(bad_of(tmp_path)), {})
+    try:
+        file = leave_request(opened.directory, "stop")
+        file.write_text('{"format": 99, "verb": "stop", "arguments": []}')
+        (request,) = opened.requests()
+    finally:
+        opened.close()
+    assert isinstance(request, OddRequest)
+    assert _NEWER in request.why
+
+
+def test_what_a_newer_runslot_left_in_a_bucket_or_a_submission_is_named(tmp_path: Path) -> None:
+    listing = json.loads(gzip.decompress(Inventory(files={}).to_bytes()))
+    with pytest.raises(NewerFormat, match="list in the bucket was written by a newer runslot"):
+        Inventory.from_bytes(gzip.compress(json.dumps({**listing, "format": 99}).encode()))
+    request = json.loads(StopRequest(everything=True).to_bytes())
+    with pytest.raises(NewerFormat, match=r"asked of a machine .* was written by a newer runslot"):
+        StopRequest.from_bytes(json.dumps({**request, "format": 99}).encode())
+    sound = {"format": 1, "job_name": job_name("x", "0" * 8), "tasks": [[["r", 1]]]}
+    write_json(tmp_path / "tasks.json", sound)
+    write_json(tmp_path / "job.json", {"format": 99, "job": "7"})
+    with pytest.raises(NewerFormat, match=r"job\.json: written by a newer runslot"):
+        read_submission(tmp_path)
 
 
 @contextmanager

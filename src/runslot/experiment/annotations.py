@@ -91,7 +91,10 @@ def read_annotations(experiment: Path) -> Annotations:
 
 
 def annotate(experiment: Path, annotations: Sequence[Annotation]) -> None:
-    """Append to the file of an experiment. Raises `OSError` where that cannot be."""
+    """Append to the file of an experiment. Raises `OSError` where that cannot be, `Damaged` where
+    nobody could read it afterwards.
+    """
+    read_annotations(experiment)
     lines = []
     for annotation in annotations:
         line = {"format": FORMAT, "time": time.time(), "place": annotation.place}
