@@ -26,9 +26,7 @@ from runslot.transport.zipapp import one_file
 TESTBED = Path(__file__).parent.parent / "testbeds"
 EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 IMAGE = "runslot-test"
-# The tests of an engine follow one another: some kill its daemon, or count its containers.
-DOCKER, PODMAN = pytest.mark.xdist_group("docker"), pytest.mark.xdist_group("podman")
-ENGINES = (pytest.param("docker", marks=DOCKER), pytest.param("podman", marks=PODMAN))
+ENGINES = ("docker", "podman")
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -88,14 +86,12 @@ def _engines(testbed: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
-@DOCKER
 class TestDocker(LauncherContract):
     entry: ClassVar = {"kind": "local"}
     extra: ClassVar = ("--container", IMAGE, "--engine", "docker")
     many: ClassVar = 40
 
 
-@PODMAN
 class TestPodman(LauncherContract):
     entry: ClassVar = {"kind": "local"}
     extra: ClassVar = ("--container", IMAGE, "--engine", "podman")
@@ -269,7 +265,7 @@ def test_a_later_attempt_ends_what_the_one_before_left(place: Place, engine: str
     assert nothing_left(place, engine)
 
 
-@pytest.mark.parametrize("engine", ENGINES[:1])
+@pytest.mark.parametrize("engine", ["docker"])
 def test_a_killed_daemon_leaves_nothing_running(
     place: Place, engine: str, testbed: dict[str, str]
 ) -> None:
@@ -445,7 +441,6 @@ def test_directories_of_any_name_are_mounted(name: str, engine: str, tmp_path: P
         assert notes(place) == ["ready"]
 
 
-@DOCKER
 def test_files_belong_to_the_user_who_launched(testbed: dict[str, str]) -> None:
     """Another user than root, who may use the Docker daemon, with groups of its own."""
     socket = Path(testbed["DOCKER_HOST"].removeprefix("unix://"))
@@ -486,7 +481,6 @@ def test_files_belong_to_the_user_who_launched(testbed: dict[str, str]) -> None:
         shutil.rmtree(directory)
 
 
-@PODMAN
 def test_podman_under_the_name_docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -700,7 +694,6 @@ def test_an_image_that_vanishes_during_the_sweep_is_said_by_each_run(
 # ---- doors, and other machines -------------------------------------------------------------------
 
 
-@DOCKER
 def test_launchkits_mode_local_docker(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir()

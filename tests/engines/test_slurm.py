@@ -20,11 +20,7 @@ from runslot.testing.contract import LauncherContract, Place, until
 
 TESTBED = Path(__file__).parent.parent / "testbeds"
 
-pytestmark = [
-    pytest.mark.engine,
-    pytest.mark.timeout(600),
-    pytest.mark.xdist_group("slurm"),  # one test at a time: each may switch off what others use
-]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 
 def up() -> None:

@@ -26,11 +26,7 @@ from runslot.testing.contract import LauncherContract, Place, until
 TESTBED = Path(__file__).parent.parent / "testbeds"
 NODES = ("node1", "node2")
 
-pytestmark = [
-    pytest.mark.engine,
-    pytest.mark.timeout(600),
-    pytest.mark.xdist_group("ssh"),  # one test at a time: each may switch off what others use
-]
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 PROGRAM = r'''
 import os, signal, subprocess, sys, time
