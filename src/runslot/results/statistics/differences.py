@@ -8,6 +8,7 @@ without any spread is never decided by a t test, which would be certain of it.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Literal
 
 from runslot.errors import InvalidInput
 from runslot.quantiles import t_quantile, t_tail
+from runslot.results.statistics.magnitude import divided, exponent_of, mean_of, multiplied
 
 Verdict = Literal["better", "worse", "not decided"]
 Seed = int | str | None
@@ -26,8 +28,6 @@ _RANKED_AT_MOST = 60
 """Runs of both sides together of which all orders are counted."""
 _ROUNDING = 1e-12
 """A spread that is this small a part of the values is what floats make of none."""
-_USUAL_EXPONENT = 200
-"""Powers of two between which squares are floats."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Sample:
         """The mean; NaN where there is none."""
         if not self.has_value:
             return math.nan
-        return math.fsum(score / len(self.scores) for score in self.scores)
+        return mean_of(self.scores)
 
     def pairs_with(self, other: Sample) -> list[tuple[float, float]] | None:
         """Return the scores of both by seed; None where they have not the same distinct seeds."""
@@ -115,36 +115,33 @@ def difference(first: Sample, second: Sample, *, level: float = 0.95) -> Differe
     if not (first.has_value and second.has_value):
         return None
     most = max(map(abs, (*first.scores, *second.scores)))
-    exponent = math.frexp(most)[1]
-    if abs(exponent) > _USUAL_EXPONENT:  # squares would be beyond all floats
-        return _unscaled(
-            difference(_scaled(first, -exponent), _scaled(second, -exponent), level=level), exponent
-        )
+    if exponent := exponent_of((*first.scores, *second.scores)):
+        sides = (Sample(divided(s.scores, exponent), s.seeds) for s in (first, second))
+        return _multiplied(difference(*sides, level=level), exponent)
     pairs = first.pairs_with(second)
     if pairs is not None:
         return _paired([a - b for a, b in pairs], most, level)
     return _independent(first.scores, second.scores, most, level)
 
 
-def _scaled(sample: Sample, exponent: int) -> Sample:
-    return Sample(tuple(math.ldexp(score, exponent) for score in sample.scores), sample.seeds)
-
-
-def _unscaled(scaled: Difference | None, exponent: int) -> Difference | None:
-    import dataclasses
-
+def _multiplied(scaled: Difference | None, exponent: int) -> Difference | None:
     if scaled is None:
         return None
-    names = ("estimate", "low", "high", "anytime_low", "anytime_high")
-    values = {name: getattr(scaled, name) for name in names}
-    try:
-        values = {
-            name: value if value is None else math.ldexp(value, exponent)
-            for name, value in values.items()
-        }
-    except OverflowError:
+    estimate = multiplied(scaled.estimate, exponent)
+    if not math.isfinite(estimate):
         return None
-    return dataclasses.replace(scaled, **values)
+
+    def whole(end: float | None) -> float | None:
+        return None if end is None else multiplied(end, exponent)
+
+    return dataclasses.replace(
+        scaled,
+        estimate=estimate,
+        low=whole(scaled.low),
+        high=whole(scaled.high),
+        anytime_low=whole(scaled.anytime_low),
+        anytime_high=whole(scaled.anytime_high),
+    )
 
 
 def _paired(differences: Sequence[float], most: float, level: float) -> Difference:

@@ -26,6 +26,7 @@ from runslot.quantiles import normal_quantile
 from runslot.results.accounting import DIVERGED, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.distributions import f_tail
+from runslot.results.statistics.magnitude import divided, exponent_of, multiplied
 from runslot.results.statistics.scores import Interval
 from runslot.results.summary import Mode, mode_of
 from runslot.results.text.labels import texts_of
@@ -88,6 +89,13 @@ def variance_components(groups: Sequence[Sequence[float]]) -> VarianceComponents
     3): mean squares within, and (between - within) / n₀ with n₀ = (N - Σn²/N) / (k - 1).
     """
     used = [group for group in groups if group]
+    if exponent := exponent_of(value for group in used for value in group):
+        scaled = variance_components([divided(group, exponent) for group in used])
+        if scaled is None:
+            return None
+        between = multiplied(scaled.between, 2 * exponent)
+        within = multiplied(scaled.within, 2 * exponent)
+        return VarianceComponents(between, within, scaled.p, scaled.variants, scaled.runs)
     k, total = len(used), sum(map(len, used))
     if k < 2 or total <= k:
         return None
@@ -163,7 +171,9 @@ def variance_shares(
             " difference"
         )
     codes = [_codes(runs[name]) for name in names]
-    return _shares(ensemble, names, codes, runs[_SCORE].to_list(), runs[_GROUP], seed)
+    scores_used = runs[_SCORE].to_list()
+    numbers = divided(scores_used, exponent_of(scores_used))  # shares of a variance have no unit
+    return _shares(ensemble, names, codes, numbers, runs[_GROUP], seed)
 
 
 def _codes(values: pl.Series) -> list[float]:

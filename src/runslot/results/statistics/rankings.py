@@ -20,6 +20,7 @@ from runslot.results.statistics.distributions import (
     f_tail,
     range_quantile,
 )
+from runslot.results.statistics.magnitude import divided, exponent_of, multiplied
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,17 @@ def best_intervals(
     nothing varies.
     """
     used = [i for i, sample in enumerate(samples) if sample.has_value]
+    if exponent := exponent_of(score for i in used for score in samples[i].scores):
+        parts = [
+            Sample(divided(s.scores, exponent), s.seeds) if s.has_value else Sample(())
+            for s in samples
+        ]
+        return [
+            None
+            if part is None
+            else BestInterval(multiplied(part.low, exponent), multiplied(part.high, exponent))
+            for part in best_intervals(parts, mode, level=level)
+        ]
     intervals: list[BestInterval | None] = [None] * len(samples)
     chosen = [samples[i] for i in used]
     error, freedom = _common_error(chosen)

@@ -15,6 +15,7 @@ import polars as pl
 
 from runslot.errors import InvalidInput
 from runslot.quantiles import normal_quantile, t_quantile
+from runslot.results.statistics.magnitude import divided, exponent_of, mean_of, multiplied
 from runslot.results.statistics.resamples import draws, has_numpy, portions, seed_of
 
 Scores = Sequence[Sequence[float]]
@@ -22,8 +23,6 @@ Scores = Sequence[Sequence[float]]
 
 _NARROW = 1 << 16
 """Ranks that fit into two bytes."""
-_USUAL_EXPONENT = 200
-"""Powers of two between which the squares of variances are floats."""
 Statistic = Literal["iqm", "mean", "median", "optimality-gap"]
 
 
@@ -34,14 +33,6 @@ class Interval(NamedTuple):
     estimate: float
     low: float
     high: float
-
-
-def mean_of(values: Sequence[float]) -> float:
-    """Return the mean, exactly rounded; also of values whose sum is beyond all floats."""
-    try:
-        return math.fsum(values) / len(values)
-    except OverflowError:
-        return math.fsum(value / len(values) for value in values)
 
 
 def interquartile_mean(values: Sequence[float]) -> float:
@@ -65,19 +56,9 @@ def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
     task has one run.
     """
     check_scores(scores, level, 1)
-    # Squares of what a run that explodes ends in are beyond all floats; a power of two scales
-    # exactly.
-    most = max(
-        (abs(value) for task in scores for value in task if math.isfinite(value)), default=0.0
-    )
-    exponent = (
-        math.frexp(most)[1] if all(math.isfinite(value) for task in scores for value in task) else 0
-    )
-    if abs(exponent) > _USUAL_EXPONENT:
-        scaled = mean_interval(
-            [[math.ldexp(value, -exponent) for value in task] for task in scores], level=level
-        )
-        return Interval(*(_unscaled(value, exponent) for value in scaled))
+    if exponent := exponent_of(value for task in scores for value in task):
+        scaled = mean_interval([divided(task, exponent) for task in scores], level=level)
+        return Interval(*(multiplied(value, exponent) for value in scaled))
     means = [math.fsum(task) / len(task) for task in scores]
     estimate = math.fsum(means) / len(means)
     if min(map(len, scores)) < 2 or not math.isfinite(estimate):
@@ -94,13 +75,6 @@ def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
     )
     width = t_quantile(level, freedom) * math.sqrt(variance) / len(scores)
     return Interval(estimate, estimate - width, estimate + width)
-
-
-def _unscaled(value: float, exponent: int) -> float:
-    try:
-        return math.ldexp(value, exponent)
-    except OverflowError:
-        return math.copysign(math.inf, value)
 
 
 def bootstrap(

@@ -22,7 +22,7 @@ from runslot.results.statistics import (
     probability_of_improvement,
     variance_shares,
 )
-from runslot.results.statistics.scores import mean_of
+from runslot.results.statistics.magnitude import mean_of
 from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode
 from runslot.view.data.chart import Chart, Mark, View
@@ -344,7 +344,8 @@ def _band_words(view: View, percent: str, repetitions: int) -> str:
         if all(_has_band(view, size) for size in sizes)
         else f" (of groups of {FEW_RUNS} runs or more)"
     )
-    return f"pointwise {percent} bootstrap interval{_said_repetitions(repetitions)}{restriction}"
+    kind = "simultaneous" if view.choices.simultaneous else "pointwise"
+    return f"{kind} {percent} bootstrap interval{_said_repetitions(repetitions)}{restriction}"
 
 
 def _profile_of(
@@ -358,7 +359,13 @@ def _profile_of(
     sign = -1 if view.mode == "min" else 1
     scores = [[sign * score for score in task] for task in _by_task(runs, tasks).values()]
     limits = [sign * value for value in thresholds]
-    profile = performance_profile(scores, limits, level=view.choices.level, repetitions=repetitions)
+    profile = performance_profile(
+        scores,
+        limits,
+        level=view.choices.level,
+        repetitions=repetitions,
+        simultaneous=bool(view.choices.simultaneous),
+    )
     drawn = stroke(member.index)
     banded = _has_band(view, runs.height)
     return profile.select(

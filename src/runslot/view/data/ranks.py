@@ -16,7 +16,7 @@ import polars as pl
 from runslot.experiment.states import UNKNOWN
 from runslot.results.accounting import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
-from runslot.results.statistics.scores import mean_of
+from runslot.results.statistics.magnitude import mean_of
 from runslot.results.summary import Mode, mode_of
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Group, Groups, default_x
