@@ -12,21 +12,23 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import polars as pl
 
-from runslot.errors import InvalidInput, nearest
+from runslot.errors import InvalidInput
 from runslot.results.accounting import GroupAccount
 from runslot.results.comparison import Comparison
-from runslot.results.statistics.differences import Difference, Sample, Verdict, difference, holm
-from runslot.results.statistics.power import whole_runs_needed
+from runslot.results.members import Member, label_in_task, members_of, named, runs_of
+from runslot.results.statistics.decisions import (
+    Decision,
+    decide_beside,
+    decide_differences,
+    pairs_of_all,
+    seeds_advised,
+)
+from runslot.results.statistics.differences import Difference, Sample, Verdict, difference
 from runslot.results.statistics.rankings import BestInterval, RankTest, best_intervals, friedman
 from runslot.results.statistics.selection import shrunken_means
-from runslot.results.text.labels import label_of, texts_of
-
-MORE_AT_MOST = 12
-"""Further seeds of each variant beyond which they are not advised."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ class VariantVerdict:
     difference: Difference | None
     """To the reference; None for the reference itself, and where one of them has no value."""
     p: float | None
-    """Of the difference, adjusted for how many are compared (Holm)."""
+    """Of the difference, adjusted for how many might have been compared (Holm): all pairs beside
+    the best, which the same runs chose."""
     verdict: Verdict | None
     """None for the reference, and where there is no difference."""
     best: BestInterval | None
@@ -76,9 +79,14 @@ class Verdicts:
     def seeds_advised(self) -> tuple[int, int] | None:
         """How many further seeds each are advised, and how many of the undecided they would decide
         if the differences are as they look; None where no number up to 12 would decide any."""
-        needs = sorted(row.more for row in self.undecided if row.more is not None)
-        within = [need for need in needs if need <= MORE_AT_MOST]
-        return (math.ceil(within[-1]), len(within)) if within else None
+        return seeds_advised(row.more for row in self.undecided)
+
+    def compared(self, task: str) -> int:
+        """Return of how many comparisons together p is, in a task."""
+        rows = [row for row in self.rows if row.task == task]
+        if self.is_best:
+            return pairs_of_all(row.sample for row in rows)
+        return sum(row.p is not None for row in rows)
 
     def sentence(self) -> str:
         """Return the answer as a sentence: who leads, and from whom that can be told apart."""
@@ -100,28 +108,28 @@ class Verdicts:
         return f"{parts[0]}; about {count} more {seeds} each would decide{whom}."
 
 
-def label_in_task(label: str, task: str) -> str:
-    """Return a variant's label without the settings that name its task."""
-    parts = [part for part in label.split(", ") if part not in task.split(", ")]
-    return ", ".join(parts) or label
-
-
 def decide_pair(comparison: Comparison, first: str, second: str) -> Verdicts:
     """Compare one variant with another, on every task that has both; who counts is said of these
     alone."""
-    members = _members(comparison)
-    pair = [*_named(first, members), *_named(second, members)]
-    if len({id(member) for member in pair}) < len(pair):
+    members = members_of(comparison)
+    sides = named(first, members), named(second, members)
+    tasks = {member.task for member in sides[0]} & {member.task for member in sides[1]}
+    if not tasks:
+        one, other = (", ".join(member.task for member in side) for side in sides)
+        raise InvalidInput(
+            f"{first!r} is of {one}, {second!r} of {other}: scores of different tasks have scales"
+            " of their own; name two variants of one task, or on all tasks ('algo=a')"
+        )
+    pair, beside = ([m for m in side if m.task in tasks] for side in sides)
+    if {id(member) for member in pair} & {id(member) for member in beside}:
         raise InvalidInput(f"{first!r} and {second!r} are the same variant; name two")
-    groups = [
-        place
-        for place, account in enumerate(comparison.accounting.groups)
-        if any(member.account is account for member in pair)
-    ]
-    runs = comparison.accounting.runs.filter(pl.col("group").is_in(groups))["run"]
-    chosen = comparison.results.where(pl.col("run").is_in(runs.implode()))
+    runs = runs_of([*pair, *beside], comparison)
+    chosen = comparison.results.where(pl.col("run").is_in(runs))
     narrowed = comparison.of(dataclasses.replace(chosen, waiting={}, waiting_variants={}))
-    return decide(narrowed, _named(second, members)[0].name)
+    references = set(runs_of(beside, comparison))
+    both = members_of(narrowed)
+    chosen_members = [m for m in both if references.issuperset(runs_of([m], narrowed))]
+    return _decide(narrowed, both, {m.task: m for m in chosen_members}, is_best=False)
 
 
 def decide_experiments(first: Comparison, second: Comparison, both: Comparison) -> Verdicts:
@@ -130,8 +138,8 @@ def decide_experiments(first: Comparison, second: Comparison, both: Comparison) 
 
     Raises `InvalidInput` where they share none.
     """
-    mine = {member.account.label: member for member in _members(first)}
-    theirs = {member.account.label: member for member in _members(second)}
+    mine = {member.account.label: member for member in members_of(first)}
+    theirs = {member.account.label: member for member in members_of(second)}
     pairs = [(mine[label], theirs[label]) for label in mine if label in theirs]
     if not pairs and len(mine) == len(theirs) == 1:
         pairs = [(next(iter(mine.values())), next(iter(theirs.values())))]
@@ -145,13 +153,12 @@ def decide_experiments(first: Comparison, second: Comparison, both: Comparison) 
         values = dict(zip(own, a.account.values, strict=True))
         account = dataclasses.replace(a.account, values=tuple(map(values.get, keys)))
         pairs[place] = (dataclasses.replace(a, account=account), b)
-    level = both.level
+    level, under_way = both.level, both.is_under_way
     deltas = [difference(a.sample, b.sample, level=level) for a, b in pairs]
-    ps = holm([None if delta is None else delta.p for delta in deltas])
-    compared = sum(delta is not None and delta.p is not None for delta in deltas)
+    decisions = decide_differences(deltas, both.mode, level=level, is_under_way=under_way)
     rows = [
-        _verdict_of(a, delta, p, (None, None), both, compared)
-        for (a, _), delta, p in zip(pairs, deltas, ps, strict=True)
+        _verdict_of(a, decision, None, None)
+        for (a, _), decision in zip(pairs, decisions, strict=True)
     ]
     rows.sort(key=lambda row: row.task)
     references = dict.fromkeys((row.task for row in rows), second.results.base)
@@ -169,7 +176,7 @@ def _sentence(rows: Sequence[VariantVerdict], label: str, metric: str, is_best: 
     if reference is None and counts:  # another experiment
         return f"beside {label}: {counts}"
     if reference is None or not reference.sample.has_value:
-        return f"{label} has no value"
+        return "no variant has a value" if is_best and len(rows) > 1 else f"{label} has no value"
     if is_best:
         return _leader_sentence(rows, reference, others, metric)
     mean = f"{reference.sample.mean:.4g}"
@@ -186,7 +193,8 @@ def _leader_sentence(
 ) -> str:
     label, mean = leader.label, f"{leader.sample.mean:.4g}"
     if not others:
-        return f"{label} has {metric}{mean}, and there is nothing to compare it with"
+        rest = "no other variant has a value" if len(rows) > 1 else "it is the only variant"
+        return f"{label} has {metric}{mean}, and {rest}"
     if all(row.difference is None or row.difference.p is None for row in others):
         return f"{label} leads with {metric}{mean}; one run each does not say how sure that is"
     count = sum(row.verdict == "not decided" for row in others)
@@ -208,187 +216,73 @@ def decide(comparison: Comparison, vs: str = "best") -> Verdicts:
     """
     if comparison.metric is None:
         raise InvalidInput("no run has logged a metric, so that there is nothing to compare")
-    members = _members(comparison)
-    by_task: dict[str, list[_Member]] = {}
+    members = members_of(comparison)
+    if vs == "best":
+        chosen: dict[str, Member] = {}
+        for member in members:
+            chosen.setdefault(member.task, member)
+    else:
+        chosen = {member.task: member for member in named(vs, members)}
+    return _decide(comparison, members, chosen, is_best=vs == "best")
+
+
+def _decide(
+    comparison: Comparison,
+    members: Sequence[Member],
+    chosen: Mapping[str, Member],
+    *,
+    is_best: bool,
+) -> Verdicts:
+    """Compare each of the members, best first, with the one chosen of its task."""
+    by_task: dict[str, list[Member]] = {}
     for member in members:
         by_task.setdefault(member.task, []).append(member)
-    chosen = {task: group[0] for task, group in by_task.items()}
-    if vs != "best":
-        named = _named(vs, members)
-        chosen = {member.task: member for member in named}
     rows: list[VariantVerdict] = []
     for task in sorted(chosen):
-        rows += _rows(by_task[task], chosen[task], comparison)
+        rows += _rows(by_task[task], chosen[task], comparison, is_best=is_best)
     return Verdicts(
         comparison,
         {task: chosen[task].account.label for task in sorted(chosen)},
-        vs == "best",
+        is_best,
         tuple(rows),
         _ranks(by_task, comparison),
         comparison.level,
     )
 
 
-@dataclass(frozen=True)
-class _Member:
-    account: GroupAccount
-    task: str
-    name: str
-    """Its label without the task: the same variant on other tasks has it, too."""
-    settings: Mapping[str, str]
-    names: frozenset[str]
-    sample: Sample
-
-
-def samples_of(comparison: Comparison) -> list[Sample]:
-    """Return for each group of the accounting the scores that its statistic is over."""
-    accounting, results = comparison.accounting, comparison.results
-    name = comparison.metric
-    if name is None:
-        return [Sample(()) for _ in accounting.groups]
-    scored = results.scores(name, comparison.mode, "final")
-    table = accounting.runs.select("group").with_columns(
-        accounting.scores(scored, comparison.mode).alias("score"), results.runs["seed"]
-    )
-    pairs: list[list[tuple[float, Any]]] = [[] for _ in accounting.groups]
-    for group, score, seed in table.filter(pl.col("score").is_not_null()).iter_rows():
-        pairs[group].append((score, seed))
-    return [
-        Sample(tuple(score for score, _ in group), tuple(seed for _, seed in group))
-        for group in pairs
-    ]
-
-
-def _members(comparison: Comparison) -> list[_Member]:
-    """Return the variants, best first, those without a value last."""
-    accounting, results = comparison.accounting, comparison.results
-    keys, tasks = accounting.keys, accounting.scales
-    texts = {key: texts_of(results.runs[key].unique()) for key in keys}
-    variant_names: dict[int, set[str]] = {}
-    pairs = zip(accounting.runs["group"], results.runs["variant"], strict=True)
-    for place, name in pairs:
-        variant_names.setdefault(place, set()).add(name or "")
-    members = []
-    samples = samples_of(comparison)
-    for place, (group, sample) in enumerate(zip(accounting.groups, samples, strict=True)):
-        values = dict(zip(keys, group.values, strict=True))
-        own_keys = [key for key in keys if key not in tasks]
-        members.append(
-            _Member(
-                group,
-                ", ".join(
-                    f"{key}={texts[key].get(values[key], values[key])}"
-                    for key in keys
-                    if key in tasks
-                ),
-                label_of(own_keys, [values[key] for key in own_keys], texts),
-                {key: str(texts[key].get(value, value)) for key, value in values.items()},
-                frozenset(variant_names.get(place, ())),
-                sample,
-            )
-        )
-    sign = -1 if comparison.mode == "max" else 1
-
-    def rank(member: _Member) -> tuple[bool, float]:
-        has_value = member.sample.has_value and member.account.has_value
-        return (not has_value, sign * member.sample.mean if has_value else 0.0)
-
-    return sorted(members, key=rank)
-
-
-def _named(text: str, members: Sequence[_Member]) -> list[_Member]:
-    """Return the members that a text names: one a task."""
-    for label in (
-        lambda m: {m.account.label, m.name},
-        lambda m: m.names,
-        lambda m: {m.account.label.replace(" ", "")},
-        lambda m: {m.name.replace(" ", "")},
-    ):
-        exact = [m for m in members if text in label(m) or text.replace(" ", "") in label(m)]
-        if exact:
-            break
-    else:
-        exact = _with_settings(text, members)
-    tasks = [member.task for member in exact]
-    if exact and len(set(tasks)) == len(tasks):
-        return exact
-    labels = [member.account.label for member in members]
-    if not exact:
-        hint = nearest(text, labels) or f"; there are {'; '.join(labels[:3])}"
-        raise InvalidInput(f"no variant is called {text!r}{hint}")
-    both = "; ".join(member.account.label for member in exact[:3])
-    raise InvalidInput(f"{text!r} names {len(exact)} variants ({both}); add a setting")
-
-
-def _with_settings(text: str, members: Sequence[_Member]) -> list[_Member]:
-    settings = {}
-    for part in text.split(","):
-        key, equals, value = part.strip().partition("=")
-        if not equals:  # the value of a setting alone, as `ppo`
-            return [member for member in members if text.strip() in member.settings.values()]
-        settings[key.strip()] = value.strip()
-
-    def fits(member: _Member) -> bool:
-        return all(
-            key in member.settings and _alike(member.settings[key], value)
-            for key, value in settings.items()
-        )
-
-    return [member for member in members if fits(member)]
-
-
-def _alike(text: str, value: str) -> bool:
-    if text == value:
-        return True
-    try:
-        return float(text) == float(value)
-    except ValueError:
-        return False
-
-
 def _rows(
-    members: Sequence[_Member], reference: _Member, comparison: Comparison
+    members: Sequence[Member], reference: Member, comparison: Comparison, *, is_best: bool
 ) -> list[VariantVerdict]:
     level, mode = comparison.level, comparison.mode
-    differences = [
-        None if member is reference else difference(member.sample, reference.sample, level=level)
-        for member in members
-    ]
-    ps = holm([None if delta is None else delta.p for delta in differences])
-    best = best_intervals([member.sample for member in members], mode, level=level)
-    shrunken = _shrunken([member.sample for member in members])
-    compared = sum(delta is not None and delta.p is not None for delta in differences)
-    return [
-        _verdict_of(member, delta, p, (interval, expected), comparison, compared)
-        for member, delta, p, interval, expected in zip(
-            members, differences, ps, best, shrunken, strict=True
-        )
-    ]
+    samples = [member.sample for member in members]
+    decisions = decide_beside(
+        samples,
+        next(place for place, member in enumerate(members) if member is reference),
+        mode,
+        level=level,
+        is_best=is_best,
+        is_under_way=comparison.is_under_way,
+    )
+    best = best_intervals(samples, mode, level=level)
+    parts = zip(members, decisions, best, _shrunken(samples), strict=True)
+    return [_verdict_of(*part) for part in parts]
 
 
 def _verdict_of(
-    member: _Member,
-    delta: Difference | None,
-    p: float | None,
-    beside: tuple[BestInterval | None, float | None],
-    comparison: Comparison,
-    compared: int,
+    member: Member, decision: Decision, best: BestInterval | None, shrunken: float | None
 ) -> VariantVerdict:
-    """Return the row of a variant; `compared` is of how many differences this is one."""
-    alpha = 1 - comparison.level
-    verdict = None if delta is None else delta.verdict(comparison.mode, alpha, p)
-    more = None
-    if comparison.is_under_way:  # one look of several, as on the page
-        if delta is not None and (delta.evidence or 0.0) < max(1, compared) / alpha:
-            verdict = "not decided"
-    elif delta is not None and verdict == "not decided" and delta.effect is not None:
-        needed = whole_runs_needed(
-            delta.effect, paired=delta.is_paired, alpha=alpha / max(1, compared)
-        )
-        more = max(1.0, needed - min(delta.sizes))
-    account, label = member.account, member.account.label
+    account = member.account
     return VariantVerdict(
-        label, member.task, account, member.sample, delta, p, verdict, *beside, more
+        account.label,
+        member.task,
+        account,
+        member.sample,
+        decision.difference,
+        decision.p,
+        decision.verdict,
+        best,
+        shrunken,
+        decision.more,
     )
 
 
@@ -418,7 +312,7 @@ def _shrunken(samples: Sequence[Sample]) -> list[float | None]:
 
 
 def _ranks(
-    by_task: Mapping[str, Sequence[_Member]], comparison: Comparison
+    by_task: Mapping[str, Sequence[Member]], comparison: Comparison
 ) -> tuple[tuple[str, ...], RankTest] | None:
     if len(by_task) < 2:
         return None

@@ -27,6 +27,7 @@ from runslot.results.statistics import (
     t_evidence,
     variance_components,
 )
+from runslot.results.statistics.decisions import decide_beside, pairs_of_all, seeds_advised
 from runslot.results.statistics.distributions import (
     chi_square_tail,
     dunnett_quantile,
@@ -34,6 +35,7 @@ from runslot.results.statistics.distributions import (
     noncentral_t_tail,
     range_quantile,
 )
+from runslot.results.statistics.magnitude import deviation_of
 from runslot.results.statistics.power import whole_runs_needed
 
 scipy_stats = pytest.importorskip("scipy.stats")
@@ -221,6 +223,111 @@ class TestSeveral:
             assert noncentral_t_tail(t, freedom, shift) == pytest.approx(reference, abs=1e-6)
         # Demšar's table: 2.569 for four
         assert range_quantile(0.95, 4) / math.sqrt(2) == pytest.approx(2.569, abs=5e-4)
+
+
+class TestBesideTheBestOfTheSameRuns:
+    @staticmethod
+    def equals(k: int, n: int, generator: random.Random, *, paired: bool) -> list[Sample]:
+        seeds = tuple(range(n)) if paired else ()
+        return [Sample(tuple(generator.gauss(0, 1) for _ in range(n)), seeds) for _ in range(k)]
+
+    @pytest.mark.parametrize(("k", "n", "paired"), [(5, 5, True), (8, 4, False), (12, 3, True)])
+    def test_some_of_equals_is_called_worse_in_at_most_5_of_100_tables(
+        self, k: int, n: int, paired: bool
+    ) -> None:
+        generator = random.Random(7)
+        tables = 400
+        wrong = alone = 0
+        for _ in range(tables):
+            samples = self.equals(k, n, generator, paired=paired)
+            best = max(range(k), key=lambda i: samples[i].mean)
+            decisions = decide_beside(samples, best, "max", is_best=True)
+            wrong += any(decision.is_decided for decision in decisions)
+            named = decide_beside(samples, best, "max", is_best=False)
+            alone += any(decision.is_decided for decision in named)
+        assert wrong <= 0.05 * tables
+        # As if the best had been named before: what the correction over all pairs is for.
+        assert alone > 0.05 * tables
+
+    def test_p_is_of_all_pairs_and_beside_a_named_one_of_the_comparisons(self) -> None:
+        samples = [Sample(FIRST, SEEDS), Sample(SECOND, SEEDS), Sample(FIRST[::-1], SEEDS)]
+        alone = difference(samples[1], samples[0])
+        assert alone is not None
+        assert alone.p is not None
+        chosen = decide_beside(samples, 0, "max", is_best=True)
+        named = decide_beside(samples, 0, "max", is_best=False)
+        assert chosen[1].p == pytest.approx(3 * alone.p)
+        assert named[1].p == pytest.approx(2 * alone.p)
+        assert chosen[0].difference is None
+        assert chosen[0].is_decided is None
+
+    def test_pairs_are_of_variants_that_could_be_told_apart(self) -> None:
+        samples = [Sample((1.0, 2.0)), Sample((1.0,)), Sample((math.nan, 1.0)), Sample((3.0, 4.0))]
+        assert pairs_of_all(samples) == 1
+
+    def test_further_seeds_are_those_of_the_corrected_level(self) -> None:
+        generator = random.Random(1)
+        samples = self.equals(4, 6, generator, paired=True)
+        best = max(range(4), key=lambda i: samples[i].mean)
+        for decision in decide_beside(samples, best, "max", is_best=True):
+            if decision.difference is not None and decision.difference.effect is not None:
+                effect = decision.difference.effect
+                needed = whole_runs_needed(effect, paired=True, alpha=0.05 / 6)
+                assert decision.more == max(1, needed - 6)
+
+    def test_while_runs_are_to_come_the_evidence_decides_and_no_number_is_advised(self) -> None:
+        samples = [
+            Sample(tuple(10 + x for x in SECOND[::-1]), SEEDS),
+            Sample(SECOND, SEEDS),
+            Sample(FIRST, SEEDS),
+        ]
+        looks = decide_beside(samples, 0, "max", is_best=True, is_under_way=True)
+        assert [look.verdict for look in looks] == [None, "worse", "worse"]
+        near = decide_beside(samples, 1, "max", is_best=True, is_under_way=True)[2]
+        assert near.difference is not None
+        assert near.difference.evidence is not None
+        assert (near.verdict == "not decided") == (near.difference.evidence < 3 / 0.05)
+        assert near.more is None
+
+    def test_no_more_than_twelve_further_seeds_are_advised(self) -> None:
+        assert seeds_advised([3.0, None, 12.0, 40.0, math.inf]) == (12, 2)
+        assert seeds_advised([13.0]) is None
+        assert seeds_advised([]) is None
+
+
+class TestScoresOfAnyMagnitude:
+    @pytest.mark.parametrize("exponent", [0, 700, 1000, -700, -1000])
+    def test_are_told_apart_as_scaled_ones(self, exponent: int) -> None:
+        def side(scores: tuple[float, ...]) -> Sample:
+            return Sample(tuple(math.ldexp(score, exponent) for score in scores), SEEDS)
+
+        usual = [Sample(FIRST, SEEDS), Sample(SECOND, SEEDS), Sample(SECOND[::-1], SEEDS)]
+        scaled = [side(sample.scores) for sample in usual]
+        for ours, theirs in zip(best_intervals(scaled), best_intervals(usual), strict=True):
+            assert ours is not None
+            assert theirs is not None
+            assert ours.may_be_best == theirs.may_be_best
+            assert ours.high == math.ldexp(theirs.high, exponent)
+        groups = [sample.scores for sample in scaled]
+        components = variance_components(groups)
+        reference = variance_components([sample.scores for sample in usual])
+        assert components is not None
+        assert reference is not None
+        assert components.p == reference.p
+        expected = math.ldexp(scipy_stats.tstd(FIRST), exponent)
+        assert deviation_of(scaled[0].scores) == pytest.approx(expected)
+
+    def test_beside_each_other_are_no_error(self) -> None:
+        samples = [Sample((1e200, 2e200, 3e200)), Sample((1.0, 2.0, 3.0)), Sample((5e-324, 0.0))]
+        for reference in range(3):
+            for decision in decide_beside(samples, reference, "max", is_best=True):
+                assert decision.p is None or 0 <= decision.p <= 1
+        assert len(best_intervals(samples)) == 3
+
+    def test_that_are_all_the_same_are_decided_by_nothing(self) -> None:
+        samples = [Sample((0.5, 0.5, 0.5), (0, 1, 2)), Sample((0.5, 0.5, 0.5), (0, 1, 2))]
+        same = decide_beside(samples, 0, "max", is_best=True)[1]
+        assert (same.verdict, same.more) == ("not decided", None)
 
 
 class TestAtAnyTime:

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from runslot.results import load
+from runslot.results import compare, load
+from runslot.results.summary import Mode
+from runslot.results.verdicts import decide
 from runslot.view.data.answer import Answer, answer_of, best_chances, clause_of, number_words
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import choose
@@ -89,7 +91,7 @@ def test_the_sentence_says_who_leads_and_who_cannot_be_told_apart(write_run: Wri
     sentence = answered(written(write_run, FINALS)).sentence
     assert sentence == (
         "size=b leads with 0.927 ± 0.027 (highest accuracy), not separable from size=a at n = 4; "
-        "they differ so little that 100 seeds would hardly decide."
+        "they differ so little that 12 more seeds would hardly decide."
     )
 
 
@@ -251,12 +253,34 @@ def test_the_advice_is_of_the_noncentral_t(write_run: Write) -> None:
         ((n - 1) * np.var(best, ddof=1) + (m - 1) * np.var(other, ddof=1)) / (n + m - 2)
     )
     effect = (np.mean(best) - np.mean(other)) / pooled
-    needed = answer.variants[1].needed
-    assert needed is not None
-    freedom, shift = 2 * needed - 2, effect * math.sqrt(needed / 2)
-    critical = stats.t.ppf(0.975, freedom)
-    power = stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift)
-    assert power == pytest.approx(0.8, abs=0.001)
+    more = answer.variants[1].more
+    assert more is not None
+
+    def power(runs: float) -> float:
+        freedom, shift = 2 * runs - 2, effect * math.sqrt(runs / 2)
+        critical = stats.t.ppf(0.975, freedom)
+        above = stats.nct.sf(critical, freedom, shift)
+        return float(above + stats.nct.cdf(-critical, freedom, shift))
+
+    assert power(more + m) > 0.8 > power(more + m - 1)
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_page_decides_as_the_terminal_does(write_run: Write, mode: Mode) -> None:
+    generator = np.random.default_rng(11)
+    finals = {
+        name: list(generator.normal(mean, 0.3, n))
+        for name, mean, n in (("a", 1.0, 5), ("b", 1.1, 5), ("c", 0.2, 5), ("d", 2.0, 4))
+    }
+    finals["e"] = [1e200, 2e200]
+    root = written(write_run, finals)
+    page = answered(root, mode=mode).variants
+    terminal = decide(compare(load(root), "accuracy", mode)).rows
+    assert [v.label for v in page] == [row.label for row in terminal]
+    for variant, row in zip(page[1:], terminal[1:], strict=True):
+        assert variant.delta == row.difference
+        assert variant.separable == (row.verdict != "not decided")
+        assert variant.more == row.more
 
 
 def test_while_runs_are_under_way_a_look_may_be_taken_after_each(write_run: Write) -> None:

@@ -58,6 +58,7 @@ def latex_of(verdicts: Verdicts) -> str:
         "    \\midrule",
     ]
     task = verdicts.rows[0].task if verdicts.rows else ""
+    is_tested = any(row.p is not None for row in verdicts.rows)
     for row, mean in zip(verdicts.rows, means, strict=True):
         if row.task != task:
             lines.append("    \\addlinespace")
@@ -66,7 +67,8 @@ def latex_of(verdicts: Verdicts) -> str:
             _escaped(str(texts[key].get(value, value)))
             for key, value in zip(keys, row.account.values, strict=True)
         ]
-        lines.append(f"    {' & '.join([*names, str(row.account.n), _value(mean, row)])} \\\\")
+        cells = [*names, str(row.account.n), _value(mean, row, is_tested)]
+        lines.append(f"    {' & '.join(cells)} \\\\")
     return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}"])
 
 
@@ -77,12 +79,13 @@ def _width(row: VariantVerdict, level: float) -> float | None:
     return interval.high - interval.estimate
 
 
-def _value(mean: str, row: VariantVerdict) -> str:
-    """Return a mean as mathematics; bold where it is not worse than the reference."""
+def _value(mean: str, row: VariantVerdict, is_tested: bool) -> str:
+    """Return a mean as mathematics; bold where it is not worse than the reference, if anything was
+    compared at all."""
     if not row.sample.has_value:
         return "--"
     value = mean.strip().replace(" ± ", " \\pm ")
-    return f"$\\mathbf{{{value}}}$" if row.verdict not in {"worse"} else f"${value}$"
+    return f"$\\mathbf{{{value}}}$" if is_tested and row.verdict != "worse" else f"${value}$"
 
 
 def _caption(verdicts: Verdicts) -> str:
@@ -103,20 +106,31 @@ def _caption(verdicts: Verdicts) -> str:
     parts = [
         f"{_escaped(comparison.metric or '')}{at} ({way_words(comparison.mode)}): mean $\\pm$"
         f" {percent} Student interval over seeds, {n}.",
-        f"Bold: not significantly worse than {beside} ({_tests(verdicts)}).",
+        *_bold_words(verdicts, beside),
         f"{_escaped(comparison.accounting.line())}.",
     ]
     return " ".join(parts)
 
 
-def _tests(verdicts: Verdicts) -> str:
+def _bold_words(verdicts: Verdicts, beside: str) -> list[str]:
+    """Return what bold says; nothing where nothing was compared."""
     deltas = [row.difference for row in verdicts.rows if row.difference is not None]
-    tests = sorted({_escaped(delta.test) for delta in deltas}) or ["no test"]
+    tested = [delta for delta in deltas if delta.p is not None]
+    if not deltas:
+        return []
+    if not tested:
+        return [f"One run each does not tell what is worse than {beside}."]
+    tests = sorted({_escaped(delta.test) for delta in tested})
     names = [f"$t$ test {test}" if "paired" in test else f"{test} test" for test in tests]
+    if verdicts.comparison.is_under_way:
+        return [f"Runs are under way; bold: not yet shown to be worse than {beside}."]
     alpha = f"$\\alpha = {1 - verdicts.level:.3g}$"
     within = " within each task" if any(verdicts.references) else ""
-    holm = f", Holm's correction{within}" if len(deltas) > 1 else ""
-    return f"{' or '.join(names)}, two-sided{holm}, {alpha}"
+    compared = max(verdicts.compared(task) for task in verdicts.references)
+    over = " over all pairs" if verdicts.is_best else ""
+    holm = f", Holm's correction{over}{within}" if compared > 1 else ""
+    words = f"{' or '.join(names)}, two-sided{holm}, {alpha}"
+    return [f"Bold: not significantly worse than {beside} ({words})."]
 
 
 def _escaped(text: str) -> str:

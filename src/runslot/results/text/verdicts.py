@@ -15,16 +15,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from runslot.results.members import label_in_task
+from runslot.results.statistics.decisions import MORE_AT_MOST
 from runslot.results.statistics.differences import Difference, sign_flip_least
 from runslot.results.statistics.scores import mean_interval
 from runslot.results.text.labels import NOTHING, texts_of
 from runslot.results.text.table import many, notes_of, show, spread_cells, way_words
-from runslot.results.verdicts import (
-    MORE_AT_MOST,
-    VariantVerdict,
-    Verdicts,
-    label_in_task,
-)
+from runslot.results.verdicts import VariantVerdict, Verdicts
 
 _STYLES = {"better": "green", "worse": "red", "not decided": "yellow"}
 _FEW_PAIRS = 5
@@ -173,7 +170,7 @@ def _more_words(more: float | None) -> str:
 def _notes(verdicts: Verdicts, command: str | None) -> list[str]:
     differences = [row.difference for row in verdicts.rows if row.difference is not None]
     notes = []
-    if differences:
+    if any(difference.p is not None for difference in differences):
         notes.append(_test_note(verdicts, differences))
     best = _best_note(verdicts)
     if best:
@@ -207,12 +204,7 @@ def _notes(verdicts: Verdicts, command: str | None) -> list[str]:
 def _test_note(verdicts: Verdicts, differences: Sequence[Difference]) -> str:
     percent = f"{100 * verdicts.level:.6g} %"
     tests = sorted({difference.test for difference in differences})
-    compared = sum(difference.p is not None for difference in differences)
-    words = f"Δ ± {percent} interval of each by itself, {' or '.join(tests)}"
-    if compared > 1:
-        which = "the" if any(verdicts.references) else f"{compared}"
-        of_each = " of each task" if any(verdicts.references) else ""
-        words += f"; p: of {which} comparisons{of_each} together (Holm)"
+    words = f"Δ ± {percent} interval of each by itself, {' or '.join(tests)}{_family(verdicts)}"
     pairs = [difference.sizes[0] for difference in differences if difference.is_paired]
     if pairs and 1 < min(pairs) <= _FEW_PAIRS:
         least = sign_flip_least(min(pairs))
@@ -220,6 +212,28 @@ def _test_note(verdicts: Verdicts, differences: Sequence[Difference]) -> str:
             f". Of {min(pairs)} pairs no test without normal differences gives p below {least:.2g}"
         )
     return f"{words}."
+
+
+def _family(verdicts: Verdicts) -> str:
+    """Return what p is corrected for: as many comparisons as might have been made."""
+    counts = [verdicts.compared(task) for task in verdicts.references]
+    if max(counts, default=0) < 2:
+        return ""
+    of_each = " of each task" if any(verdicts.references) else ""
+    count = f"{counts[0]} " if len(set(counts)) == 1 else ""
+    if not verdicts.is_best:
+        words = f"; p: of the {count}comparisons{of_each} together (Holm)"
+    else:
+        words = (
+            f"; p: of all {count}pairs{of_each} together (Holm), since the best was chosen by these"
+            " same runs"
+        )
+    if verdicts.comparison.is_under_way:
+        words += (
+            ". Runs are to come: decided is what the evidence says that may be looked at at any"
+            " time, not p"
+        )
+    return words
 
 
 def _best_note(verdicts: Verdicts) -> str:
@@ -237,4 +251,7 @@ def _best_note(verdicts: Verdicts) -> str:
         parts.append(f"{task}: {some}" if task else some)
     if not parts:
         return ""
-    return f"May be the best, all taken together (Hsu's comparison): {'. '.join(parts)}."
+    return (
+        "May be the best, if seeds do as much to every variant (Hsu's comparison, which this makes"
+        f" sharper than p): {'. '.join(parts)}."
+    )

@@ -18,8 +18,13 @@ import polars as pl
 from runslot.experiment.states import UNDER_WAY
 from runslot.results.accounting import DIVERGED, Accounting, GroupAccount, tasks_of
 from runslot.results.results import Results
-from runslot.results.statistics.differences import Difference, Sample, difference, holm
-from runslot.results.statistics.power import runs_needed
+from runslot.results.statistics.decisions import (
+    MORE_AT_MOST,
+    decide_beside,
+    seeds_advised,
+)
+from runslot.results.statistics.differences import Difference, Sample, difference
+from runslot.results.statistics.magnitude import divided, exponent_of
 from runslot.results.statistics.resamples import has_numpy
 from runslot.results.statistics.scores import mean_interval
 from runslot.results.summary import Mode
@@ -32,8 +37,6 @@ _DRAWS = 4000
 """Draws of all means at once, for the probability that each is the best."""
 _ROUNDING = 1e-12
 """A width that is this small a part of its mean is what floats make of none."""
-_SEEDS_ADVISED = 100
-"""More seeds than these a variant are not advised."""
 _TASKS_SAID = 3
 """Tasks whose leader the sentence names; of more it says how many."""
 
@@ -62,8 +65,8 @@ class RankedVariant:
     separable: bool | None
     """Whether it is decided that the leader of its task is better, all variants of the task taken
     together; None for the leader, and where that cannot be told."""
-    needed: float | None
-    """How many runs a side would decide it; infinite where hardly any number would."""
+    more: float | None
+    """How many further seeds of both would decide it; infinite where hardly any number would."""
 
 
 @dataclass(frozen=True)
@@ -160,11 +163,11 @@ class _Race:
         rivals = _ranked({place: samples[place] for place in places}, self.mode)
         leader = rivals[0]
         reference = pinned if pinned is not None and pinned in rivals else leader
-        to_leader = [
-            None if place == leader else difference(samples[place], samples[leader], level=level)
-            for place in rivals
-        ]
-        to_reference = to_leader
+        ordered = [samples[place] for place in rivals]
+        decisions = decide_beside(
+            ordered, 0, self.mode, level=level, is_best=True, is_under_way=self.is_under_way
+        )
+        to_reference = [decision.difference for decision in decisions]
         if reference != leader:
             to_reference = [
                 None
@@ -172,11 +175,7 @@ class _Race:
                 else difference(samples[place], samples[reference], level=level)
                 for place in rivals
             ]
-        alpha, under_way = 1 - level, self.is_under_way
-        decided = _decided(to_leader, alpha, is_under_way=under_way)
-        chances = best_chances([samples[place].scores for place in rivals], self.mode)
-        share = alpha / max(1, sum(d is not None and d.p is not None for d in to_leader))
-        is_open = [not (decision or under_way) for decision in decided]
+        chances = best_chances([sample.scores for sample in ordered], self.mode)
         rows = []
         for i, place in enumerate(rivals):
             mean, low, high = _interval(samples[place].scores, level)
@@ -195,8 +194,8 @@ class _Race:
                     standings=account.standings,
                     best_chance=chances[i],
                     delta=to_reference[i],
-                    separable=decided[i],
-                    needed=_seeds_needed(to_leader[i], share) if is_open[i] else None,
+                    separable=decisions[i].is_decided,
+                    more=decisions[i].more,
                 )
             )
         return rows
@@ -260,32 +259,6 @@ def _interval(
     return interval.estimate, interval.low, interval.high
 
 
-def _decided(
-    to_leader: Sequence[Difference | None], alpha: float, *, is_under_way: bool
-) -> list[bool | None]:
-    """Return of each difference to the leader whether it is decided, all of them taken together.
-
-    At the end by t tests as Holm adjusts them; while runs are under way by their e-values, which
-    may be looked at after every run, and with Bonferroni's share of alpha each. None where it
-    cannot be told: the leader itself, a single run, no value.
-    """
-    told = [d for d in to_leader if d is not None]
-    if is_under_way:
-        limit = max(1, len(told)) / alpha
-        evidence = [None if d is None or d.p is None else d.evidence or 0.0 for d in to_leader]
-        return [None if value is None else value >= limit for value in evidence]
-    adjusted = holm([None if d is None else d.p for d in to_leader])
-    return [None if p is None else p < alpha for p in adjusted]
-
-
-def _seeds_needed(to_leader: Difference | None, alpha: float) -> float | None:
-    """Return how many runs a side would decide a difference of this size; None where nothing is
-    known of its size."""
-    if to_leader is None or to_leader.effect is None:
-        return None
-    return runs_needed(to_leader.effect, paired=to_leader.is_paired, alpha=alpha)
-
-
 def best_chances(
     samples: Sequence[Sequence[float]], mode: Mode, *, seed: int = 0
 ) -> list[float | None]:
@@ -295,6 +268,8 @@ def best_chances(
     spread borrows the pooled one. None: no value, or no spread at all. Deterministic for a `seed`.
     """
     usable = [bool(s) and all(map(math.isfinite, s)) for s in samples]
+    exponent = exponent_of(v for s, u in zip(samples, usable, strict=True) if u for v in s)
+    samples = [divided(s, exponent) if u else s for s, u in zip(samples, usable, strict=True)]
     variances = [
         (_variance(s) or None) if u and len(s) > 1 else None
         for s, u in zip(samples, usable, strict=True)
@@ -384,7 +359,7 @@ def _leader_words(rivals: Sequence[RankedVariant], name: str, metric: str, side:
         return f"{lead}, better than {_all_words(len(others))} at n = {leader.n}"
     if leader.n == 1 or all(rival.n == 1 for rival in others):
         return f"{lead}; one run each says nothing of how sure that is: run more seeds"
-    advice = _advice(unclear, leader.n) if side else ""
+    advice = _advice(unclear) if side else ""
     if len(unclear) == 1:
         return f"{lead}, not separable from {unclear[0].label} at {n}{advice}"
     is_all = len(unclear) == len(others)
@@ -393,18 +368,18 @@ def _leader_words(rivals: Sequence[RankedVariant], name: str, metric: str, side:
     return f"{lead}, not separable from {whom} at {n}{advice}"
 
 
-def _advice(unclear: Sequence[RankedVariant], n: int) -> str:
+def _advice(unclear: Sequence[RankedVariant]) -> str:
     """Return how many further seeds would decide between the leader and those that cannot be told
     apart from it, if they differ as much as they seem to."""
-    needs = [rival.needed for rival in unclear if rival.needed is not None]
-    within = [need for need in needs if need <= _SEEDS_ADVISED]
-    if not needs:
+    needs = [rival.more for rival in unclear]
+    if all(need is None for need in needs):
         return ""
-    if not within:
-        return f"; they differ so little that {_SEEDS_ADVISED} seeds would hardly decide"
-    more = max(1, math.ceil(max(within)) - n)
+    advised = seeds_advised(needs)
+    if advised is None:
+        return f"; they differ so little that {MORE_AT_MOST} more seeds would hardly decide"
+    more, decided = advised
     words = f"about {more} more {'seed' if more == 1 else 'seeds'} each would decide"
-    return f"; {words}" + f" against {len(within)} of them" * (len(within) < len(unclear))
+    return f"; {words}" + f" against {decided} of them" * (decided < len(unclear))
 
 
 def _all_words(count: int) -> str:
