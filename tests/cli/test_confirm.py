@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any
 
 import jsonschema
 import pytest
+from flask import Flask
 
 from runslot.view.data.choices import Choices
 from runslot.view.web.answer import document
+from runslot.view.web.answer_routes import add_answer
+from runslot.view.web.content import show
 from runslot.view.web.live_runs import LiveRuns
 from runslot.view.web.texts import Texts
 
@@ -57,6 +61,42 @@ def test_the_best_run_again_on_fresh_seeds_and_only_these_count(runslot: Any, sw
     assert page["sentence"].startswith(after["variants"][0]["label"])
     assert "the 8 runs that they were chosen by are left out" in page["notes"][0]
     assert "are left out" in runslot("results", str(swept), "--checklist").stdout
+
+
+def test_every_figure_and_file_counts_the_confirmed_runs_and_says_so(
+    runslot: Any, swept: Path
+) -> None:
+    runslot("confirm", str(swept), "--top", "2", "--seeds", "3")
+    left_out = "the 8 runs that they were chosen by are left out"
+    for kind in ("curves", "bars", "scatter"):
+        caption = runslot("plot", str(swept), "-o", f"{kind}.svg", "--kind", kind).stdout
+        assert "6 runs: 6 counted" in caption
+        assert left_out in caption
+    every = runslot("plot", str(swept), "-o", "every.svg", "--all-seeds").stdout
+    assert "14 runs: 14 counted" in every
+    assert left_out not in every
+
+    said = runslot("export", str(swept), "--csv", "--out", "files").stderr
+    assert "6 runs: 6 counted" in said
+    assert left_out in said
+    with (runslot.directory / "files" / "runs.csv").open() as file:
+        standings = [row["standing"] for row in csv.DictReader(file)]
+    assert sorted(standings) == ["chose"] * 8 + ["counted"] * 6
+
+    runs = LiveRuns([swept])
+    for kind in ("curves", "bars", "heat", "parallel"):
+        page = show(runs.now(), Choices(kind=kind, y=("score",), series=("lr",)))
+        assert any(left_out in note for note in page.notes), kind
+        assert len(page.rows) == 6
+    assert len(show(runs.now(), Choices(seeds="all")).rows) == 14
+    assert len(show(runs.now(), Choices(kind="slots")).rows) == 14
+    server = Flask("test")
+    add_answer(server, runs, Texts(runs.roots))
+    client = server.test_client()
+    listed = client.get("/answer-runs.json").json["all"]
+    assert sum(map(len, listed.values())) == 6
+    whole = client.get("/answer-runs.json?seeds=all").json["all"]
+    assert sum(map(len, whole.values())) == 14
 
 
 def test_one_variant_is_confirmed_by_the_name_that_it_has(runslot: Any) -> None:

@@ -14,6 +14,8 @@ from runslot.results.accounting import Accounting
 from runslot.results.results import Results
 
 FileFormat = Literal["csv", "parquet"]
+CHOSE = "chose"
+"""The standing of runs by which a variant was chosen that other ones confirmed, or tested."""
 
 
 def write_frame(frame: pl.DataFrame, file: Path, kind: FileFormat) -> None:
@@ -45,7 +47,8 @@ def export(
     """Write `runs` and `progress` into `directory`, which is made; returns the two files.
 
     All runs are written, whether they count or not; with `accounting`, `runs` says how each stands
-    in a last column `standing` (unless the variants have one of that name).
+    in a last column `standing` (unless the variants have one of that name); `CHOSE` where it does
+    not know a run.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -55,7 +58,10 @@ def export(
         ) from error
     runs = results.runs
     if accounting is not None and "standing" not in runs.columns:
-        runs = runs.with_columns(accounting.runs["standing"])
+        standings = runs.select("run").join(
+            accounting.runs.select("run", "standing"), on="run", how="left", maintain_order="left"
+        )
+        runs = runs.with_columns(standings["standing"].fill_null(CHOSE))
     frames = {"runs": runs, "progress": results.long() if long else results.progress}
     files = []
     for name, frame in frames.items():

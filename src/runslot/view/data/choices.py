@@ -61,6 +61,8 @@ class Choices:
     """Further states whose runs count; `all` for all (`runslot.results.accounting`)."""
     diverged: Diverged = "nan"
     """What a run that diverged does to its group."""
+    simultaneous: str = ""
+    """`yes`: the band of a profile holds the whole of it, not each point by itself."""
     smooth: int = 1
     """Rows of the running mean."""
     log: tuple[str, ...] = ()
@@ -78,6 +80,8 @@ class Choices:
     """A condition on the runs, in the language of `runslot.results.where`."""
     text: str = ""
     """Words that a run's path or values have to hold."""
+    seeds: str = ""
+    """`all`: where variants were confirmed, also the runs that they were chosen by."""
     state: tuple[str, ...] = ()
     """States of runs to show; all where empty."""
     hide: tuple[str, ...] = ()
@@ -202,6 +206,8 @@ _WORDS = {
     "mode": ("", "max", "min"),
     "log": ("x", "y"),
     "draw": ("", "bars", "points"),
+    "seeds": ("", "all"),
+    "simultaneous": ("", "yes"),
     "diverged": get_args(Diverged),
     "include": (*STATES, "all"),
 }

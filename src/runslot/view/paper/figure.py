@@ -184,7 +184,13 @@ def _curves(
     panels = panels[
         : 1 + max(table["panel"])
     ]  # behind the last one there is nothing but hidden curves
-    return table, _settings(panels, columns, height, labels, drawing.notes, paper)
+    notes = _with_confirmation(drawing.notes, selection)
+    return table, _settings(panels, columns, height, labels, notes, paper)
+
+
+def _with_confirmation(notes: Sequence[str], selection: Results) -> list[str]:
+    """Return what a caption says, and after who counts which runs chose the variants."""
+    return [*notes[:1], *filter(None, [selection.confirmation.rstrip(".")]), *notes[1:]]
 
 
 def _charts(
@@ -221,7 +227,12 @@ def _charts(
     ]
     labels = list(dict.fromkeys(label for column in in_legend for label in column))
     return table, _settings(
-        list(map(_chart_settings, full)), columns, height, labels, view.notes, paper
+        list(map(_chart_settings, full)),
+        columns,
+        height,
+        labels,
+        _with_confirmation(view.notes, selection),
+        paper,
     )
 
 

@@ -27,7 +27,6 @@ from runslot.experiment.states import BAD, COLOURS, STATES, UNKNOWN
 from runslot.experiment.status import time_left
 from runslot.quantiles import t_quantile
 from runslot.results.columns import ANNOTATION_COLUMNS
-from runslot.results.confirmation import confirmed
 from runslot.results.results import Results
 from runslot.results.statistics.differences import Difference
 from runslot.results.statistics.selection import optimism
@@ -85,7 +84,7 @@ def document(
         "message": None,
     }
     try:
-        results = confirmed(results)
+        results = moment.shown(choices)
         selection = choose(results, choices)
     except RunslotError as error:
         return page | {"message": str(error)}

@@ -40,6 +40,7 @@ _CHOSEN = {
     "state",
     "include",
     "diverged",
+    "seeds",
     "level",
     "log",
 }
@@ -142,8 +143,8 @@ def add_answer(server: Flask, runs: LiveRuns, texts: Texts) -> None:
         query = _without(request.query_string.decode("utf-8", "replace"), "label")
         label = request.args.get("label")
         try:
-            results = runs.now(query).results
             choices = dataclasses.replace(Choices.from_query(query), split=())
+            results = runs.now(query).shown(choices)
             selection = choose(results, choices)
             answer = answer_of(selection, results, choices, "")
         except RunslotError as error:

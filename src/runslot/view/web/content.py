@@ -59,9 +59,10 @@ class PageContent:
 
 def show(moment: Moment, choices: Choices) -> PageContent:
     """Draw a page. Raises `InvalidInput` for choices that these runs do not have."""
-    results = moment.results
+    # Where runs were is no statistic: no run is left out of that.
+    results = moment.results if choices.kind == "slots" else moment.shown(choices)
     selection = choose(results, choices)
-    drawn = _drawn(moment, selection, choices)
+    drawn = _drawn(moment, results, selection, choices)
     if drawn.marked is not None:
         selection = selection.where(pl.col("run").is_in(list(drawn.marked)))
     metrics = tuple(
@@ -83,13 +84,13 @@ def show(moment: Moment, choices: Choices) -> PageContent:
         drawn.titles,
         drawn.figures,
         (tuple(legend) if choices.kind != "bars" and len(groups) > 1 else ()),
-        (*drawn.notes, *reading_lines(results)),
+        (*drawn.notes, *filter(None, [results.confirmation]), *reading_lines(results)),
         tuple(results.runs.columns),
         column_definitions(results, columns),
         rows(selection, columns),
         paint(selection, of, drawn.colours),
-        _states(results),
-        results.runs.height,
+        _states(moment.results),
+        moment.results.runs.height,
     )
 
 
@@ -114,8 +115,7 @@ def _states(results: Results) -> Mapping[str, int]:
     return states + Counter(queued=waiting) if waiting else states
 
 
-def _drawn(moment: Moment, selection: Results, choices: Choices) -> _Drawn:
-    results = moment.results
+def _drawn(moment: Moment, results: Results, selection: Results, choices: Choices) -> _Drawn:
     if not selection.runs.height:
         words = "No run passes the filters." if results.runs.height else _NO_RUNS
         return _Drawn((words,))

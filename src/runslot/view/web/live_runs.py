@@ -19,7 +19,9 @@ from urllib.parse import parse_qsl
 
 from runslot.engines.registry import Refresher
 from runslot.results import Reader, Results
+from runslot.results.confirmation import confirmed
 from runslot.view.data.alignment import Rows
+from runslot.view.data.choices import Choices
 
 _FRESH_S = 0.7
 """Seconds for which what was read counts as now, at least."""
@@ -40,6 +42,16 @@ class Moment:
     """Grows whenever anything changed; milliseconds since 1970 at first, so that a server that was
     started again has none of the numbers that an open page knows from the one before."""
     results: Results
+
+    @cached_property
+    def confirmed(self) -> Results:
+        """The runs that count: of an experiment whose best variants were run again on fresh seeds,
+        these alone. Raises `RunslotError` where the record of that is damaged."""
+        return confirmed(self.results)
+
+    def shown(self, choices: Choices) -> Results:
+        """Return the runs that a table or a figure is of."""
+        return self.results if choices.seeds == "all" else self.confirmed
 
     @cached_property
     def rows(self) -> Rows:

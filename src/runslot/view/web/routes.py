@@ -45,7 +45,7 @@ def add_export(server: Flask, runs: LiveRuns) -> None:
         try:
             moment = runs.now(request.query_string.decode())
             choices = Choices.from_query(request.query_string.decode())
-            files = paper_files(moment.results, choices, "figure", kind, rows=moment.rows)
+            files = paper_files(moment.shown(choices), choices, "figure", kind, rows=moment.rows)
         except RunslotError as error:
             return _refusal(str(error))
         buffer = io.BytesIO()
