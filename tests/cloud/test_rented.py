@@ -20,8 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
+from runslot.cli.output_schemas import output_schema
 from runslot.experiment.rundir import ExperimentDir
 
 pytestmark = pytest.mark.engine  # slow faults: grouped with those of the other launchers
@@ -417,6 +419,11 @@ def test_down_refuses_what_is_at_work_and_names_that_are_none(place: Place) -> N
     failed = place.call("cloud", "down", str(place.experiment.path))
     assert failed.returncode == 1
     assert "throttled" in failed.stderr
+    told = place.call("cloud", "down", str(place.experiment.path), "--json")
+    answers = [json.loads(line) for line in told.stdout.splitlines()]
+    for answer in answers:
+        jsonschema.validate(answer, output_schema("cloud-down"))
+    assert {answer["given_back"] for answer in answers} == {False}
     assert len(place.rented()) == 2
     (place.path / "stand-in" / "keeps").unlink()
     assert place.call("cloud", "down", str(place.experiment.path)).returncode == 0
@@ -563,6 +570,8 @@ def test_a_launch_that_died_is_pulled_and_resumed(place: Place) -> None:
     listed = place.call("cloud", "ls")
     assert len(listed.stdout.splitlines()) == 2
     assert "$0.500" in listed.stdout
+    for line in place.call("cloud", "ls", "--json").stdout.splitlines():
+        jsonschema.validate(json.loads(line), output_schema("cloud-ls"))
     down = place.call("cloud", "down", str(place.experiment.path))
     assert down.returncode == 0, down.stderr
     assert place.rented() == []

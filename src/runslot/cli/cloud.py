@@ -75,6 +75,7 @@ def down(
         ),
     ] = None,
     every: Annotated[bool, flag("--all", help="All machines that runslot rented.")] = False,
+    json: Annotated[bool, flag("--json", help="Print one JSON object a machine.")] = False,
     python: Python = None,
 ) -> None:
     """Give machines back. What they have not pushed yet is lost: `runslot stop DIR` lets them push
@@ -96,14 +97,26 @@ def down(
             sky.give_back(name, managed)
         except RunslotError as error:
             well = False
-            typer.echo(f"{error}", err=True)
+            _tell_back(name, str(error), json)
         else:
-            typer.echo(f"{name} is given back")
+            _tell_back(name, "", json)
             if experiment is not None:
                 _write_down(experiment, name)
-    if not machines:
+    if not machines and not json:
         typer.echo("no machine is rented")
     raise typer.Exit(0 if well else 1)
+
+
+def _tell_back(name: str, problem: str, as_json: bool) -> None:
+    """Say whether a machine is given back; `problem` is empty where it is."""
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"name": name, "given_back": not problem, "problem": problem}))
+    elif problem:
+        typer.echo(problem, err=True)
+    else:
+        typer.echo(f"{name} is given back")
 
 
 @app.command()

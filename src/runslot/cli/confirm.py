@@ -46,7 +46,9 @@ def confirm(
         )
     experiment = experiments[0]
     plan = _plan(experiment, top, seeds, metric, mode)
-    if not quiet and not json:
+    if json and dry_run:
+        _print_planned(experiment, plan)
+    elif not quiet and not json:
         _say(plan, top)
     if dry_run:
         return
@@ -118,6 +120,16 @@ def _record(experiment: ExperimentDir, plan: Confirmation) -> None:
         write_json(experiment.confirmation_file, plan.to_json())
     finally:
         opened.close()
+
+
+def _print_planned(experiment: ExperimentDir, plan: Confirmation) -> None:
+    """Print what would run as events, a line a run, as `run --dry-run --json` does."""
+    from json import dumps
+
+    for variant in plan.variants:
+        for seed in plan.seeds:
+            place = str(experiment.path / variant)
+            print(dumps({"event": "planned", "directory": place, "name": variant, "seed": seed}))
 
 
 def _say(plan: Confirmation, top: int) -> None:

@@ -77,6 +77,7 @@ def check(
     no_submit: Annotated[
         bool, typer.Option("--no-submit", help="Submit no task to a queue to try its nodes.")
     ] = False,
+    json: Annotated[bool, flag("--json", help="Print one JSON object a step.")] = False,
 ) -> None:
     """Try launchers for real, step by step: login, Python, disk, GPUs, clock; say what to fix.
 
@@ -87,25 +88,29 @@ def check(
     well = True
     for name in names or list(configured_launchers()):
         config = launcher_named(name)
-        ready = _print_findings(name, config.check())
+        ready = _print_findings(name, config.check(), json)
         if ready and not no_submit:
-            ready = _print_findings(name, config.probe())
+            ready = _print_findings(name, config.probe(), json)
         well = well and ready
     raise typer.Exit(0 if well else 1)
 
 
-def _print_findings(name: str, findings: Iterable[Finding]) -> bool:
+def _print_findings(name: str, findings: Iterable[Finding], as_json: bool) -> bool:
     """Print what was tried, as it is; return whether all is well."""
     well = True
     for finding in findings:
+        well = well and finding.well
+        if as_json:
+            values = {"well": finding.well, "seen": finding.said, "fix": finding.fix}
+            step = {"launcher": name, "what": finding.what, **values}
+            typer.echo(jsonlib.dumps(step, ensure_ascii=False))
+            continue
         mark = (
             typer.style("ok  ", fg="green")
             if finding.well
             else typer.style("FAIL", fg="red", bold=True)
         )
         typer.echo(f"{mark} {name}: {finding.what}" + (f": {finding.said}" if finding.said else ""))
-        if not finding.well:
-            well = False
-            if finding.fix:
-                typer.echo(f"     {finding.fix}")
+        if not finding.well and finding.fix:
+            typer.echo(f"     {finding.fix}")
     return well

@@ -1,12 +1,14 @@
 """JSON Schemas of what commands print with `--json`: version 1 of each. Keys may be added; none
 changes its meaning within a version.
 
-Called by `runslot schema OF`; the tests hold what the commands print against these. That of
-`results` stands with what fills it, in `runslot.results.document`.
+Called by `runslot schema OF`; the tests hold what the commands print against these. Those of
+`results` stand with what fills them (`OF_RESULTS`). A command that prints a table stands in
+`PRINTED`, and has `--json`.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -133,21 +135,93 @@ _DIFF = _object(
         },
     },
 )
+_EVENT = _object(
+    "An event of a launch, one a line, as it happens; docs/cli.md lists them with their keys.",
+    event={
+        **_TEXT,
+        "description": "`launch_started`, `run_ended`, …; ignore those that you do not know.",
+    },
+    time_=_NUMBER,
+    directory_=_TEXT,
+    run_={**_TEXT, "description": "The id of the run that it is of."},
+    variant_={"type": "object"},
+    seed_={"type": ["integer", "string", "null"]},
+    outcome_={"type": "object", "description": "As `outcome.json`."},
+    counts_=_COUNTS,
+)
+_CHECK = _object(
+    "One thing that was tried, one a line.",
+    launcher=_TEXT,
+    what={**_TEXT, "description": "As `login node1`."},
+    well=_FLAG,
+    seen={**_TEXT, "description": "What was seen."},
+    fix={**_TEXT, "description": "What to do, where it is not well."},
+)
+_MACHINE = _object(
+    "A machine that is rented, one a line.",
+    name=_TEXT,
+    status=_TEXT,
+    infra={**_TEXT, "description": "Cloud and region."},
+    since=_NUMBER,
+    price={**_NUMBER, "description": "Dollars an hour."},
+    managed=_FLAG,
+    hours=_NUMBER,
+    cost={**_NUMBER, "description": "Dollars until now."},
+)
+_GIVEN_BACK = _object(
+    "A machine that was to be given back, one a line.",
+    name=_TEXT,
+    given_back=_FLAG,
+    problem={**_TEXT, "description": "Why it may still be there; empty where it is not."},
+)
 OUTPUTS: Mapping[str, Mapping[str, Any]] = {
     "ls": _LS,
     "status": _STATUS,
     "queue": _QUEUE,
     "hardware": _HARDWARE,
     "launchers": _LAUNCHERS,
+    "launchers-check": _CHECK,
     "diff": _DIFF,
+    "cloud-ls": _MACHINE,
+    "cloud-down": _GIVEN_BACK,
+    "events": _EVENT,
 }
-_CALLS = {"diff": "results diff RUN RUN"}
+"""By name what `--json` prints, where it does not stand with what fills it."""
+OF_RESULTS: Mapping[str, str] = {
+    "results": "runslot.results.document",
+    "effects": "runslot.results.effects",
+    "system": "runslot.results.text.system",
+}
+"""By name the module that has the `SCHEMA`."""
+PRINTED: Mapping[str, tuple[str, ...]] = {
+    "run": ("events",),
+    "resume": ("events",),
+    "attach": ("events",),
+    "confirm": ("events",),
+    "results": ("results", "effects", "system", "diff"),
+    "launchers": ("launchers",),
+    "launchers check": ("launchers-check",),
+    "cloud ls": ("cloud-ls",),
+    "cloud down": ("cloud-down",),
+    **{name: (name,) for name in ("ls", "status", "queue", "hardware")},
+}
+"""By command, whose options have `--json`, what that prints."""
+_CALLS = {
+    "diff": "results diff RUN RUN",
+    "launchers-check": "launchers check",
+    "cloud-ls": "cloud ls",
+    "cloud-down": "cloud down",
+    "events": "run",
+}
 
 
-def output_schema(command: str) -> dict[str, Any]:
-    """Return the schema of what `runslot COMMAND --json` prints."""
+def output_schema(name: str) -> Mapping[str, Any]:
+    """Return the schema of what a command prints with `--json`, by its name here."""
+    if name in OF_RESULTS:
+        schema: Mapping[str, Any] = importlib.import_module(OF_RESULTS[name]).SCHEMA
+        return schema
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": f"What `runslot {_CALLS.get(command, command)} --json` prints, version {VERSION}",
-        **OUTPUTS[command],
+        "title": f"What `runslot {_CALLS.get(name, name)} --json` prints, version {VERSION}",
+        **OUTPUTS[name],
     }

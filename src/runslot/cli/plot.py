@@ -31,7 +31,8 @@ _OUT = typer.Option("-o", "--out", metavar="FILE", help="Figure to write: .pdf, 
 def plot(out: Path, paths: Sequence[Path] | None, **options: Any) -> None:
     """Draw a figure in paper size, and print its caption: who counts, and what is drawn."""
     from runslot.cli.places import places_of
-    from runslot.results import load
+    from runslot.results.confirmation import confirmed
+    from runslot.results.read.reader import load
     from runslot.view.data.choices import Choices
     from runslot.view.paper.figure import FORMATS, Paper, paper_figure
 
@@ -45,6 +46,8 @@ def plot(out: Path, paths: Sequence[Path] | None, **options: Any) -> None:
     globs = [text for text in options["log"] or () if set(text) & set("*?[./")]
     choices = Choices.from_query(options["view"]).replaced(_choices(options, globs))
     results = load(places_of(paths), path=options["path"] or choices.path or None, log=globs)
+    if choices.seeds != "all":
+        results = confirmed(results)
     if not results.metrics and results.problems:
         raise InvalidInput(f"there is nothing to draw; not read: {results.problems[0]}")
     for problem in results.problems:
@@ -64,6 +67,10 @@ def _choices(options: Mapping[str, Any], globs: Sequence[str]) -> dict[str, Any]
     """Return the page's choices that the options make."""
     choices = {name: options[name] for name in _CHOICES}
     choices |= {name: tuple(options[name] or ()) for name in ("y", "split", "include")}
+    if options["simultaneous"] and options["kind"] != "profile":
+        raise InvalidInput("--simultaneous is of the band of a profile: add --kind profile")
+    choices["simultaneous"] = "yes" if options["simultaneous"] else ""
+    choices["seeds"] = "all" if options["all_seeds"] else ""
     choices["log"] = tuple(axis for axis in options["log"] or () if axis not in globs)
     # Without a key of theirs, what the address of the page says stays.
     return choices | {name: tuple(options[name]) for name in ("series", "tasks") if options[name]}

@@ -62,6 +62,7 @@ def results(
     vs: Annotated[str | None, option("vs", "results")] = None,
     at: Annotated[str | None, option("at", "results")] = None,
     effects: Annotated[bool, option("effects", "results")] = False,
+    gap: Annotated[float | None, option("gap", "results")] = None,
     all_seeds: Annotated[bool, option("all_seeds", "results")] = False,
     where: Conditions = None,
     include: Include = None,
@@ -90,9 +91,9 @@ def results(
     way, spread = _way_of(mode), _spread_of(band)
     question = Question(metric, way, states, diverged, spread, level, at, *runs, all_seeds)
     if system:
-        _print_system(question.read(paths), csv, parquet)
+        _print_system(question.read(paths), json, csv, parquet)
         return
-    answer(words, vs, question, Output(json, latex, checklist, effects, limit, csv, parquet))
+    answer(words, vs, question, Output(json, latex, checklist, effects, gap, limit, csv, parquet))
 
 
 def _way_of(mode: str | None) -> Mode | None:
@@ -109,15 +110,22 @@ def _spread_of(band: str) -> Spread:
     return band  # type: ignore[return-value]  # one of its words, as just checked
 
 
-def _print_system(runs: Results, csv: str | None, parquet: Path | None) -> None:
+def _print_system(runs: Results, json: bool, csv: str | None, parquet: Path | None) -> None:
     from runslot.cli.render.console import console
     from runslot.results.export import write_frame
-    from runslot.results.text.system import print_system, system_frame
+    from runslot.results.text.system import print_system, system_document, system_frame
 
+    if json and csv == "-":
+        raise InvalidInput("--json and --csv - are one output each; keep one")
     if csv == "-":
         sys.stdout.write(system_frame(runs).write_csv())
         return
-    print_system(runs, console())
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(system_document(runs), ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        print_system(runs, console())
     if csv is not None:
         write_frame(system_frame(runs), Path(csv), "csv")
         typer.echo(f"wrote {csv}", err=True)
@@ -176,6 +184,7 @@ def export(
     metric: Annotated[str | None, option("metric", "export")] = None,
     where: Conditions = None,
     include: Include = None,
+    all_seeds: Annotated[bool, option("all_seeds", "export")] = False,
     long: Annotated[
         bool, typer.Option("--long", help="Progress with a row a number, not a column a metric.")
     ] = False,
@@ -185,6 +194,8 @@ def export(
     """Write all runs (`runs`) and all their rows (`progress`) to files for other tools."""
     from runslot.cli.places import places_of
     from runslot.results.comparison import compare
+    from runslot.results.confirmation import confirmed
+    from runslot.results.export import CHOSE
     from runslot.results.export import export as write
     from runslot.results.read.reader import load
     from runslot.results.text.sources import sources_line, unread_line
@@ -192,7 +203,8 @@ def export(
     if not (csv or parquet):
         raise InvalidInput("nothing says what to write: add --csv, --parquet, or both")
     read = load(places_of(paths), path=path, log=log or ()).where(*(where or ()))
-    accounting = compare(read, metric, include=include or ()).accounting
+    counted = read if all_seeds else confirmed(read)
+    accounting = compare(counted, metric, include=include or ()).accounting
     directory = out or Path(f"{Path(read.base).name}-export")
     for problem in read.problems:
         typer.echo(f"not read: {problem}", err=True)
@@ -206,3 +218,5 @@ def export(
                 typer.echo(file)
     by = f"by {accounting.metric}: " if accounting.metric else ""
     typer.echo(f"{by}{accounting.line()} (column standing)", err=True)
+    if counted.confirmation:
+        typer.echo(f"{counted.confirmation} They stand as {CHOSE}.", err=True)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from runslot.errors import InvalidInput
+from runslot.errors import InvalidInput, nearest
 
 SCHEMA_FILE = Path(__file__).with_name("sweep.schema.json")
 """The schema as it is shipped; `python -m runslot.cli.schema` writes it anew."""
@@ -18,8 +18,8 @@ SCHEMA_FILE = Path(__file__).with_name("sweep.schema.json")
 
 _OF = typer.Argument(
     metavar="OF",
-    help="sweep (files that `runslot run` reads), or what --json of these prints: results, diff,"
-    " ls, status, queue, hardware, launchers.",
+    help="sweep (files that `runslot run` reads), or what --json prints: results, effects, system,"
+    " diff, ls, status, queue, hardware, launchers, launchers-check, cloud-ls, cloud-down, events.",
 )
 
 
@@ -30,19 +30,13 @@ def schema(of: Annotated[str, _OF] = "sweep") -> None:
         return
     import json
 
-    from runslot.cli.output_schemas import OUTPUTS, output_schema
+    from runslot.cli.output_schemas import OF_RESULTS, OUTPUTS, output_schema
 
-    if of == "results":
-        from runslot.results.document import SCHEMA
-
-        printed: Mapping[str, Any] = SCHEMA
-    elif of in OUTPUTS:
-        printed = output_schema(of)
-    else:
-        raise InvalidInput(
-            f"there is no schema of {of!r}; there are sweep, results, {', '.join(OUTPUTS)}"
-        )
-    typer.echo(json.dumps(printed, indent=2, ensure_ascii=False))
+    names = (*OF_RESULTS, *OUTPUTS)
+    if of not in names:
+        words = f"sweep, {', '.join(names)}"
+        raise InvalidInput(f"there is no schema of {of!r}{nearest(of, names)}; there are {words}")
+    typer.echo(json.dumps(output_schema(of), indent=2, ensure_ascii=False))
 
 
 def schema_text() -> str:

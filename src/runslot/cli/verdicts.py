@@ -83,16 +83,20 @@ class Output:
     latex: bool = False
     checklist: bool = False
     effects: bool = False
+    gap: float | None = None
+    """The target of the optimality gap."""
     limit: int | None = None
     csv: str | None = None
     """A file for the table; `-` is the output."""
     parquet: Path | None = None
 
     def __post_init__(self) -> None:
-        outputs = (self.json, self.latex, self.checklist, self.effects, self.csv == "-")
-        if sum(outputs) > 1:
+        is_gap = self.gap is not None
+        outputs = (self.latex, self.checklist, self.effects, is_gap, self.csv == "-")
+        if sum(outputs) + (self.json and not (self.effects or is_gap)) > 1:
             raise InvalidInput(
-                "--json, --latex, --checklist, --effects and --csv - are one output each; keep one"
+                "--json, --latex, --checklist, --effects, --gap and --csv - are one output each;"
+                " keep one (--effects and --gap go with --json)"
             )
 
 
@@ -104,6 +108,7 @@ def answer(words: Sequence[str], vs: str | None, question: Question, output: Out
         if (
             output.checklist
             or output.effects
+            or output.gap is not None
             or output.csv is not None
             or output.parquet is not None
         ):
@@ -119,9 +124,11 @@ def answer(words: Sequence[str], vs: str | None, question: Question, output: Out
 
         typer.echo(checklist_of(comparison))
     elif output.effects:
-        from runslot.results.text.effects import print_effects
+        _print_effects(comparison, output.json)
+    elif output.gap is not None and not output.json:
+        from runslot.results.text.gap import print_gaps
 
-        print_effects(comparison, console())
+        print_gaps(comparison, output.gap, console())
     elif vs is not None or output.json or output.latex:
         print_decision(comparison, vs, output)
     else:
@@ -132,6 +139,17 @@ def answer(words: Sequence[str], vs: str | None, question: Question, output: Out
     if output.parquet is not None:
         write_frame(comparison.table, output.parquet, "parquet")
         typer.echo(f"wrote {output.parquet}", err=True)
+
+
+def _print_effects(comparison: Comparison, as_json: bool) -> None:
+    from runslot.results.effects import effects_document
+    from runslot.results.text.effects import print_effects
+
+    if as_json:
+        document = effects_document(comparison)
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        print_effects(comparison, console())
 
 
 def print_decision(comparison: Comparison, vs: str | None, output: Output) -> None:
@@ -171,9 +189,13 @@ def _print(verdicts: Verdicts | None, comparison: Comparison, output: Output) ->
     if verdicts is not None and verdicts.seeds_advised is not None:
         command = further_seeds_command(comparison.results, verdicts.seeds_advised[0])
     if output.json:
-        from runslot.results.document import document_of
+        from runslot.results.document import document_of, finite_json
 
         document = document_of(comparison, verdicts, command=command)
+        if output.gap is not None:
+            from runslot.results.text.gap import gaps_document
+
+            document["optimality_gap"] = finite_json(gaps_document(comparison, output.gap))
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
     elif output.latex and verdicts is not None:
         from runslot.results.text.latex import latex_of

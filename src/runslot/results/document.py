@@ -12,10 +12,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from runslot.results.accounting import Accounting
 from runslot.results.comparison import Comparison, trials_of
+from runslot.results.members import samples_of
+from runslot.results.statistics.magnitude import deviation_of
 from runslot.results.statistics.scores import mean_interval
 from runslot.results.trials import TrialPlace
-from runslot.results.verdicts import VariantVerdict, Verdicts, samples_of
+from runslot.results.verdicts import VariantVerdict, Verdicts
 
 VERSION = 1
 
@@ -45,7 +48,7 @@ _BESIDE = {
         "high": _nullable("number", "Its other end."),
         "test": {"enum": ["paired by seed", "Welch's t"]},
         "p": _nullable("number", "Of the t test, by itself."),
-        "p_adjusted": _nullable("number", "Of all comparisons together (Holm)."),
+        "p_adjusted": _nullable("number", "Of all together (Holm); beside the best, of all pairs."),
         "p_exact": _nullable("number", "Of all signs, or all orders of the runs."),
         "effect": _nullable("number", "In standard deviations."),
         "evidence": _nullable("number", "The anytime-valid e-value; 20 decides at 5 %."),
@@ -64,6 +67,24 @@ _TRIAL = {
     },
     "required": ["trial", "status", "rung", "value"],
 }
+ACCOUNTING: Mapping[str, Any] = {
+    "type": "object",
+    "properties": {
+        "line": {"type": "string", "description": "Who counts, in words."},
+        "runs": {"type": "integer"},
+        "counted": {"type": "integer"},
+        "standings": {
+            "type": "object",
+            "additionalProperties": {"type": "integer"},
+            "description": "How many runs stand how.",
+        },
+        "not_started": {"type": "integer"},
+        "pooled": {"type": "array", "items": {"type": "string"}},
+        "notes": {"type": "array", "items": {"type": "string"}},
+    },
+    "required": ["line", "runs", "counted", "standings", "not_started", "pooled", "notes"],
+}
+"""Of `accounting_of`."""
 SCHEMA: Mapping[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "What `runslot results --json` prints",
@@ -77,27 +98,33 @@ SCHEMA: Mapping[str, Any] = {
         "at": {"type": "string", "description": "The step of the values; empty: the last row."},
         "level": {"type": "number"},
         "base": {"type": "string", "description": "The directory that was read."},
-        "accounting": {
-            "type": "object",
-            "properties": {
-                "line": {"type": "string", "description": "Who counts, in words."},
-                "runs": {"type": "integer"},
-                "counted": {"type": "integer"},
-                "standings": {
-                    "type": "object",
-                    "additionalProperties": {"type": "integer"},
-                    "description": "How many runs stand how.",
-                },
-                "not_started": {"type": "integer"},
-                "pooled": {"type": "array", "items": {"type": "string"}},
-                "notes": {"type": "array", "items": {"type": "string"}},
-            },
-            "required": ["line", "runs", "counted", "standings", "not_started", "pooled", "notes"],
-        },
+        "accounting": ACCOUNTING,
         "sentence": {"type": "string", "description": "The answer in words; empty without one."},
         "reference": {"type": "object", "additionalProperties": {"type": "string"}},
         "command": _nullable("string", "Runs the seeds that would decide more."),
         "optimism": _nullable("number", "By how much the first is expected to be too good."),
+        "optimality_gap": {
+            "type": "object",
+            "description": "With --gap: how far variants stay behind it, the nearest first.",
+            "properties": {
+                "target": {"type": "number"},
+                "variants": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "name": {"type": "string"},
+                            "n": {"type": "integer"},
+                            "gap": _nullable("number", "Null without a value on some task."),
+                            "low": _nullable("number", "Of the bootstrap interval."),
+                            "high": _nullable("number", "Its other end."),
+                        },
+                        "required": ["name", "n", "gap", "low", "high"],
+                    },
+                },
+            },
+            "required": ["target", "variants"],
+        },
         "ranks": {
             "type": ["object", "null"],
             "description": "Over tasks: Friedman's test and Nemenyi's critical difference.",
@@ -143,15 +170,9 @@ def document_of(
         "at": comparison.results.at,
         "level": comparison.level,
         "base": comparison.results.base,
-        "accounting": {
-            "line": accounting.line(comparison.statistic if comparison.metric else ""),
-            "runs": accounting.total,
-            "counted": accounting.counted().height,
-            "standings": dict(accounting.standings),
-            "not_started": accounting.waiting,
-            "pooled": list(accounting.pooled),
-            "notes": [*filter(None, [comparison.results.confirmation]), *accounting.notes()],
-        },
+        "accounting": accounting_of(
+            accounting, comparison.results.confirmation, _statistic(comparison)
+        ),
         "sentence": "" if verdicts is None else verdicts.sentence(),
         "reference": {} if verdicts is None else dict(verdicts.references),
         "command": command,
@@ -175,12 +196,28 @@ def document_of(
     return finished
 
 
+def _statistic(comparison: Comparison) -> str:
+    return comparison.statistic if comparison.metric else ""
+
+
+def accounting_of(accounting: Accounting, confirmation: str, statistic: str = "") -> dict[str, Any]:
+    """Return who counts: the line under a table, and what it is made of; `confirmation` says which
+    runs are left out since they chose the variants."""
+    return {
+        "line": accounting.line(statistic),
+        "runs": accounting.total,
+        "counted": accounting.counted().height,
+        "standings": dict(accounting.standings),
+        "not_started": accounting.waiting,
+        "pooled": list(accounting.pooled),
+        "notes": [*filter(None, [confirmation]), *accounting.notes()],
+    }
+
+
 def _variant(label: str, task: str, account: Any, sample: Any, comparison: Comparison) -> Any:
     interval = mean_interval([sample.scores], level=comparison.level) if sample.has_value else None
-    deviation = None
-    if interval is not None and len(sample.scores) > 1:
-        squares = math.fsum((score - sample.mean) ** 2 for score in sample.scores)
-        deviation = math.sqrt(squares / (len(sample.scores) - 1))
+    has_deviation = interval is not None and len(sample.scores) > 1
+    deviation = deviation_of(sample.scores) if has_deviation else None
     return {
         "label": label,
         "task": task,

@@ -18,9 +18,12 @@ from rich.console import Console
 from runslot.errors import InvalidInput
 from runslot.results import compare, load
 from runslot.results.document import SCHEMA, document_of
+from runslot.results.effects import SCHEMA as EFFECTS_SCHEMA
+from runslot.results.effects import effects_document, effects_of
 from runslot.results.step import results_at
 from runslot.results.text.checklist import checklist_of
 from runslot.results.text.effects import print_effects
+from runslot.results.text.gap import gaps_of, print_gaps
 from runslot.results.text.latex import latex_of
 from runslot.results.text.verdicts import print_verdicts
 from runslot.results.verdicts import decide, decide_experiments, decide_pair
@@ -118,7 +121,9 @@ def test_tasks_are_compared_within_and_ranked_over(write_run: Any, tmp_path: Pat
     assert [row.label for row in pair.rows if row.difference] == [
         f"env={env}, algo=a" for env in ("pong", "qbert", "tennis")
     ]
-    assert "the comparisons of each task together" in " ".join(words_of(verdicts).split())
+    assert "of all 3 pairs of each task together" in " ".join(words_of(verdicts).split())
+    words = " ".join(words_of(decide(compare(load(tmp_path), "score"), "algo=b")).split())
+    assert "of the 2 comparisons of each task together" in words
     named = decide(compare(load(tmp_path), "score"), "algo=b")
     assert set(named.references.values()) == {
         f"env={env}, algo=b" for env in ("pong", "qbert", "tennis")
@@ -189,8 +194,18 @@ def test_latex_prints_bold_what_is_not_worse_than_the_best(sweep: Any) -> None:
     rows = [line for line in text.splitlines() if line.startswith("    0.")]
     assert [("mathbf" in row) for row in rows] == [True, True, False]
     assert "18 runs: 18 counted" in text
-    assert "Holm's correction" in text
+    assert "Holm's correction over all pairs" in text
     assert "$n = 6$" in text
+
+
+def test_latex_of_one_variant_or_of_single_runs_names_no_test(sweep: Any) -> None:
+    results = load(sweep())
+    alone = latex_of(decide(compare(results.where("lr = 0.1"))))
+    assert "test" not in alone
+    assert "mathbf" not in alone
+    single = latex_of(decide(compare(results.where("seed = 0"))))
+    assert "One run each does not tell what is worse than the best." in single
+    assert "mathbf" not in single
 
 
 def test_latex_escapes_what_it_would_read(write_run: Any, tmp_path: Path) -> None:
@@ -256,7 +271,69 @@ def test_effects_tell_seeds_from_settings_and_what_diverges(write_run: Any, tmp_
     assert "6 of 8" in text  # of lr = 0.4
     assert "The best of so many of these variants, expected: 1: 0.1487, 2: " in text
     assert "24 runs: 18 counted, 6 diverged" in text
+    document = effects_document(compare(load(tmp_path), "score"))
+    jsonschema.validate(json.loads(json.dumps(document, allow_nan=False)), EFFECTS_SCHEMA)
+    assert document["accounting"]["standings"] == {"counted": 18, "diverged": 6}
+    assert document["tasks"][0]["expected_best"][0] == pytest.approx(0.14875)
     write_run({"lr": 1.0}, rows=None, experiment="empty")
     nothing = compare(load(tmp_path / "empty"))
     with pytest.raises(InvalidInput, match="no run has logged a metric"):
         print_effects(nothing, Console(file=file))
+
+
+def test_effects_are_of_each_task_by_itself(write_run: Any, tmp_path: Path) -> None:
+    for env, scale in (("pong", 1.0), ("qbert", 1e6)):
+        for lr in (1.0, 2.0, 3.0):
+            for seed in range(3):
+                score = scale * (lr + NOISE[seed])
+                write_run({"env": env, "lr": lr}, seed=seed, rows=[{"score": score}])
+    comparison = compare(load(tmp_path), "score")
+    pong, qbert = effects_of(comparison)
+    assert (pong.task, qbert.task) == ("env=pong", "env=qbert")
+    assert pong.deviations is not None
+    assert qbert.deviations is not None
+    assert [1e6 * d for d in pong.deviations] == pytest.approx(qbert.deviations)
+    assert pong.shares is not None
+    assert list(pong.shares.main) == ["lr"]
+    file = io.StringIO()
+    print_effects(comparison, Console(file=file, width=80))
+    assert file.getvalue().index("env=pong: 3 variants") < file.getvalue().index("env=qbert: 3")
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200, 1e-320])
+def test_scores_of_any_magnitude_have_a_table_verdicts_and_effects(
+    write_run: Any, tmp_path: Path, scale: float
+) -> None:
+    for lr in (1.0, 2.0, 3.0):
+        for seed in range(3):
+            write_run({"lr": lr}, seed=seed, rows=[{"score": scale * (lr + 10 * NOISE[seed])}])
+    comparison = compare(load(tmp_path), "score")
+    verdicts = decide(comparison)
+    assert "lr=3 leads" in verdicts.sentence()
+    assert words_of(verdicts)
+    json.dumps(document_of(comparison, verdicts), allow_nan=False)
+    json.dumps(effects_document(comparison), allow_nan=False)
+    assert latex_of(verdicts)
+    print_effects(comparison, Console(file=io.StringIO(), width=80))
+
+
+def test_an_optimality_gap_is_what_runs_lack_and_nothing_makes_up_for(
+    write_run: Any, tmp_path: Path
+) -> None:
+    for env, best in (("pong", 1.5), ("qbert", 0.5)):
+        for seed in range(3):
+            write_run({"env": env, "algo": "a"}, seed=seed, rows=[{"score": best}])
+            write_run({"env": env, "algo": "b"}, seed=seed, rows=[{"score": 0.1 * seed}])
+    write_run({"env": "pong", "algo": "c"}, rows=[{"score": 1.0}])
+    comparison = compare(load(tmp_path), "score")
+    gaps = {gap.name: gap for gap in gaps_of(comparison, 1.0)}
+    assert gaps["algo=a"].gap.estimate == pytest.approx(0.25)  # what is above 1 is no more than 1
+    assert gaps["algo=b"].gap.estimate == pytest.approx(0.9)
+    assert math.isnan(gaps["algo=c"].gap.estimate)  # it lacks a task
+    lower = {gap.name: gap for gap in gaps_of(compare(load(tmp_path), "score", "min"), 0.05)}
+    assert lower["algo=b"].gap.estimate == pytest.approx((0.05 + 0.15) / 3)
+    file = io.StringIO()
+    print_gaps(comparison, 1.0, Console(file=file, width=80))
+    assert "no value" in file.getvalue()
+    assert "16 runs" not in file.getvalue()
+    assert "13 runs: 13 counted" in file.getvalue()

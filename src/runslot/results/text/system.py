@@ -17,6 +17,8 @@ from rich.text import Text
 from runslot.errors import RunslotError
 from runslot.experiment.records import Usage
 from runslot.experiment.rundir import RunDir
+from runslot.results.accounting import account
+from runslot.results.document import ACCOUNTING, accounting_of, finite_json
 from runslot.results.formats.files import read_bytes
 from runslot.results.results import Results
 from runslot.results.text.table import show
@@ -47,6 +49,53 @@ def system_frame(results: Results) -> pl.DataFrame:
         values = {} if use is None else {name: getattr(use, name, None) for name in _SCHEMA}
         rows.append({**values, **{name: row[name] for name in ("run", "state", "seconds")}})
     return pl.DataFrame(rows, schema=_SCHEMA)
+
+
+SCHEMA: Mapping[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "What `runslot results --system --json` prints",
+    "description": "Version 1. Keys may be added; none changes its meaning within a version.",
+    "type": "object",
+    "properties": {
+        "schema": {"const": "runslot.system"},
+        "version": {"const": 1},
+        "base": {"type": "string", "description": "The directory that was read."},
+        "accounting": ACCOUNTING,
+        "runs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "description": "What a run used; null where nobody looked.",
+                "properties": {
+                    "run": {"type": "string", "description": "Its directory, relative to `base`."},
+                    "state": {"type": ["string", "null"]},
+                    "seconds": {"type": ["number", "null"]},
+                    "cpus": {"type": ["number", "null"], "description": "Cores, in the mean."},
+                    "memory": {"type": ["integer", "null"], "description": "Bytes, at its peak."},
+                    "gpu_percent": {"type": ["number", "null"]},
+                    "gpu_memory": {"type": ["integer", "null"], "description": "Bytes, at most."},
+                    "gpu_total": {"type": ["integer", "null"]},
+                },
+                "required": list(_SCHEMA),
+            },
+        },
+    },
+    "required": ["schema", "version", "base", "accounting", "runs"],
+}
+
+
+def system_document(results: Results) -> dict[str, Any]:
+    """Return the object that `SCHEMA` describes."""
+    document: dict[str, Any] = finite_json(
+        {
+            "schema": "runslot.system",
+            "version": 1,
+            "base": results.base,
+            "accounting": accounting_of(account(results, None), results.confirmation),
+            "runs": system_frame(results).to_dicts(),
+        }
+    )
+    return document
 
 
 def print_system(results: Results, console: Console) -> None:
