@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from runslot.cli.render.board import Board
+from runslot.cli.render.leader import Leader
 from runslot.cli.render.live_table import clock, draw, shortened
 from runslot.cli.render.table import row_text
 from runslot.cli.render.tails import RunTail, Tail, last_lines
@@ -35,7 +36,7 @@ from runslot.engines.events import (
     StopNoted,
 )
 from runslot.experiment.records import Outcome, Run
-from runslot.experiment.rundir import RunDir
+from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import time_left
 from runslot.hardware.slots import Slot
 
@@ -101,6 +102,40 @@ def test_a_row_a_slot_with_its_run_its_time_and_its_last_row():
         ["2", "lr=0.1,hidden=32/run_1", "0:05", "attempt", "2"],
     ]
     assert "0/5" in shown[-1]
+
+
+def test_who_leads_stands_below_the_bar_where_there_is_room():
+    board, runs = launched(5, 3)
+    start(board, runs[0], 0)
+    words = "lr=0.01, hidden=64 leads with accuracy 0.9733; not separable from 4 others at n = 3."
+    for width, height in ((80, 24), (40, 24), (80, 13), (20, 14)):
+        shown = [line.plain for line in draw(board, {}, width, height, NOW + 5, words)]
+        text = " ".join(line.strip() for line in shown)
+        assert "so far: lr=0.01" in text
+        assert max(map(cell_len, shown)) <= width
+        assert len(shown) < height
+    assert "not separable from 4 others" in " ".join(
+        line.plain.strip() for line in draw(board, {}, 80, 24, NOW + 5, words)
+    )
+    assert "so far" not in "".join(line.plain for line in draw(board, {}, 80, 9, NOW, words))
+
+
+def test_who_leads_is_looked_up_beside_the_launch_once_runs_have_ended(runslot):
+    runslot("run", "train.py:train", "--grid", "lr=0.1,0.2", "--seeds", "3", "-q")
+    home = (runslot.root / "train" / "latest").resolve()
+    runs = ExperimentDir(home).read_runs()
+    leader = Leader()
+    leader.note(LaunchStarted("train", home, tuple(runs), 0, (), ""))
+    assert leader.words(NOW) == ""
+    for run in runs:
+        leader.note(RunEnded(run, home / run.directory, Outcome("succeeded", 1), False))
+    until = time.monotonic() + 60
+    try:
+        while not (words := leader.words(NOW)) and time.monotonic() < until:
+            time.sleep(0.05)
+    finally:
+        leader.close()
+    assert words.startswith("lr=0.1 leads with loss")
 
 
 def test_the_bar_counts_what_ended_and_says_how_long_it_still_takes():

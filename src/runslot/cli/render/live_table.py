@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,23 +22,40 @@ _LEAST_SAID = 16
 """Columns that a run's last row needs to be worth showing."""
 _LEAST_BAR = 8
 _LONGEST_BAR = 48
+_LEAST_HEIGHT_OF_LEADER, _LEADER_LINES = 12, 2
 
 
-def draw(board: Board, rows: Rows, width: int, height: int, now: float) -> Iterator[Text]:
-    """Yield the lines of the table, at most `height - 1`: a row a slot, an empty line, the bar;
-    `now` is Unix time.
+def draw(
+    board: Board, rows: Rows, width: int, height: int, now: float, leader: str = ""
+) -> Iterator[Text]:
+    """Yield the lines of the table, at most `height - 1`: a row a slot, an empty line, the bar, who
+    leads so far where there is room; `now` is Unix time.
     """
     if not board.total:
         return
     if height > 8:
         yield Text()
     search = board.search[: max(0, height - 10)]
-    yield from _slots(board, rows, width, max(1, height - 5 - len(search)), now)
+    has_room = height > _LEAST_HEIGHT_OF_LEADER and not search  # which says who is best itself
+    lines = _leader(leader, width) if has_room else []
+    room = max(1, height - 5 - len(search) - len(lines))
+    yield from _slots(board, rows, width, room, now)
     if height > 8:
         yield Text()
     for line in search:
         yield Text(_fit(f"  {line}", width), no_wrap=True, overflow="crop")
     yield _summary(board, width, now)
+    yield from lines
+
+
+def _leader(words: str, width: int) -> list[Text]:
+    """Return the sentence of who leads in at most two lines."""
+    if not words:
+        return []
+    lines = textwrap.wrap(f"so far: {words}", max(_LEAST_SAID, width - 2))
+    if len(lines) > _LEADER_LINES:
+        lines = [*lines[: _LEADER_LINES - 1], " ".join(lines[_LEADER_LINES - 1 :])]
+    return [Text(f"  {_fit(line, width - 2)}", style="dim", no_wrap=True) for line in lines]
 
 
 def _slots(board: Board, rows: Rows, width: int, room: int, now: float) -> Iterator[Text]:

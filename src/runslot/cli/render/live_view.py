@@ -18,6 +18,7 @@ from rich.text import Text
 
 from runslot.cli.render.board import Board
 from runslot.cli.render.console import console as terminal_console
+from runslot.cli.render.leader import Leader
 from runslot.cli.render.live_table import draw
 from runslot.cli.render.tails import RunTail, last_lines
 from runslot.engines.events import Asks, LaunchEvent, LaunchStarted, RunEnded, RunStarted, Said
@@ -40,6 +41,7 @@ class LiveView:
         self._board = Board()
         self._lock = threading.Lock()
         self._tails: dict[str, RunTail] = {}
+        self._leader = Leader()
         self._live = Live(
             get_renderable=self._draw,
             console=self._console,
@@ -60,11 +62,13 @@ class LiveView:
         trace: TracebackType | None,
     ) -> None:
         self._live.stop()
+        self._leader.close()
 
     def __call__(self, event: LaunchEvent) -> None:
         """Take note of the event, and print what should stay on the screen."""
         with self._lock:
             self._board.note(event, time.time())
+            self._leader.note(event)
             if isinstance(event, RunStarted):
                 self._began(event)
         if isinstance(event, LaunchStarted) or (isinstance(event, Asks) and event.over):
@@ -99,7 +103,8 @@ class LiveView:
             self._tails = dict(tails)
         width, height = self._console.size
         rows = {run: tail.row_or_line() for run, tail in tails.items()}
-        return Group(*draw(board, rows, width, height, time.time()))
+        now = time.time()
+        return Group(*draw(board, rows, width, height, now, self._leader.words(now)))
 
 
 def _lasting(event: LaunchEvent) -> Iterator[Text]:
