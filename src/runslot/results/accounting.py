@@ -3,17 +3,6 @@
 `account` is called by the table, `export`, `best`, importance and every figure of `runslot.view`;
 none of them decides by itself. What must stay true: each run has exactly one standing, the
 standings of all groups add up to all runs, and a run that diverged is never left out in silence.
-
-A standing is, in this order:
-
-1. the run's state, where that state does not count (`failed`, `lost`, `running`, …): by default
-   succeeded runs and those whose directories do not tell count, in curves also running ones;
-   `Rule.include` adds states;
-2. `without`: the run has no number of the metric (or only text);
-3. `diverged`: the metric's last value is nan or ±inf. By default its group has no value and ranks
-   last in either direction; `Rule.diverged` says `nan` (so), `worst` (it counts with the worst
-   score of the others) or `drop`;
-4. `counted`.
 """
 
 from __future__ import annotations
@@ -21,33 +10,39 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from runslot.errors import InvalidInput, nearest
-from runslot.experiment.states import ENDED, STATES
-from runslot.results.summary import FINAL, Mode
+from runslot.results.standing import (
+    COUNTED,
+    DIVERGED,
+    WITHOUT,
+    Diverged,
+    Rule,
+    in_order,
+    standing_of,
+    standings_used,
+)
+from runslot.results.summary import Mode
 from runslot.results.text.labels import label_of, texts_of
 
 if TYPE_CHECKING:
     from runslot.results.results import Results
 
-Diverged = Literal["nan", "worst", "drop"]
-"""What a run that diverged does to its group: no value, the worst score of all that count, or
-nothing."""
-COUNTED, DIVERGED, WITHOUT = "counted", "diverged", "without"
-"""Standings that are no states."""
-_ORDER = (
-    COUNTED,
-    DIVERGED,
-    *(state for state in ENDED if state != "succeeded"),
-    "running",
-    "queued",
-    WITHOUT,
-)
+__all__ = [
+    "COUNTED",
+    "DIVERGED",
+    "WITHOUT",
+    "Accounting",
+    "Diverged",
+    "GroupAccount",
+    "Rule",
+    "account",
+    "tasks_of",
+]
 _TREATED: Mapping[Diverged, str] = {"nan": "", "drop": " (dropped)", "worst": " (as the worst)"}
 _STANDING, _GROUP, _COUNT = "_standing", "_group", "_count"
 """Columns beside those of the variants, which may have any other name."""
@@ -56,41 +51,6 @@ _TASK = re.compile(
 )
 _GROUPS_NAMED = 3
 """Groups that a note names; of more it says how many."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What the user chose of who counts: `--include`, `--diverged`, and whether curves are
-    drawn."""
-
-    include: frozenset[str] = frozenset()
-    """Further states that count."""
-    diverged: Diverged = "nan"
-    curves: bool = False
-    """Running runs count as well: their rows so far are true."""
-
-    @classmethod
-    def of(
-        cls, include: Collection[str] = (), diverged: str = "nan", *, curves: bool = False
-    ) -> Rule:
-        """Return the rule; `all` includes every state. Raises `InvalidInput` for a word that is
-        none."""
-        for state in include:
-            if state not in (*STATES, "all"):
-                words = ", ".join((*STATES, "all"))
-                raise InvalidInput(
-                    f"{state!r} is not a state of runs{nearest(state, STATES)}; choose among"
-                    f" {words}"
-                )
-        if diverged not in get_args(Diverged):
-            raise InvalidInput(f"diverged={diverged!r} is none of {', '.join(get_args(Diverged))}")
-        states = frozenset(STATES) if "all" in include else frozenset(include)
-        return cls(states, diverged, curves)  # type: ignore[arg-type]  # one of its words, as just checked
-
-    @property
-    def states(self) -> frozenset[str]:
-        """The states that count."""
-        return self.include | {"succeeded"} | ({"running"} if self.curves else set())
 
 
 @dataclass(frozen=True)
@@ -163,7 +123,7 @@ class Accounting:
 
     def counted(self) -> pl.DataFrame:
         """Return `run`, `standing`, `group` of the runs that a statistic is over, by the rule."""
-        return self.runs.filter(pl.col("standing").is_in(_standings_used(self.rule)))
+        return self.runs.filter(pl.col("standing").is_in(standings_used(self.rule)))
 
     def scores(self, scored: pl.DataFrame, mode: Mode) -> pl.Series:
         """Return the `score` of each run as a statistic has to take it, for `scored` as
@@ -297,10 +257,37 @@ def account(
         if name not in columns
     ]
     runs = results.runs.select(*always, *columns).with_columns(
-        _standing(results, metric, rule).alias(_STANDING),
+        standing_of(results, metric, rule).alias(_STANDING),
         _group_of(results.runs, keys).alias(_GROUP),
     )
-    used = runs.filter(pl.col(_STANDING).is_in(_standings_used(rule)))
+    used = runs.filter(pl.col(_STANDING).is_in(standings_used(rule)))
+    table = runs.select("run", standing=_STANDING, group=_GROUP)
+    without = table.filter(standing=WITHOUT)["run"].to_list()
+    return Accounting(
+        metric=metric,
+        keys=keys,
+        tasks=tuple(tasks),
+        scales=tuple(tasks_of(results) if scales is None else scales),
+        rule=rule,
+        runs=table,
+        groups=_groups(results, runs, used, keys, rule),
+        standings=in_order(Counter(table["standing"])),
+        running=used.filter(pl.col("state") == "running").height,
+        pooled=tuple(
+            name
+            for name in results.identity
+            if name not in {*keys, *tasks} and _differs(used, name)
+        ),
+        equal_logs=results.equal_logs,
+        texts=results.runs_with_text(metric, without) if metric else (),
+        waiting=sum(results.waiting.values()),
+    )
+
+
+def _groups(
+    results: Results, runs: pl.DataFrame, used: pl.DataFrame, keys: Sequence[str], rule: Rule
+) -> tuple[GroupAccount, ...]:
+    """Return the account of each group of `runs`, of which a statistic is over those in `used`."""
     candidates = runs.filter(pl.col(_STANDING).is_in([COUNTED, DIVERGED]))
     repeated = _repeated(candidates, results.identity)
     spans = {group: (low, high) for group, low, high in _spans(used).iter_rows()}
@@ -313,48 +300,19 @@ def account(
     for group, standing in runs.select(_GROUP, _STANDING).iter_rows():
         counts.setdefault(group, Counter())[standing] += 1
     waiting = _waiting_of(results, runs)
-    groups = tuple(
+    return tuple(
         GroupAccount(
             values=tuple(values),
             label=label_of(keys, values, texts),
             asked=counts[group].total() + waiting[group],
             n=sizes.get(group, 0),
-            standings=_ordered(counts[group]),
+            standings=in_order(counts[group]),
             repeated=repeated.get(group, {}),
             rows=spans.get(group),
             has_value=sizes.get(group, 0) > 0
             and (rule.diverged != "nan" or not counts[group][DIVERGED]),
         )
         for group, *values in firsts.iter_rows()
-    )
-    totals = _ordered(sum(counts.values(), Counter()))
-    running = used.filter(pl.col("state") == "running").height
-    pooled = tuple(
-        name for name in results.identity if name not in {*keys, *tasks} and _differs(used, name)
-    )
-    table = runs.select("run", standing=_STANDING, group=_GROUP)
-    missing = sum(results.waiting.values())
-    equal = results.equal_logs
-    worded = (
-        results.runs_with_text(metric, table.filter(standing=WITHOUT)["run"].to_list())
-        if metric
-        else ()
-    )
-    scales = tuple(tasks_of(results) if scales is None else scales)
-    return Accounting(
-        metric,
-        keys,
-        tuple(tasks),
-        scales,
-        rule,
-        table,
-        groups,
-        totals,
-        running,
-        pooled,
-        equal,
-        worded,
-        missing,
     )
 
 
@@ -373,26 +331,6 @@ def _waiting_of(results: Results, runs: pl.DataFrame) -> Counter[int]:
     ):
         waiting[group] += results.waiting_variants.get((variant[0], variant[1] or ""), 0)
     return waiting
-
-
-def _standing(results: Results, metric: str | None, rule: Rule) -> pl.Series:
-    state = pl.col("state")
-    counts = state.is_null() | state.is_in(list(rule.states))
-    final = pl.col(FINAL + metric) if metric else pl.lit(0.0)
-    standing = (
-        pl.when(~counts)
-        .then(state)
-        .when(final.is_null())
-        .then(pl.lit(WITHOUT))
-        .when(~final.is_finite())
-        .then(pl.lit(DIVERGED))
-        .otherwise(pl.lit(COUNTED))
-    )
-    return results.runs.select(standing=standing).to_series()
-
-
-def _standings_used(rule: Rule) -> list[str]:
-    return [COUNTED, DIVERGED] if rule.diverged == "worst" else [COUNTED]
 
 
 def _group_of(runs: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
@@ -430,11 +368,6 @@ def _differs(runs: pl.DataFrame, name: str) -> bool:
     return bool(
         runs.group_by(_GROUP).agg((pl.col(name).n_unique() > 1).alias("differs"))["differs"].any()
     )
-
-
-def _ordered(counts: Counter[str]) -> dict[str, int]:
-    order = {standing: place for place, standing in enumerate(_ORDER)}
-    return dict(sorted(counts.items(), key=lambda item: order.get(item[0], len(order))))
 
 
 def _some(labels: Sequence[str]) -> str:

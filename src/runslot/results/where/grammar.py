@@ -9,48 +9,27 @@ it is true (nor false).
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from functools import reduce
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
 from runslot.results.where.functions import FUNCTIONS, Kind, kind_of, without_nan
 from runslot.results.where.tokens import Token, refuse, short, tokens_of
+from runslot.results.where.values import ARITHMETIC, CASTS, CONSTANTS, Value, compared, number_of
 
 MOST_CHARACTERS = 10_000
 MOST_OPERATORS = 300
-_EXACT_INTEGERS = 2**53
 """Of one condition, AND, OR and the items of a list apart."""
+_EXACT_INTEGERS = 2**53
+"""Floats hold every whole number up to it."""
 MOST_NESTED = 50
 _JOINS = ("AND", "OR", "NOT", "IS", "IN", "BETWEEN", "LIKE", "ILIKE", "REGEXP", "RLIKE")
 _RESERVED = frozenset({*_JOINS, "SELECT", "FROM", "WHEN", "THEN", "ELSE", "END"})
 _COMPARED = ("=", "==", "<>", "!=", "<", "<=", ">", ">=", "<=>")
-_CASTS: Mapping[str, tuple[Kind, Any]] = {
-    **dict.fromkeys(("INT", "INTEGER", "BIGINT", "INT64"), ("number", pl.Int64)),
-    **dict.fromkeys(
-        ("FLOAT", "DOUBLE", "REAL", "FLOAT64", "NUMERIC", "DECIMAL"), ("number", pl.Float64)
-    ),
-    **dict.fromkeys(("TEXT", "VARCHAR", "CHAR", "STRING"), ("text", pl.String)),
-    **dict.fromkeys(("BOOL", "BOOLEAN"), ("truth", pl.Boolean)),
-}
-
-
-@dataclass(frozen=True)
-class Value:
-    """A part of a condition as polars computes it."""
-
-    expr: pl.Expr
-    kind: Kind
-    source: str
-    """As it was written, for messages."""
-    constant: Any = None
-    """The value of a number or text that was written out."""
 
 
 def condition(text: str, schema: Mapping[str, pl.DataType]) -> pl.Expr:
@@ -166,7 +145,7 @@ class _Parser:
             if self._next.text in _COMPARED and self._next.kind == "sign":
                 sign = self._next.text
                 self._place += 1
-                operand = self._counted(self._compared(operand, sign, self._sum()), "truth", start)
+                operand = self._counted(compared(operand, sign, self._sum()), "truth", start)
             elif self._take("IS"):
                 operand = self._counted(self._state(operand), "truth", start)
             elif self._is("NOT") or self._is_test():
@@ -191,7 +170,7 @@ class _Parser:
                 pl.lit(self._take("TRUE") or not self._take("FALSE"))
             )
         elif self._take("DISTINCT", "FROM"):
-            expr = ~self._compared(value, "<=>", self._sum())
+            expr = ~compared(value, "<=>", self._sum())
         else:
             self._wrong("NULL, NAN, TRUE or FALSE was expected")
         return ~expr if negated else expr
@@ -201,7 +180,7 @@ class _Parser:
         if self._take("BETWEEN"):
             low = self._sum()
             self._need("AND")
-            return self._compared(operand, ">=", low) & self._compared(operand, "<=", self._sum())
+            return compared(operand, ">=", low) & compared(operand, "<=", self._sum())
         if self._take("IN"):
             return self._among(operand)
         if self._is("LIKE") or self._is("ILIKE"):
@@ -238,7 +217,7 @@ class _Parser:
             raise InvalidInput(
                 f"IN takes at most {MOST_NESTED} values that are no plain numbers or texts"
             )
-        return pl.any_horizontal(self._compared(operand, "=", value) for value in values)
+        return pl.any_horizontal(compared(operand, "=", value) for value in values)
 
     def _like(self, operand: Value, *, ignoring_case: bool) -> pl.Expr:
         self._place += 1
@@ -265,43 +244,6 @@ class _Parser:
             self._wrong(f"{short(value.source)} is a {value.kind}, not text")
         return value.expr.cast(pl.String)
 
-    def _compared(self, first: Value, sign: str, second: Value) -> pl.Expr:
-        """Compare values of like kinds; nan with nothing."""
-        if "time" in {first.kind, second.kind}:
-            first, second = self._as_time(first), self._as_time(second)
-        kinds = {first.kind, second.kind} - {"null"}
-        if kinds == {"truth", "number"}:
-            first, second = (
-                replace(v, expr=v.expr.cast(pl.Int64)) if v.kind == "truth" else v
-                for v in (first, second)
-            )
-        elif len(kinds) > 1:
-            words = " and ".join(
-                f"{short(value.source)} ({value.kind})" for value in (first, second)
-            )
-            hint = "; text stands in single quotes, numbers in none" if "text" in kinds else ""
-            raise InvalidInput(f"the runs cannot be chosen so: {words} cannot be compared{hint}")
-        a, b = without_nan(first.expr, first.kind), without_nan(second.expr, second.kind)
-        if sign == "<=>":
-            return a.eq_missing(b)
-        return _COMPARISONS[sign](a, b)
-
-    def _as_time(self, value: Value) -> Value:
-        if not isinstance(value.constant, str):
-            return value
-        try:
-            moment = datetime.fromisoformat(value.constant.strip().removesuffix("Z"))
-        except ValueError as error:
-            raise InvalidInput(
-                f"{value.source} is no time; write it as '2025-01-31 12:00' (UTC)"
-            ) from error
-        moment = (
-            moment.astimezone(timezone.utc)
-            if moment.tzinfo
-            else moment.replace(tzinfo=timezone.utc)
-        )
-        return replace(value, expr=pl.lit(moment), kind="time")
-
     def _sum(self) -> Value:
         return self._arithmetic(
             ("+", "-"), lambda: self._arithmetic(("*", "//", "/", "%"), self._unary)
@@ -315,7 +257,7 @@ class _Parser:
             self._place += 1
             right = part()
             a, b = (self._number(value) for value in (operand, right))
-            operand = self._counted(_ARITHMETIC[sign](a, b), "number", start)
+            operand = self._counted(ARITHMETIC[sign](a, b), "number", start)
         return operand
 
     def _number(self, value: Value) -> pl.Expr:
@@ -336,7 +278,7 @@ class _Parser:
         return value
 
     def _cast(self, value: Value, start: int) -> Value:
-        kind, dtype = _CASTS.get(self._next.text.upper(), ("null", None))
+        kind, dtype = CASTS.get(self._next.text.upper(), ("null", None))
         if dtype is None:
             self._wrong("a type was expected: INT, FLOAT, TEXT or BOOL")
         self._place += 1
@@ -346,7 +288,7 @@ class _Parser:
         token = self._next
         self._place += 1
         if token.kind == "number":
-            return _number_of(token.text)
+            return number_of(token.text)
         if token.kind == "text":
             text = token.text[1:-1].replace("''", "'")
             return Value(pl.lit(text), "text", token.text, text)
@@ -369,8 +311,8 @@ class _Parser:
             return self._call(token)
         if token.text in self._schema:
             return self._column(token.text)
-        if word in _CONSTANTS:
-            return Value(*_CONSTANTS[word], token.text)
+        if word in CONSTANTS:
+            return Value(*CONSTANTS[word], token.text)
         if word == "CASE":
             return self._deeper(self._case)
         if word in _RESERVED:
@@ -435,37 +377,3 @@ class _Parser:
             hint = hint or f"; a text stands in quotes: '{name}'"
             raise InvalidInput(f"no run has a column {name!r}{hint}")
         return Value(pl.col(name), kind_of(self._schema[name]), name)
-
-
-def _number_of(text: str) -> Value:
-    number: float | int = (
-        int(text) if text.isdigit() and len(text) < 20 and int(text) < 2**63 else float(text)
-    )
-    if not math.isfinite(number):
-        raise InvalidInput(f"{text} is larger than a number can be")
-    return Value(pl.lit(number), "number", text, number)
-
-
-_CONSTANTS: Mapping[str, tuple[pl.Expr, Kind]] = {
-    "TRUE": (pl.lit(value=True), "truth"),
-    "FALSE": (pl.lit(value=False), "truth"),
-    "NULL": (pl.lit(None), "null"),
-}
-_COMPARISONS: Mapping[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
-    "=": pl.Expr.eq,
-    "==": pl.Expr.eq,
-    "<>": pl.Expr.ne,
-    "!=": pl.Expr.ne,
-    "<": pl.Expr.lt,
-    "<=": pl.Expr.le,
-    ">": pl.Expr.gt,
-    ">=": pl.Expr.ge,
-}
-_ARITHMETIC: Mapping[str, Callable[[pl.Expr, pl.Expr], pl.Expr]] = {
-    "+": pl.Expr.add,
-    "-": pl.Expr.sub,
-    "*": pl.Expr.mul,
-    "/": pl.Expr.truediv,
-    "//": pl.Expr.floordiv,
-    "%": pl.Expr.mod,
-}
