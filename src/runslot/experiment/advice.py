@@ -33,9 +33,19 @@ class _Span:
     place: tuple[str | None, int]
 
 
-def gpu_advice(usages: Sequence[Usage], slot: Slot) -> str:
+@dataclass(frozen=True)
+class SharedMemory:
+    """What the runs of a host share besides its GPUs."""
+
+    size: int
+    """Bytes of the host."""
+    runs: int
+    """How many of these runs it had at a time."""
+
+
+def gpu_advice(usages: Sequence[Usage], slot: Slot, memory: SharedMemory | None = None) -> str:
     """Return how many runs would fit on a GPU, where that is more than shared one; `slot` is one of
-    these runs'.
+    these runs', `memory` that of their host, where it is known.
     """
     looked = [
         use
@@ -53,21 +63,29 @@ def gpu_advice(usages: Sequence[Usage], slot: Slot) -> str:
         return "no run used its GPU: --gpus-per-run 0 runs as many at a time as there are cores for"
     now = slot.runs_per_gpu
     by_cores = _times(slot.size * now, cpus)
+    largest = max(use.memory or 0 for use in looked)
+    by_memory = _RUNS_PER_GPU_LIMIT
+    if memory is not None:
+        by_memory = _times(_MEMORY_SHARE * memory.size * now, largest * memory.runs)
     fitting = min(
         _times(100.0 * now, percent),
         _times(_MEMORY_SHARE * total, held),
         by_cores,
+        by_memory,
         slot.size * now,
         _RUNS_PER_GPU_LIMIT,
     )
     if fitting <= now:
         return ""
     runs = "a run" if now == 1 else f"{now} runs at a time"
-    memory = f"{held / _GIB:.3g} of {total / _GIB:.3g} GiB" + (" each" if now > 1 else "")
-    cores = f" and {cpus:.2g} of {slot.size} cores" if fitting == by_cores else ""
+    parts = f"{held / _GIB:.3g} of {total / _GIB:.3g} GiB" + (" each" if now > 1 else "")
+    parts += f" and {cpus:.2g} of {slot.size} cores" if fitting == by_cores else ""
+    if memory is not None and fitting == by_memory:
+        parts += f" and {largest / _GIB:.3g} of {memory.size / _GIB:.3g} GiB of memory"
+    unknown = "" if memory is not None else ", if its host has the memory, which is not known here"
     return (
-        f"{runs} used {percent:.0f} % of the GPU, {memory}{cores}: --runs-per-gpu {fitting}"
-        " would fit"
+        f"{runs} used {percent:.0f} % of the GPU, {parts}: --runs-per-gpu {fitting}"
+        f" would fit{unknown}"
     )
 
 
@@ -81,15 +99,11 @@ def idle_advice(outcomes: Sequence[Outcome]) -> str:
 
     Of the last launch: a time in which nothing ran at all lies between two.
     """
-    spans = _of_last_launch(
-        [
-            _Span(outcome.started, outcome.ended, (outcome.host, outcome.slot))
-            for outcome in outcomes
-            if outcome.slot is not None
-            and outcome.started is not None
-            and outcome.ended is not None
-        ]
-    )
+    spans = [
+        _Span(outcome.started, outcome.ended, (outcome.host, outcome.slot))
+        for outcome in of_last_launch(outcomes)
+        if outcome.slot is not None and outcome.started is not None and outcome.ended is not None
+    ]
     last_ends: dict[tuple[str | None, int], float] = {}
     for span in spans:
         last_ends[span.place] = max(span.ended, last_ends.get(span.place, 0.0))
@@ -109,12 +123,18 @@ def idle_advice(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def _of_last_launch(spans: Sequence[_Span]) -> list[_Span]:
-    launch: list[_Span] = []
+def of_last_launch(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Return the outcomes of the last launch: before it is a time in which nothing ran at all."""
+    times = [
+        (outcome.started, outcome.ended, place)
+        for place, outcome in enumerate(outcomes)
+        if outcome.started is not None and outcome.ended is not None
+    ]
+    launch: list[Outcome] = []
     end = 0.0
-    for span in sorted(spans, key=lambda span: span.started):
-        if span.started > end + _BETWEEN_LAUNCHES_S:
+    for started, ended, place in sorted(times):
+        if started > end + _BETWEEN_LAUNCHES_S:
             launch = []
-        launch.append(span)
-        end = max(end, span.ended)
+        launch.append(outcomes[place])
+        end = max(end, ended)
     return launch

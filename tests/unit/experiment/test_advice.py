@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runslot.experiment.advice import gpu_advice, idle_advice
+from runslot.experiment.advice import SharedMemory, gpu_advice, idle_advice, of_last_launch
 from runslot.experiment.records import Outcome, Usage
 from runslot.hardware.slots import Slot
 from runslot.hardware.topology import Core, Gpu
@@ -44,7 +44,22 @@ def used(percent: float | None, gib: float, cpus: float = 1.0, looks: int = 10) 
     ],
 )  # fmt: skip
 def test_what_would_fit_on_a_gpu(usages, place, sentence):
-    assert gpu_advice(usages, place) == sentence
+    assert gpu_advice(usages, place, SharedMemory(64 * GIB, 1)) == sentence
+
+
+def test_what_would_fit_counts_the_memory_of_the_host():
+    usages = [used(10, 1)]  # a GiB of memory each
+    shared = SharedMemory(int(5.5 * GIB), 2)  # two GPUs
+    sentence = "a run used 10 % of the GPU, 1 of 24 GiB and 1 of 5.5 GiB of memory"
+    assert gpu_advice(usages, slot(), shared) == f"{sentence}: --runs-per-gpu 2 would fit"
+    assert gpu_advice(usages, slot(), SharedMemory(3 * GIB, 2)) == ""
+    assert "if its host has the memory, which is not known here" in gpu_advice(usages, slot())
+
+
+def test_what_earlier_launches_used_is_no_matter_of_the_last_one():
+    first, last = [run(0, 0, 60), run(1, 0, 60)], [run(0, 9000, 9060), run(1, 9001, 9060)]
+    assert of_last_launch([*last, *first]) == last
+    assert of_last_launch([]) == []
 
 
 def run(place: int, started: float, ended: float) -> Outcome:

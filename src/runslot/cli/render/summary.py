@@ -18,6 +18,7 @@ import shutil
 import sys
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -27,6 +28,7 @@ from runslot.engines.events import LaunchEvent, Observer, RunEnded, Said
 from runslot.errors import RunslotError
 from runslot.execute.import_failure import missing_module
 from runslot.execute.placement import activated
+from runslot.experiment.processes import host_name
 from runslot.experiment.records import Command, ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import SYSTEM, ExperimentDir, RunDir
 from runslot.experiment.states import FAILED
@@ -34,6 +36,7 @@ from runslot.launch.printer import outcome_said
 from runslot.terminal_text import shown
 
 if TYPE_CHECKING:
+    from runslot.experiment.advice import SharedMemory
     from runslot.launch.launch import Outcomes
 
 
@@ -67,20 +70,34 @@ def tell_end(outcomes: Outcomes, directory: ExperimentDir, *, quiet: bool, conso
 
 def _advice(outcomes: Outcomes, directory: ExperimentDir) -> list[str]:
     """Return what would use the hardware better, of a launch whose runs were looked at."""
-    used = [(run, outcome.used) for run, outcome in outcomes.pairs if outcome.used is not None]
-    if not used:
+    if not any(outcome.used is not None for outcome in outcomes):
         return []
-    from runslot.experiment.advice import gpu_advice, idle_advice
+    from runslot.experiment.advice import gpu_advice, idle_advice, of_last_launch
 
     lines = [idle_advice(outcomes)]
-    run = next((run for run, use in used if use.gpu_percent is not None), None)
-    if run is not None:
+    last = of_last_launch(outcomes)
+    used = [outcome.used for outcome in last if outcome.used is not None]
+    pairs = ((run, outcome) for run, outcome in outcomes.pairs if outcome in last)
+    pair = next(((run, o) for run, o in pairs if o.used and o.used.gpu_percent is not None), None)
+    if pair is not None:
+        run, outcome = pair
         attempt = None
         with contextlib.suppress(RunslotError):  # a damaged file: `status` names it
             attempt = directory.run_dir(run, directory.read()).read_attempt()
         if attempt is not None and attempt.occupied is not None:
-            lines.append(gpu_advice([use for _, use in used], attempt.occupied))
+            memory = _memory_shared([o for o in last if o.host == outcome.host])
+            lines.append(gpu_advice(used, attempt.occupied, memory))
     return [line for line in lines if line]
+
+
+def _memory_shared(outcomes: Sequence[Outcome]) -> SharedMemory | None:
+    """Return what runs of one host share of its memory; None of another host than this one."""
+    from runslot.experiment.advice import SharedMemory
+
+    if outcomes[0].host != host_name():
+        return None
+    slots = {outcome.slot for outcome in outcomes}
+    return SharedMemory(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), len(slots))
 
 
 def _all_well(outcomes: Outcomes) -> str:
