@@ -8,8 +8,10 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,24 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         each for each in sys.meta_path if type(each).__module__ == "runslot.first_import"
     ]:
         sys.meta_path.remove(finder)
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    """Wait until something is true, and return it. A look that takes long, as one that starts a
+    process, is followed by as long a pause: what is waited for has its share of the cores.
+    """
+
+    def wait(look: Callable[[], Any], seconds: float = 60.0) -> Any:
+        end = time.monotonic() + seconds
+        while (began := time.monotonic()) < end:
+            found = look()
+            if found:
+                return found
+            time.sleep(max(0.05, time.monotonic() - began))
+        raise AssertionError(f"not within {seconds} s")
+
+    return wait
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

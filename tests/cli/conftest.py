@@ -9,8 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -118,21 +117,3 @@ def runslot(tmp_path: Path) -> Iterator[Cli]:
     cli = Cli(tmp_path)
     yield cli
     cli.end()
-
-
-@pytest.fixture
-def until() -> Callable[..., Any]:
-    """Wait until something is true, and return it. A look that takes long, as one that starts a
-    process, is followed by as long a pause: what is waited for has its share of the cores.
-    """
-
-    def wait(look: Callable[[], Any], seconds: float = 30.0) -> Any:
-        end = time.monotonic() + seconds
-        while (began := time.monotonic()) < end:
-            found = look()
-            if found:
-                return found
-            time.sleep(max(0.05, time.monotonic() - began))
-        raise AssertionError(f"not within {seconds} s")
-
-    return wait

@@ -15,14 +15,10 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment
-from runslot.engines.events import LaunchEvent
 from runslot.execute.evidence import KillCount, kill_count, last_line, logger_notes
+from runslot.launch.experiment import silent
 
 pytestmark = pytest.mark.fault
-
-
-def quietly(_event: LaunchEvent) -> None:
-    pass
 
 
 ODD_PROBLEMS = {
@@ -44,7 +40,7 @@ def test_odd_files_of_the_logger_leave_a_run_that_ended_well_succeeded(tmp_path:
         for seed, how in enumerate(ODD_PROBLEMS.values())
     )
     argv = ["sh", "-c", script, "{seed}", "{run_dir}"]
-    outcomes = Experiment("odd", argv, seeds=len(ODD_PROBLEMS), root=tmp_path / "r").launch(quietly)
+    outcomes = Experiment("odd", argv, seeds=len(ODD_PROBLEMS), root=tmp_path / "r").launch(silent)
     for name, outcome in zip(ODD_PROBLEMS, outcomes, strict=True):
         assert outcome.kind == "succeeded", name
         assert outcome.notes == (
@@ -70,7 +66,7 @@ def test_a_directory_or_console_that_is_gone_changes_no_end(
     what: str, code: int, kind: str, tmp_path: Path
 ) -> None:
     argv = ["sh", "-c", f"{what}; exit {code}", "{run_dir}"]
-    (outcome,) = Experiment("gone", argv, root=tmp_path / "r").launch(quietly)
+    (outcome,) = Experiment("gone", argv, root=tmp_path / "r").launch(silent)
     assert (outcome.kind, outcome.exit_code) == (kind, code)
 
 
@@ -128,7 +124,7 @@ def test_odd_outputs_and_exceptions_end_a_function_as_they_would_alone(
     experiment = Experiment(
         "odd", f"{tmp_path}/job.py:train", variants=variants, root=tmp_path / "r", start=start
     )
-    outcomes = experiment.launch(quietly)
+    outcomes = experiment.launch(silent)
     assert {run.variant["case"]: outcome.kind for run, outcome in outcomes.pairs} == {
         case: kind for case, (kind, _) in CASES.items()
     }

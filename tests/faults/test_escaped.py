@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment
-from runslot.engines.events import LaunchEvent
 from runslot.engines.local.launcher import LocalLauncher
 from runslot.execute.leftovers import find_leftovers, group_of
 from runslot.experiment.processes import children_of, identify, processes_with, start_time, tree_of
@@ -20,6 +19,7 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.hardware.probe import probe
 from runslot.hardware.slots import Slot
+from runslot.launch.experiment import silent
 from runslot.launch.launch import launch
 from runslot.launch.stop import stop
 
@@ -138,10 +138,6 @@ class Sweep:
         self.launcher.wait()
 
 
-def quietly(_event: LaunchEvent) -> None:
-    pass
-
-
 KINDS = pytest.mark.parametrize("kind", ["command", "function"])
 CLEAN = pytest.mark.parametrize(
     "clean",
@@ -183,7 +179,7 @@ def test_a_resume_ends_it_where_the_launcher_was_killed_too(
 ) -> None:
     sweep = Sweep(tmp_path, kind, clean)
     sweep.kill(launcher_too=True)
-    assert launch(sweep.directory, quietly).all_succeeded
+    assert launch(sweep.directory, silent).all_succeeded
     assert start_time(sweep.escaped) is None
     assert sweep.group is None or not Path(sweep.group).exists()
 
@@ -249,7 +245,7 @@ def test_its_cores_are_not_given_to_others_while_it_computes_there(
 
 
 def test_what_a_user_runs_by_hand_in_a_runs_place_takes_no_cores(tmp_path: Path) -> None:
-    Experiment("by-hand", ["true"], root=tmp_path).launch(quietly)
+    Experiment("by-hand", ["true"], root=tmp_path).launch(silent)
     (run_dir,) = tmp_path.glob("by-hand/2*/run_0")
     environment = {**os.environ, "RUNSLOT_RUN": str(run_dir)}
     by_hand = subprocess.Popen(["sleep", "600"], env=environment)

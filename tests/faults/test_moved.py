@@ -7,8 +7,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,7 +25,7 @@ MARK = "echo begin $0 >> $1/marks; sleep 1; echo end $0 >> $1/marks"
 class Sweep:
     """A launch of six runs of a second each, one after another or two at a time."""
 
-    def __init__(self, tmp_path: Path) -> None:
+    def __init__(self, until, tmp_path: Path) -> None:
         self.tmp_path = tmp_path
         self.root = tmp_path / "root"
         self.output = tmp_path / "output"
@@ -48,7 +46,7 @@ class Sweep:
             self.launcher = subprocess.Popen(
                 [*argv, *work], stdout=out, stderr=out, start_new_session=True
             )
-        wait_until(lambda: "end" in self.marks())
+        until(lambda: "end" in self.marks())
         (self.directory,) = self.root.glob("m/2*")
 
     def marks(self) -> str:
@@ -63,24 +61,17 @@ class Sweep:
         )
 
 
-def wait_until(happened: Callable[[], object], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 def runslot(*arguments: object) -> subprocess.CompletedProcess[str]:
     argv = [sys.executable, "-m", "runslot", *map(str, arguments)]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100)
 
 
-def test_a_root_that_is_moved_away_and_back_misses_nothing(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+def test_a_root_that_is_moved_away_and_back_misses_nothing(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
     sweep.root.rename(tmp_path / "elsewhere")
-    wait_until(lambda: "was moved to" in sweep.output.read_text())
+    until(lambda: "was moved to" in sweep.output.read_text())
     begun = sweep.marks().count("begin")
-    wait_until(lambda: sweep.marks().count("end") == begun)
+    until(lambda: sweep.marks().count("end") == begun)
     assert not sweep.root.exists()
     (tmp_path / "elsewhere").rename(sweep.root)
     assert sweep.launcher.wait(60) == 0, sweep.output.read_text()
@@ -88,8 +79,8 @@ def test_a_root_that_is_moved_away_and_back_misses_nothing(tmp_path: Path) -> No
     sweep.check(sweep.directory)
 
 
-def test_a_root_that_stays_away_is_resumed_at_its_new_place(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+def test_a_root_that_stays_away_is_resumed_at_its_new_place(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
     elsewhere = tmp_path / "elsewhere"
     sweep.root.rename(elsewhere)
     assert sweep.launcher.wait(60) == 2, sweep.output.read_text()
@@ -103,8 +94,8 @@ def test_a_root_that_stays_away_is_resumed_at_its_new_place(tmp_path: Path) -> N
     sweep.check(moved)
 
 
-def test_a_launcher_is_stopped_from_the_new_place(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+def test_a_launcher_is_stopped_from_the_new_place(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
     sweep.root.rename(tmp_path / "elsewhere")
     moved = tmp_path / "elsewhere" / sweep.directory.relative_to(sweep.root)
     stopped = runslot("stop", moved)
@@ -116,9 +107,10 @@ def test_a_launcher_is_stopped_from_the_new_place(tmp_path: Path) -> None:
 
 
 def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ended(
+    until,
     tmp_path: Path,
 ) -> None:
-    sweep = Sweep(tmp_path)
+    sweep = Sweep(until, tmp_path)
     while sweep.root.exists():  # a file of the launch may come in between
         shutil.rmtree(sweep.root, ignore_errors=True)
     assert sweep.launcher.wait(60) == 2
@@ -128,10 +120,10 @@ def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ende
     assert not sweep.root.exists()
 
 
-def test_a_copy_in_the_old_place_is_another_experiment(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+def test_a_copy_in_the_old_place_is_another_experiment(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
     begun = sweep.marks().count("begin")
-    wait_until(lambda: sweep.marks().count("begin") > begun)  # the next ones are under way
+    until(lambda: sweep.marks().count("begin") > begun)  # the next ones are under way
     sweep.root.rename(tmp_path / "elsewhere")
     shutil.copytree(tmp_path / "elsewhere", sweep.root, symlinks=True)
     before = sorted(sweep.root.rglob("*"))

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,13 +68,6 @@ def free(disk: Path) -> None:
     (disk / "fill").unlink(missing_ok=True)
 
 
-def wait_until(happened: Callable[[], object], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
-
-
 def test_runs_on_a_disk_that_is_full_for_a_while_all_succeed_at_the_first_try(
     disk: Path, tmp_path: Path
 ) -> None:
@@ -111,6 +104,7 @@ def test_runs_on_a_disk_that_is_full_for_a_while_all_succeed_at_the_first_try(
 
 
 def test_a_run_that_ended_well_on_a_full_disk_has_succeeded_and_its_file_follows(
+    until,
     disk: Path,
 ) -> None:
     seen: list[bool] = []
@@ -126,11 +120,11 @@ def test_a_run_that_ended_well_on_a_full_disk_has_succeeded_and_its_file_follows
     assert seen == [False]
     free(disk)
     outcome = outcomes.directory / "run_0" / "outcome.json"
-    wait_until(outcome.exists)
+    until(outcome.exists)
     assert json.loads(outcome.read_text())["kind"] == "succeeded"
 
 
-def test_an_outcome_survives_its_launcher_on_a_full_disk(disk: Path) -> None:
+def test_an_outcome_survives_its_launcher_on_a_full_disk(until, disk: Path) -> None:
     work = f"sleep 0.5; cat /dev/zero > {disk}/fill; exit 0"
     argv = [
         sys.executable,
@@ -147,14 +141,14 @@ def test_an_outcome_survives_its_launcher_on_a_full_disk(disk: Path) -> None:
         work,
     ]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True) as launcher:
-        wait_until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
+        until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
         launcher.kill()
     (run,) = disk.glob("r/x/2*/run_0")
-    wait_until((disk / "fill").exists)
+    until((disk / "fill").exists)
     time.sleep(0.3)
     assert not (run / "outcome.json").exists()
     free(disk)
-    wait_until((run / "outcome.json").exists)
+    until((run / "outcome.json").exists)
     assert [each.state for each in read_status(ExperimentDir(run.parent)).runs] == ["succeeded"]
 
 
@@ -184,7 +178,9 @@ def test_an_attempt_that_cannot_begin_is_none_and_waits(disk: Path, tmp_path: Pa
     assert len(tries) <= 3
 
 
-def test_a_resume_on_a_full_disk_is_refused_in_a_line_and_changes_nothing(disk: Path) -> None:
+def test_a_resume_on_a_full_disk_is_refused_in_a_line_and_changes_nothing(
+    until, disk: Path
+) -> None:
     argv = [
         sys.executable,
         "-m",
@@ -200,7 +196,7 @@ def test_a_resume_on_a_full_disk_is_refused_in_a_line_and_changes_nothing(disk: 
     with subprocess.Popen(
         [*argv, "--", "sleep", "1"], stdout=subprocess.DEVNULL, start_new_session=True
     ) as launcher:
-        wait_until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
+        until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
         launcher.send_signal(signal.SIGINT)
     (directory,) = disk.glob("r/x/2*")
     before = sorted(directory.rglob("*"))
@@ -217,7 +213,7 @@ def test_a_resume_on_a_full_disk_is_refused_in_a_line_and_changes_nothing(disk: 
 
 @pytest.mark.parametrize("launcher_lives", [True, False])
 @pytest.mark.parametrize("how", [[], ["--kill"]])
-def test_stop_works_on_a_full_disk(disk: Path, how: list[str], launcher_lives: bool) -> None:
+def test_stop_works_on_a_full_disk(until, disk: Path, how: list[str], launcher_lives: bool) -> None:
     argv = [
         sys.executable,
         "-m",
@@ -233,7 +229,7 @@ def test_stop_works_on_a_full_disk(disk: Path, how: list[str], launcher_lives: b
     with subprocess.Popen(
         [*argv, "--", "sleep", "50"], stdout=subprocess.DEVNULL, start_new_session=True
     ) as launcher:
-        wait_until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
+        until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
         (directory,) = disk.glob("r/x/2*")
         fill(disk)
         if not launcher_lives:
@@ -246,7 +242,7 @@ def test_stop_works_on_a_full_disk(disk: Path, how: list[str], launcher_lives: b
         assert processes_with("RUNSLOT_RUN", *map(str, directory.glob("run_*"))) == []
         launcher.wait(20)
     free(disk)
-    wait_until(lambda: set(read_status(ExperimentDir(directory)).counts) == {"stopped", "queued"})
+    until(lambda: set(read_status(ExperimentDir(directory)).counts) == {"stopped", "queued"})
 
 
 def test_a_launch_on_to_a_full_disk_is_refused_in_a_line_and_leaves_nothing(disk: Path) -> None:

@@ -8,8 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from runslot.errors import Busy
 from runslot.experiment.processes import processes_with, start_time
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
+from runslot.launch.experiment import silent
 from runslot.launch.launch import launch
 from runslot.launch.stop import stop
 
@@ -49,19 +48,8 @@ time.sleep(1000)
 """
 
 
-def quietly(_event: LaunchEvent) -> None:
-    pass
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
-
-
 class Sweep:
-    def __init__(self, tmp_path: Path, runs: int = 5) -> None:
+    def __init__(self, until, tmp_path: Path, runs: int = 5) -> None:
         program = tmp_path / "stubborn.py"
         program.write_text(STUBBORN)
         root = tmp_path / "sweep"
@@ -82,8 +70,8 @@ class Sweep:
         return {each.state for each in read_status(self.directory).runs}
 
 
-def test_interrupt_asks_and_then_kills_and_nothing_is_left(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+def test_interrupt_asks_and_then_kills_and_nothing_is_left(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
     assert len(sweep.alive()) >= 3
     sweep.process.send_signal(signal.SIGINT)
     sweep.process.wait(20)
@@ -92,16 +80,16 @@ def test_interrupt_asks_and_then_kills_and_nothing_is_left(tmp_path: Path) -> No
     assert sweep.states() == {"stopped", "queued"}
 
 
-def test_a_second_interrupt_does_not_wait_for_grace(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+def test_a_second_interrupt_does_not_wait_for_grace(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
     sweep.process.send_signal(signal.SIGINT)
     sweep.process.send_signal(signal.SIGTERM)
     sweep.process.wait(20)
     assert sweep.alive() == []
 
 
-def test_stop_from_another_terminal(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+def test_stop_from_another_terminal(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
     outcomes = stop(sweep.directory, say=lambda _: None)
     assert (
         sweep.process.wait(20) == 0
@@ -111,8 +99,8 @@ def test_stop_from_another_terminal(tmp_path: Path) -> None:
     assert sweep.states() == {"stopped", "queued"}
 
 
-def test_a_template_that_was_stopped_keeps_no_launcher_from_its_end(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, runs=1)
+def test_a_template_that_was_stopped_keeps_no_launcher_from_its_end(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path, runs=1)
     (run,) = sweep.directory.read_runs()
     attempt = sweep.directory.run_dir(run, sweep.directory.read()).read_attempt()
     assert attempt is not None
@@ -127,8 +115,8 @@ def test_a_template_that_was_stopped_keeps_no_launcher_from_its_end(tmp_path: Pa
     assert sweep.states() == {"stopped"}
 
 
-def test_stop_of_one_run_leaves_the_others(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, runs=1)
+def test_stop_of_one_run_leaves_the_others(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path, runs=1)
     (run,) = sweep.directory.read_runs()
     (sweep.directory.path / "be-quick").touch()
     outcomes = stop(sweep.directory, [run.id], kill=True, say=lambda _: None)
@@ -137,8 +125,8 @@ def test_stop_of_one_run_leaves_the_others(tmp_path: Path) -> None:
     assert sweep.alive() == []
 
 
-def test_stop_when_the_launcher_was_killed(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+def test_stop_when_the_launcher_was_killed(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
     sweep.process.kill()
     sweep.process.wait()
     assert sweep.alive()  # runs survive their launcher
@@ -148,8 +136,8 @@ def test_stop_when_the_launcher_was_killed(tmp_path: Path) -> None:
     assert sweep.states() == {"stopped", "queued"}
 
 
-def test_resume_adopts_what_still_runs(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+def test_resume_adopts_what_still_runs(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
     sweep.process.kill()
     sweep.process.wait()
     running = {each.run.id for each in read_status(sweep.directory).runs if each.state == "running"}
@@ -171,16 +159,16 @@ def test_resume_adopts_what_still_runs(tmp_path: Path) -> None:
     assert {kind for run_id, kind in kinds.items() if run_id not in running} == {"succeeded"}
 
 
-def test_two_launchers_of_one_experiment_are_refused(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path)
+def test_two_launchers_of_one_experiment_are_refused(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
     with pytest.raises(Busy, match="held by its launcher"):
-        launch(sweep.directory, quietly)
+        launch(sweep.directory, silent)
     stop(sweep.directory, kill=True, say=lambda _: None)
     sweep.process.wait(20)
 
 
-def test_a_lock_of_another_host_is_broken_only_when_told(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, runs=1)
+def test_a_lock_of_another_host_is_broken_only_when_told(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path, runs=1)
     sweep.process.kill()
     sweep.process.wait()
     stop(sweep.directory, kill=True, say=lambda _: None)
@@ -189,12 +177,12 @@ def test_a_lock_of_another_host_is_broken_only_when_told(tmp_path: Path) -> None
     )
     (sweep.directory.path / "be-quick").touch()
     with pytest.raises(Busy, match="--take-over"):
-        launch(sweep.directory, quietly)
-    assert launch(sweep.directory, quietly, take_over=True).all_succeeded
+        launch(sweep.directory, silent)
+    assert launch(sweep.directory, silent, take_over=True).all_succeeded
 
 
-def test_a_killed_keeper_takes_its_run_with_it_and_the_run_is_lost(tmp_path: Path) -> None:
-    sweep = Sweep(tmp_path, runs=1)
+def test_a_killed_keeper_takes_its_run_with_it_and_the_run_is_lost(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path, runs=1)
     (each,) = read_status(sweep.directory).runs
     assert each.attempt is not None
     os.kill(each.attempt.pid, signal.SIGKILL)
@@ -202,5 +190,5 @@ def test_a_killed_keeper_takes_its_run_with_it_and_the_run_is_lost(tmp_path: Pat
     assert sweep.alive() == []
     assert sweep.states() == {"lost"}
     (sweep.directory.path / "be-quick").touch()
-    outcomes = launch(sweep.directory, quietly)
+    outcomes = launch(sweep.directory, silent)
     assert [(outcome.kind, outcome.attempt) for outcome in outcomes] == [("succeeded", 2)]

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment, logger
-from runslot.engines.events import LaunchEvent
 from runslot.engines.open_experiment import OddRequest, OpenExperiment
 from runslot.errors import RunslotError
 from runslot.execute.leftovers import end_escaped, end_group
@@ -29,6 +28,7 @@ from runslot.experiment.processes import ProcessIdentity, identify, start_time
 from runslot.experiment.records import Attempt
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import read_status
+from runslot.launch.experiment import silent
 from runslot.launch.launch import launch
 from runslot.launch.stop import pause, stop
 from runslot.transport.bucket import MachineShare, Pusher, open_store, pull
@@ -41,10 +41,6 @@ pytestmark = [
 ]
 AS_ROOT = pytest.mark.root  # only root can give files to another user
 STRANGER = 64001
-
-
-def quietly(_event: LaunchEvent) -> None:
-    pass
 
 
 @pytest.fixture
@@ -119,7 +115,7 @@ ACTS = [
         lambda experiment: stop(experiment, kill=True, take_over=True, say=lambda _: None),
         id="stop at once",
     ),
-    pytest.param(lambda experiment: launch(experiment, quietly, take_over=True), id="resume"),
+    pytest.param(lambda experiment: launch(experiment, silent, take_over=True), id="resume"),
     pytest.param(lambda experiment: leave_request(experiment, "stop"), id="request"),
 ]
 
@@ -170,7 +166,7 @@ def test_whoever_is_trusted_is_taken_for_oneself(
     directory = abandoned(tmp_path, os.getpid())
     given_away(directory.path)
     monkeypatch.setenv("RUNSLOT_TRUST", f"nobody-of-that-name, {STRANGER}")
-    assert launch(directory, quietly).all_succeeded
+    assert launch(directory, silent).all_succeeded
 
 
 @AS_ROOT
@@ -300,7 +296,7 @@ def test_a_link_that_another_user_made_is_not_followed(tmp_path: Path, whole: bo
     else:
         os.chown(experiment.path / "run_0", STRANGER, STRANGER, follow_symlinks=False)
         before = state_of(private)
-        (outcome,) = launch(experiment, quietly)
+        (outcome,) = launch(experiment, silent)
         assert "link that another user made" in outcome.message
         assert state_of(private) == before
 
@@ -309,7 +305,7 @@ def test_a_link_of_ones_own_is_a_place_for_runs(tmp_path: Path) -> None:
     experiment = abandoned(tmp_path, os.getpid())
     (experiment.path / "run_0").rename(tmp_path / "large disk")
     (experiment.path / "run_0").symlink_to(tmp_path / "large disk")
-    assert launch(experiment, quietly).all_succeeded
+    assert launch(experiment, silent).all_succeeded
     assert (tmp_path / "large disk" / "outcome.json").exists()
 
 
@@ -361,7 +357,7 @@ def test_nothing_is_appended_through_a_link_that_another_user_laid_for_a_file(
 def _write(experiment: ExperimentDir, name: str) -> None:
     if name == "runs.jsonl":
         experiment.append_runs(experiment.read_runs())
-    (outcome,) = launch(experiment, quietly)
+    (outcome,) = launch(experiment, silent)
     raise RunslotError(outcome.message)
 
 
@@ -399,7 +395,7 @@ def test_a_run_writes_through_no_link_that_another_user_laid_for_what_it_logs(
     for victim, (run, name) in zip(victims, laid, strict=True):
         victim.write_text("precious")
         others_link(experiment.path / run / name, victim)
-    outcomes = launch(experiment, quietly)
+    outcomes = launch(experiment, silent)
     # what cannot be logged fails no run
     assert [outcome.kind for outcome in outcomes] == ["succeeded"] * 2
     assert [victim.read_text() for victim in victims] == ["precious"] * len(victims)
@@ -418,7 +414,7 @@ def test_no_directory_of_an_experiment_is_one_that_another_users_link_leads_to(
     private.mkdir()
     others_link(experiment.path / name, private)
     for act in (
-        lambda: launch(experiment, quietly),
+        lambda: launch(experiment, silent),
         lambda: leave_request(experiment, "stop"),
         lambda: work(experiment),
     ):
@@ -426,7 +422,7 @@ def test_no_directory_of_an_experiment_is_one_that_another_users_link_leads_to(
             act()
     assert list(private.iterdir()) == []
     os.chown(experiment.path / name, 0, 0, follow_symlinks=False)
-    assert launch(experiment, quietly).all_succeeded  # one's own link is a place of one's own
+    assert launch(experiment, silent).all_succeeded  # one's own link is a place of one's own
 
 
 def work(experiment: ExperimentDir) -> None:
@@ -438,11 +434,11 @@ def test_an_earlier_attempt_is_kept_in_no_place_that_another_users_link_leads_to
     tmp_path: Path,
 ) -> None:
     experiment = Experiment("bait", ["false"], root=tmp_path / "r").prepare()
-    launch(experiment, quietly)
+    launch(experiment, silent)
     private = tmp_path / "private"
     private.mkdir()
     others_link(experiment.path / "run_0" / "attempt_1", private)
-    (outcome,) = launch(experiment, quietly, failed=True)
+    (outcome,) = launch(experiment, silent, failed=True)
     assert outcome.kind == "lost"
     assert "attempt_1 is a link that another user made" in outcome.message
     assert list(private.iterdir()) == []
@@ -491,7 +487,7 @@ def test_a_run_does_not_start_in_a_directory_that_another_user_made_for_it(tmp_p
     place = experiment.path / "run_0"
     place.mkdir()
     os.chown(place, STRANGER, STRANGER)
-    (outcome,) = launch(experiment, quietly)
+    (outcome,) = launch(experiment, silent)
     assert outcome.kind == "lost"
     assert "belongs to user 64001" in outcome.message
     assert list(place.iterdir()) == []
@@ -516,5 +512,5 @@ def test_a_log_that_leads_to_a_place_of_ones_own_is_written_there(tmp_path: Path
     experiment = Experiment("bait", ["echo", "hello"], root=tmp_path / "r").prepare()
     (experiment.path / "run_0").mkdir()
     (experiment.path / "run_0" / "console.log").symlink_to(tmp_path / "large disk")
-    assert launch(experiment, quietly).all_succeeded
+    assert launch(experiment, silent).all_succeeded
     assert (tmp_path / "large disk").read_text() == "hello\n"

@@ -72,14 +72,6 @@ def fail(variant: dict[str, Any]) -> None:
     raise RuntimeError(f"no luck with {variant['x']}")
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen within a minute")
-
-
 # ---- scripts -------------------------------------------------------------------------------------
 
 
@@ -256,7 +248,7 @@ def test_calls_of_one_function_share_what_imported_it() -> None:
 
 
 @pytest.mark.parametrize("where", ["in the call", "between the calls", "at the script's end"])
-def test_ctrl_c_stops_the_runs(where: str, project: Path, root: Path) -> None:
+def test_ctrl_c_stops_the_runs(until, where: str, project: Path, root: Path) -> None:
     (project / "launch.py").write_text(
         "import time\n"
         "from runslot.launchkit import run_experiment\n"
@@ -270,7 +262,7 @@ def test_ctrl_c_stops_the_runs(where: str, project: Path, root: Path) -> None:
     launcher = subprocess.Popen(
         [sys.executable, "launch.py"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    wait_until(lambda: any(console.read_text() for console in root.glob("*/*/console.log")))
+    until(lambda: any(console.read_text() for console in root.glob("*/*/console.log")))
     launcher.send_signal(signal.SIGINT)
     output, _ = launcher.communicate(timeout=60)
     (experiment,) = find_experiments(root)

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -340,7 +339,7 @@ def test_what_is_refused_leaves_nothing_behind(
     assert not list(root.glob("local/*/*/*"))
 
 
-def test_ctrl_c_stops_the_runs(project: Path, root: Path, affinity_code: str) -> None:
+def test_ctrl_c_stops_the_runs(until, project: Path, root: Path, affinity_code: str) -> None:
     (project / "sleep.py").write_text(
         "import sys, time; print('up', flush=True); time.sleep(600)\n"
     )
@@ -350,7 +349,7 @@ def test_ctrl_c_stops_the_runs(project: Path, root: Path, affinity_code: str) ->
     )
     launcher = subprocess.Popen([sys.executable, "launch.py"], stderr=subprocess.PIPE, text=True)
     wanted = get_n_run_slots(affinity_code)
-    wait_until(
+    until(
         lambda: (
             len([c for c in root.glob("local/*/*/title/*/run_0/console.log") if c.read_text()])
             == wanted
@@ -416,7 +415,7 @@ def test_launch_experiment_keeps_what_an_earlier_run_left(
 
 
 def test_launch_experiment_is_terminated_with_all_that_the_run_started(
-    project: Path, affinity_code: str, tmp_path: Path
+    until, project: Path, affinity_code: str, tmp_path: Path
 ) -> None:
     (project / "sleep.py").write_text(
         "import os, subprocess, sys, time\n"
@@ -425,9 +424,7 @@ def test_launch_experiment_is_terminated_with_all_that_the_run_started(
         "time.sleep(600)\n"
     )
     process = door.launch_experiment("sleep.py", 0, affinity_code, tmp_path, {}, 0, ())
-    wait_until(
-        lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().endswith("\n")
-    )
+    until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().endswith("\n"))
     assert process.poll() is None
     with pytest.raises(Busy, match=f"executed by process {process.pid}"):
         door.launch_experiment("sleep.py", 0, affinity_code, tmp_path, {}, 0, ())
@@ -441,6 +438,7 @@ def test_launch_experiment_is_terminated_with_all_that_the_run_started(
 
 
 def test_launch_experiment_waits_for_a_slot_that_someone_holds(
+    until,
     seeing: str,
     project: Path,
     affinity_code: str,
@@ -455,7 +453,7 @@ def test_launch_experiment_waits_for_a_slot_that_someone_holds(
     locks = Path(os.environ["RUNSLOT_LOCKS"])
 
     def let_go_when_the_second_waits() -> None:
-        wait_until(lambda: any("waiting" in path.name for path in locks.iterdir()))
+        until(lambda: any("waiting" in path.name for path in locks.iterdir()))
         (tmp_path / "a" / "go").touch()
 
     watcher = threading.Thread(target=let_go_when_the_second_waits)
@@ -545,14 +543,6 @@ def test_make_variants_and_run_experiments_agree_on_directories(
     assert [run.directory for run, _ in outcomes.pairs] == [f"{log_dirs[i]}/run_0" for i in order]
     for run, _ in outcomes.pairs:
         assert seen(outcomes.directory / run.directory)["variant"] == run.variant
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen within a minute")
 
 
 ODD: tuple[Any, ...] = (None, 3, 1.5, [], {}, object(), b"x", "a\0b", "\ud800")

@@ -10,8 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -306,7 +305,7 @@ time.sleep(120)
 
 @pytest.fixture
 def polite(
-    apptainer: tuple[Path, Path], tmp_path: Path
+    until, apptainer: tuple[Path, Path], tmp_path: Path
 ) -> Iterator[tuple[RunDir, subprocess.Popen[bytes]]]:
     """Start a run by its keeper, and wait until it is under way."""
     run_dir = RunDir(tmp_path / "run")
@@ -318,7 +317,7 @@ def polite(
     keeper = subprocess.Popen(
         [sys.executable, "-m", "runslot", "exec", run_dir.path], stderr=subprocess.DEVNULL
     )
-    wait_until(lambda: bool(notes(run_dir)))
+    until(lambda: bool(notes(run_dir)))
     yield run_dir, keeper
     keeper.kill()
     keeper.wait()
@@ -329,18 +328,12 @@ def notes(run_dir: RunDir) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(6000):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it did not happen within a minute")
-
-
-def test_signals_go_through_both_keepers(polite: tuple[RunDir, subprocess.Popen[bytes]]) -> None:
+def test_signals_go_through_both_keepers(
+    until, polite: tuple[RunDir, subprocess.Popen[bytes]]
+) -> None:
     run_dir, keeper = polite
     keeper.send_signal(signal.SIGUSR1)
-    wait_until(lambda: "USR1" in notes(run_dir))
+    until(lambda: "USR1" in notes(run_dir))
     keeper.send_signal(signal.SIGTERM)
     assert keeper.wait(60) == 1
     outcome = run_dir.read_outcome()
@@ -355,12 +348,13 @@ def test_signals_go_through_both_keepers(polite: tuple[RunDir, subprocess.Popen[
 
 
 def test_a_killed_keeper_takes_its_run_with_it(
+    until,
     polite: tuple[RunDir, subprocess.Popen[bytes]],
 ) -> None:
     run_dir, keeper = polite
     keeper.kill()
     keeper.wait()
-    wait_until(lambda: start_time(int(notes(run_dir)[0])) is None)
+    until(lambda: start_time(int(notes(run_dir)[0])) is None)
     assert run_dir.read_outcome() is None
 
 

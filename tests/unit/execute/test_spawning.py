@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runslot import Experiment, InvalidInput, Outcome, Resources
-from runslot.engines.events import LaunchEvent
+from runslot.launch.experiment import silent
 
 AROUND = """
 import json, os, sys
@@ -25,12 +25,8 @@ print(json.dumps({
 """
 
 
-def quietly(_event: LaunchEvent) -> None:
-    pass
-
-
 def run(tmp_path: Path, *argv: str, **how: object) -> tuple[Outcome, str]:
-    outcomes = Experiment("one", list(argv), root=tmp_path / "runs", **how).launch(quietly)  # type: ignore[arg-type]
+    outcomes = Experiment("one", list(argv), root=tmp_path / "runs", **how).launch(silent)  # type: ignore[arg-type]
     return outcomes[0], (outcomes.directory / "run_0" / "console.log").read_text()
 
 
@@ -112,7 +108,7 @@ def test_a_working_directory_that_has_gone_is_said(
     )
     argv = [sys.executable, "-c", away, "{seed}", str(work)]
     outcomes = Experiment("gone", argv, seeds=2, root=tmp_path / "runs", resources=one).launch(
-        quietly
+        silent
     )
     assert [outcome.kind for outcome in outcomes] == ["succeeded", "failed"]
     assert (

@@ -26,12 +26,8 @@ from runslot import (
 from runslot.engines.events import LaunchEvent, RunEnded, RunStarted
 from runslot.experiment.records import Command
 from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.launch.experiment import silent
 from runslot.launch.launch import launch
-
-
-def quietly(_event: LaunchEvent) -> None:
-    pass
-
 
 PYTHON = sys.executable
 
@@ -48,7 +44,7 @@ def test_a_function_gets_a_plain_dict_of_its_own_with_its_seed() -> None:
 
     outcomes = Experiment(
         "fn", train, variants=grid({"env.id": ["pong"], "lr": [0.1, 1e-3]}), seeds=2
-    ).launch(quietly)
+    ).launch(silent)
     assert [outcome.kind for outcome in outcomes] == ["succeeded"] * 4
     directories = [run.directory for run, _ in outcomes.pairs]
     assert directories == [
@@ -66,8 +62,8 @@ def test_a_function_gets_a_plain_dict_of_its_own_with_its_seed() -> None:
 def test_the_experiment_lies_under_root_name_and_date_and_latest_points_to_it(
     tmp_path: Path,
 ) -> None:
-    first = Experiment("a/b", [PYTHON, "-c", "pass"], root=tmp_path).launch(quietly)
-    second = Experiment("a/b", [PYTHON, "-c", "pass"], root=tmp_path).launch(quietly)
+    first = Experiment("a/b", [PYTHON, "-c", "pass"], root=tmp_path).launch(silent)
+    second = Experiment("a/b", [PYTHON, "-c", "pass"], root=tmp_path).launch(silent)
     assert first.directory.parent == second.directory.parent == tmp_path / "a" / "b"
     assert first.directory != second.directory
     assert (tmp_path / "a" / "b" / "latest").resolve() == second.directory
@@ -77,10 +73,10 @@ def test_latest_is_made_good_when_the_first_launcher_was_killed_before_it_starte
     tmp_path: Path,
 ) -> None:
     directory = Experiment("k", [PYTHON, "-c", "pass"], root=tmp_path).prepare()
-    assert launch(directory, quietly).all_succeeded
+    assert launch(directory, silent).all_succeeded
     assert (tmp_path / "k" / "latest").resolve() == directory.path
-    newer = Experiment("k", [PYTHON, "-c", "pass"], root=tmp_path).launch(quietly)
-    launch(directory, quietly, failed=True)
+    newer = Experiment("k", [PYTHON, "-c", "pass"], root=tmp_path).launch(silent)
+    launch(directory, silent, failed=True)
     assert (tmp_path / "k" / "latest").resolve() == newer.directory
 
 
@@ -92,7 +88,7 @@ def test_values_reach_a_command_as_single_arguments(tmp_path: Path) -> None:
     argv = [PYTHON, "-c", program, "--text={text}", "{{text}}", '{"a": 1}', "{seed}", "{run_dir}"]
     outcomes = Experiment(
         "odd", argv, variants=[Variant({"text": odd}, "odd")], seeds=[7], root=tmp_path
-    ).launch(quietly)
+    ).launch(silent)
     assert outcomes.all_succeeded
     run_dir = outcomes.directory / "odd" / "run_7"
     assert json.loads((run_dir / "argv.json").read_text()) == [
@@ -118,17 +114,17 @@ def test_commands_that_cannot_run_are_refused_before_anything_is_made(
 ) -> None:
     variants = [Variant({"lr": 0.1, "layers": [1, 2]}, "v")]
     with pytest.raises(InvalidInput, match=said):
-        Experiment("bad", argv, variants=variants, root=tmp_path / "runs").launch(quietly)
+        Experiment("bad", argv, variants=variants, root=tmp_path / "runs").launch(silent)
     assert not (tmp_path / "runs").exists()
 
 
 def test_functions_that_cannot_be_imported_are_refused_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("import no_such_module_anywhere\ndef train(v): pass\n")
     with pytest.raises(InvalidInput, match="no_such_module_anywhere"):
-        Experiment("bad", f"{tmp_path}/broken.py:train", root=tmp_path / "runs").launch(quietly)
+        Experiment("bad", f"{tmp_path}/broken.py:train", root=tmp_path / "runs").launch(silent)
     (tmp_path / "typo.py").write_text("def train(v): pass\n")
     with pytest.raises(InvalidInput, match="did you mean 'train'"):
-        Experiment("bad", f"{tmp_path}/typo.py:trian", root=tmp_path / "runs").launch(quietly)
+        Experiment("bad", f"{tmp_path}/typo.py:trian", root=tmp_path / "runs").launch(silent)
     assert list((tmp_path / "runs").iterdir()) == []
 
 
@@ -142,14 +138,14 @@ def test_a_function_that_cannot_travel_is_refused_with_the_name_of_what_stops_it
             pass
 
     with pytest.raises(InvalidInput, match="it uses 'lock', of type lock"):
-        Experiment("bad", train).launch(quietly)
+        Experiment("bad", train).launch(silent)
 
 
 def test_more_cores_than_the_machine_has_are_refused(tmp_path: Path) -> None:
     many = Resources(cpus=4096)
     with pytest.raises(InvalidInput, match="4096"):
         Experiment("big", [PYTHON, "-c", "pass"], resources=many, root=tmp_path / "runs").launch(
-            quietly
+            silent
         )
 
 
@@ -169,7 +165,7 @@ def test_a_failing_run_does_not_stop_the_others_and_says_why() -> None:
         if variant["lr"] == 4:
             os.kill(os.getpid(), 9)
 
-    outcomes = Experiment("mixed", train, variants=grid({"lr": [1, 2, 3, 4]})).launch(quietly)
+    outcomes = Experiment("mixed", train, variants=grid({"lr": [1, 2, 3, 4]})).launch(silent)
     kinds = [(outcome.kind, outcome.exit_code, outcome.signal) for outcome in outcomes]
     assert kinds == [
         ("succeeded", 0, None),
@@ -193,7 +189,7 @@ def test_what_a_function_printed_is_there_whatever_ends_it(monkeypatch: pytest.M
         print("before the end")
         os.kill(os.getpid(), 9)
 
-    outcomes = Experiment("printed", train).launch(quietly)
+    outcomes = Experiment("printed", train).launch(silent)
     assert console(outcomes.directory, "run_0") == "before the end\n"
 
 
@@ -203,22 +199,22 @@ def test_what_is_made_good_gets_the_share_that_its_siblings_had(tmp_path: Path) 
         "sys.exit(int(sys.argv[1]) and not os.path.exists(sys.argv[2]))"
     )
     argv = [PYTHON, "-c", program, "{seed}", str(tmp_path / "again")]
-    first = Experiment("share", argv, seeds=2).launch(quietly)
+    first = Experiment("share", argv, seeds=2).launch(silent)
     (tmp_path / "again").touch()
-    again = launch(ExperimentDir(first.directory), quietly, failed=True)
+    again = launch(ExperimentDir(first.directory), silent, failed=True)
     assert again.all_succeeded
     assert console(again.directory, "run_0") == console(again.directory, "run_1")
 
 
 def test_a_command_that_fails_is_said_with_its_last_line() -> None:
     argv = [PYTHON, "-c", "import sys; print('step 1'); sys.exit('no data')"]
-    (outcome,) = Experiment("cmd", argv).launch(quietly)
+    (outcome,) = Experiment("cmd", argv).launch(silent)
     assert outcome.message == "exit code 1: no data"
 
 
 def test_a_timeout_ends_a_run_that_ignores_being_asked() -> None:
     program = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-    (outcome,) = Experiment("slow", [PYTHON, "-c", program], timeout=0.5, grace=0.3).launch(quietly)
+    (outcome,) = Experiment("slow", [PYTHON, "-c", program], timeout=0.5, grace=0.3).launch(silent)
     assert (outcome.kind, outcome.signal) == ("timed_out", 9)
     assert "0.5 s" in outcome.message
 
@@ -227,7 +223,7 @@ def test_a_memory_limit_ends_a_run() -> None:
     program = "import time; x = bytearray(300_000_000); time.sleep(60)"
     (outcome,) = Experiment(
         "fat", [PYTHON, "-c", program], resources=Resources(memory=100_000_000)
-    ).launch(quietly)
+    ).launch(silent)
     assert outcome.kind == "failed"
     assert "the limit is 100 MB" in outcome.message
 
@@ -246,7 +242,7 @@ def test_a_retry_starts_in_a_clean_directory_and_keeps_the_earlier_attempt(tmp_p
         if run.attempt == 1:
             raise RuntimeError("not yet")
 
-    outcomes = Experiment("again", train, retries=1, backoff=0.01).launch(quietly)
+    outcomes = Experiment("again", train, retries=1, backoff=0.01).launch(silent)
     assert [(outcome.kind, outcome.attempt) for outcome in outcomes] == [("succeeded", 2)]
     run_dir = outcomes.directory / "run_0"
     assert (run_dir / "progress.csv").read_text().split() == ["attempt", "2"]
@@ -269,7 +265,7 @@ def test_a_resumable_retry_continues_in_its_directory() -> None:
         if run.attempt < 3:
             raise RuntimeError("again")
 
-    outcomes = Experiment("go-on", train, retries=2, backoff=0.01, resumable=True).launch(quietly)
+    outcomes = Experiment("go-on", train, retries=2, backoff=0.01, resumable=True).launch(silent)
     assert outcomes.all_succeeded
     assert (outcomes.directory / "run_0" / "state").read_text() == "123"
 
@@ -280,7 +276,7 @@ def test_max_failures_starts_nothing_further() -> None:
 
     outcomes = Experiment(
         "stop", train, seeds=6, max_failures=1, resources=Resources(cpus=1)
-    ).launch(quietly)
+    ).launch(silent)
     assert 1 <= len(outcomes) < 6
     assert len(outcomes.not_started) == 6 - len(outcomes)
 
@@ -295,9 +291,9 @@ def test_the_seed_is_the_run_id_and_seeds_the_generators() -> None:
         assert run is not None
         print(run.seed, run.run_ID, variant["seed"], random.random())
 
-    outcomes = Experiment("seeds", train, seeds=[7, 8]).launch(quietly)
+    outcomes = Experiment("seeds", train, seeds=[7, 8]).launch(silent)
     first = console(outcomes.directory, "run_7").split()
-    again = Experiment("seeds", train, seeds=[7]).launch(quietly)
+    again = Experiment("seeds", train, seeds=[7]).launch(silent)
     assert first[:3] == ["7", "7", "7"]
     assert console(again.directory, "run_7").split() == first
     assert console(outcomes.directory, "run_8").split()[3] != first[3]
@@ -318,7 +314,7 @@ def test_going_into_an_experiment_runs_only_what_is_new(tmp_path: Path) -> None:
         with count.open("a") as file:
             file.write(f"{variant['lr']} {variant['seed']}\n")
 
-    first = Experiment("wide", train, variants=grid({"lr": [1, 2]})).launch(quietly)
+    first = Experiment("wide", train, variants=grid({"lr": [1, 2]})).launch(silent)
     started: list[Run] = []
 
     def note(event: LaunchEvent) -> None:
@@ -342,21 +338,21 @@ def test_going_into_an_experiment_runs_only_what_is_new(tmp_path: Path) -> None:
 
 
 def test_going_into_another_function_or_nothing_is_refused(tmp_path: Path) -> None:
-    first = Experiment("one", [PYTHON, "-c", "pass"]).launch(quietly)
+    first = Experiment("one", [PYTHON, "-c", "pass"]).launch(silent)
     with pytest.raises(InvalidInput, match="not the command"):
-        Experiment("one", [PYTHON, "-c", "0"], into=first.directory).launch(quietly)
+        Experiment("one", [PYTHON, "-c", "0"], into=first.directory).launch(silent)
     with pytest.raises(NotFound, match="no experiment"):
-        Experiment("one", [PYTHON, "-c", "pass"], into=tmp_path / "nowhere").launch(quietly)
+        Experiment("one", [PYTHON, "-c", "pass"], into=tmp_path / "nowhere").launch(silent)
 
 
 def test_changed_code_is_said_and_refused_only_when_strict(tmp_path: Path) -> None:
     file = tmp_path / "code.py"
     file.write_text("def train(v): pass\n")
-    first = Experiment("code", f"{file}:train").launch(quietly)
+    first = Experiment("code", f"{file}:train").launch(silent)
     file.write_text("def train(v): print('new')\n")
     with pytest.raises(InvalidInput, match="has changed"):
         Experiment("code", f"{file}:train", seeds=2, into=first.directory, strict=True).launch(
-            quietly
+            silent
         )
     said: list[LaunchEvent] = []
     Experiment("code", f"{file}:train", seeds=2, into=first.directory).launch(said.append)
@@ -384,7 +380,7 @@ def test_what_a_run_leaves_behind_is_ended() -> None:
         "import subprocess,sys; p = subprocess.Popen(['sleep','1000'], start_new_session=True);"
         " print(p.pid)"
     )
-    outcomes = Experiment("leftover", [PYTHON, "-c", daemon]).launch(quietly)
+    outcomes = Experiment("leftover", [PYTHON, "-c", daemon]).launch(silent)
     assert outcomes.all_succeeded
     pid = int(console(outcomes.directory, "run_0"))
     assert not Path(f"/proc/{pid}").exists()
@@ -394,7 +390,7 @@ def test_what_a_run_leaves_behind_is_ended() -> None:
 def test_the_run_directory_holds_all_that_was_asked_and_done() -> None:
     outcomes = Experiment(
         "files", [PYTHON, "-c", "print('x')"], variants=zipped({"a": [1], "b": ["t"]})
-    ).launch(quietly)
+    ).launch(silent)
     run_dir = RunDir(outcomes.directory / "a=1,b=t" / "run_0")
     assert json.loads(run_dir.variant_file.read_text()) == {"a": 1, "b": "t", "seed": 0}
     file = run_dir.read_run()
@@ -408,7 +404,7 @@ def test_the_run_directory_holds_all_that_was_asked_and_done() -> None:
 
 
 def test_a_function_that_logs_nothing_leaves_four_files_and_two_blocks() -> None:
-    outcomes = Experiment("nothing", lambda variant: None, seeds=1).launch(quietly)
+    outcomes = Experiment("nothing", lambda variant: None, seeds=1).launch(silent)
     run_dir = RunDir(outcomes.directory / "run_0")
     assert sorted(path.name for path in run_dir.path.iterdir()) == [
         "attempt.json",
@@ -438,7 +434,7 @@ def test_rows_have_their_variant_beside_them_whoever_wrote_them() -> None:
 
     for function in (ours, others):
         outcomes = Experiment(function.__name__, function, variants=zipped({"lr": [1]})).launch(
-            quietly
+            silent
         )
         run_dir = RunDir(outcomes.directory / "lr=1" / "run_0")
         assert json.loads(run_dir.variant_file.read_text()) == {"lr": 1, "seed": 0}
@@ -485,7 +481,7 @@ def test_variants_may_hold_classes_and_functions() -> None:
         logger.dump_tabular()
 
     variant = Variant({"net": Net, "act": act, "shape": (1, 2)}, "v")
-    outcomes = Experiment("objects", train, variants=[variant]).launch(quietly)
+    outcomes = Experiment("objects", train, variants=[variant]).launch(silent)
     assert console(outcomes.directory, "v/run_0").startswith("3 2 (1, 2)\n")
     written = json.loads((outcomes.directory / "v/run_0/variant.json").read_text())
     assert written["net"]["$class"].endswith("Net")
@@ -503,7 +499,7 @@ def test_nothing_leaks_from_run_to_run() -> None:
         sys.leak = True  # type: ignore[attr-defined]
         os.chdir("/")
 
-    assert Experiment("leak", train, seeds=4).launch(quietly).all_succeeded
+    assert Experiment("leak", train, seeds=4).launch(silent).all_succeeded
 
 
 @pytest.mark.parametrize("start", ["warm", "cold"])
@@ -515,7 +511,7 @@ def test_warm_and_cold_starts_do_the_same(start: str, tmp_path: Path) -> None:
         "    threading.Thread(target=lambda: (time.sleep(0.1), print('thread'))).start()\n"
         "    print('main', v)\n"
     )
-    outcomes = Experiment("start", f"{tmp_path}/mod.py:train", start=start).launch(quietly)  # type: ignore[arg-type]
+    outcomes = Experiment("start", f"{tmp_path}/mod.py:train", start=start).launch(silent)  # type: ignore[arg-type]
     assert outcomes.all_succeeded
     assert console(outcomes.directory, "run_0") == "main {'seed': 0}\nthread\nexit handler\n"
 
@@ -551,7 +547,7 @@ def test_the_callers_directory_path_and_environment_are_the_runs(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "lib"))
     monkeypatch.setenv("MINE", "é")
     program = "import os; print(os.getcwd(), os.environ['PYTHONPATH'], os.environ['MINE'])"
-    outcomes = Experiment("env", [PYTHON, "-c", program]).launch(quietly)
+    outcomes = Experiment("env", [PYTHON, "-c", program]).launch(silent)
     assert console(outcomes.directory, "run_0") == f"{tmp_path} {tmp_path / 'lib'} é\n"
 
 
