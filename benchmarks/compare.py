@@ -68,7 +68,8 @@ class Version:
     """One of the two, with a root, locks and a cache of its own."""
 
     def __init__(self, python: str, place: Path) -> None:
-        self._python = python
+        # not resolved: a virtual environment's interpreter is a link
+        self._python = str(Path(python).absolute())
         self._place = place
         self._made: dict[tuple[str, ...], str] = {}
         for name, text in (("empty.py", _FUNCTION), ("logged.py", _LOGGED)):

@@ -1,7 +1,7 @@
 """One printed line, as the pairs of names and numbers that it holds: `loss: 0.5`, `epoch=3`,
 `Acc@1 55.0`.
 
-`results.console` calls `pairs_of` for every line that is no table, and makes rows of what it
+`formats.printed_rows` calls `pairs_of` for every line that is no table, and makes rows of what it
 returns. Lines that differ in their numbers alone are understood once. Pure.
 
 A number is a metric only where the words around it say so. What is none: a setting in a call

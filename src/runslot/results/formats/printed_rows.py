@@ -14,7 +14,7 @@ way. Understood are
 - columns below a line of their names, one of which counts (skorch, fastai, `epoch,loss` and its
   rows).
 
-What one line says is in `results.printed_line`. Lines that follow one another make one row as long
+What one line says is in `formats.printed_line`. Lines that follow one another make one row as long
 as no name comes twice and no counter (epoch, step, …) changes. What is printed before the numbers
 of the run begin, once, is a setting (`batch_size: 64`, `Total params: 1,234`), and so is what has
 the name and the value of a hyperparameter.
