@@ -68,6 +68,15 @@ class Page:
     def names(self, count: int = 1) -> list[str]:
         return [line["name"] for plot in self.plots(count) for line in plot["lines"]]
 
+    def table(self, rows: int = 1) -> None:
+        """Open the table of runs, and wait for so many rows."""
+        self.until("return document.querySelector('#open-table, #runs') !== null")
+        self.run("(document.getElementById('open-table') || { click() {} }).click()")
+        script = (
+            "return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length"
+        )
+        self.until(f"{script} >= arguments[0]", rows)
+
     def choose(self, name: str, value: Any) -> None:
         """Give a control a value, as its component does when somebody has chosen it."""
         script = (
@@ -109,9 +118,7 @@ def test_it_loads_with_curves_table_and_states_and_without_an_error(page: Page) 
     assert plot["title"] == "accuracy"
     assert [line["name"] for line in plot["lines"]] == VARIANTS
     assert all(len(line["y"]) == 30 for line in plot["lines"])
-    page.until(
-        "return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8"
-    )
+    page.table(8)
     assert page.until("return document.getElementById('status').textContent") == "8 succeeded"
     assert "token" not in page.driver.current_url
     page.keep("curves")
@@ -150,9 +157,7 @@ def test_other_curves_recolour_the_table_without_sending_it_again(page: Page) ->
     colours = """return JSON.stringify([...document.querySelectorAll('#runs .ag-row')].map((row) => [
         (row.querySelector('a') || {}).title, (row.querySelector('.rs-stroke') || { style: {} }).style.borderTopColor,
     ]).filter((pair) => pair[0]).sort())"""
-    page.until(
-        "return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8"
-    )
+    page.table(8)
     before = dict(json.loads(page.run(colours)))
     assert len(set(before.values())) == 4
     page.run(
@@ -205,7 +210,7 @@ def test_every_control_is_reached_by_tab_and_has_a_name(page: Page) -> None:
     from selenium.webdriver.common.keys import Keys
 
     page.plots()
-    page.until("return document.querySelector('#runs .ag-row') !== null")
+    page.table()
     reached: dict[str, int] = {}
     nameless = []
     for _ in range(70):
@@ -268,7 +273,6 @@ def test_filters_choose_runs_and_faults_are_said(page: Page) -> None:
 def test_each_kind_of_plot_is_drawn(page: Page, kind: str) -> None:
     page.open(f"/?kind={kind}")
     page.plots()
-    page.until("return document.querySelector('#runs .ag-row') !== null")
     page.keep(kind)
     assert page.complaints() == []
 
@@ -280,6 +284,7 @@ def test_rows_that_are_appended_show_without_a_reload(
     with serve(copied) as address:
         page = Page(chromium, address)
         page.plots()
+        page.table()
         page.run("window.plot = document.querySelector('.js-plotly-plot')")
         for log in logs:
             with log.open("a") as file:
@@ -361,7 +366,7 @@ def test_nothing_in_a_run_becomes_part_of_the_page(
         for kind in ("bars", "scatter", "parallel", "heat"):
             page.choose("kind", kind)
             page.until("return document.querySelectorAll('#panels .js-plotly-plot').length >= 2")
-        page.until("return document.querySelector('#runs .ag-row') !== null")
+        page.table()
         names = page.run(
             "return [...document.querySelectorAll('#runs a')].map((a) => a.getAttribute('href'))"
         )
@@ -377,6 +382,7 @@ def test_nothing_in_a_run_becomes_part_of_the_page(
 
 def test_a_runs_own_page(page: Page) -> None:
     page.plots()
+    page.table()
     href = page.until(
         "return (document.querySelector('#runs a') || {getAttribute() {}}).getAttribute('href')"
     )
@@ -460,6 +466,7 @@ def test_dragging_along_an_axis_marks_its_range(page: Page) -> None:
 
 def test_two_runs_are_compared(page: Page) -> None:
     page.plots()
+    page.table(8)
     page.until("return document.querySelectorAll('#runs .ag-row .ag-checkbox-input').length >= 8")
     page.run(
         "[0, 7].forEach((i) => document.querySelectorAll('#runs .ag-row"
@@ -481,7 +488,7 @@ def test_dark_and_narrow(page: Page) -> None:
     page.open("/plots", scheme="dark")
     page.plots()
     assert page.run("return document.documentElement.dataset.agThemeMode") == "dark"
-    page.until("return document.querySelector('#runs .ag-row') !== null")
+    page.table()
     page.keep("dark")
     page.open("/?split=hidden&series=lr", width=390, height=844, scheme="dark")
     page.plots(2)
@@ -529,9 +536,7 @@ TABLE = """
 
 def test_sort_ticks_and_pins_stand_in_the_address_and_back_undoes_a_choice(page: Page) -> None:
     page.plots()
-    page.until(
-        "return document.querySelectorAll('#runs .ag-center-cols-container .ag-row').length === 8"
-    )
+    page.table(8)
     page.choose("top", 2)
     page.until("return window.location.search === '?top=2'")
     page.until(  # the figure follows its address

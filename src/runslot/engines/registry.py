@@ -288,7 +288,11 @@ def _value(annotation: Any, value: Any, place: str) -> Any:
 
 
 _PERIOD = 10.0
-"""Seconds between looks."""
+"""Seconds between looks, at least."""
+_LOOKS_PER_COST = 200
+"""A look is not taken again before so many times what it cost: half a per cent of a core."""
+_MOST_RUNS_AT_REST = 2000
+"""Of an experiment that nobody launches, whose runs are read to say why some wait."""
 
 
 class Refresher:
@@ -298,12 +302,16 @@ class Refresher:
         self._roots = [Path(root) for root in roots]
         self._looked = -_PERIOD
         self._thread: threading.Thread | None = None
-        self._done: dict[Path, float] = {}
-        """Experiments of which nothing further is to be heard, until their journal changes."""
+        self._done: dict[Path, tuple[float, tuple[str, ...]]] = {}
+        """Experiments of which nothing further is to be heard until their journal changes: when it
+        had changed last, and why runs wait."""
+        self._period = _PERIOD
+        self.waits: tuple[str, ...] = ()
+        """Why runs under way wait, a sentence each, as of the last look."""
 
     def look(self) -> None:
         """Begin a look where the last one is long enough ago; never waits."""
-        if time.monotonic() - self._looked < _PERIOD or (
+        if time.monotonic() - self._looked < self._period or (
             self._thread is not None and self._thread.is_alive()
         ):
             return
@@ -312,21 +320,48 @@ class Refresher:
         self._thread.start()
 
     def _ask(self) -> None:
+        began = time.thread_time()
+        waits: dict[str, None] = {}
         for root in self._roots:
             for experiment in find_experiments(root):
                 try:
-                    self._ask_about(experiment)
+                    waits |= dict.fromkeys(self._ask_about(experiment))
                 except (RunslotError, OSError):  # a broken file: who reads it says so
                     continue
+        self.waits = tuple(waits)
+        self._period = max(_PERIOD, _LOOKS_PER_COST * (time.thread_time() - began))
 
-    def _ask_about(self, experiment: ExperimentDir) -> None:
+    def _ask_about(self, experiment: ExperimentDir) -> tuple[str, ...]:
+        """Take in what an engine says of an experiment, and return why runs of it wait."""
         changed = (
             experiment.journal_file.stat().st_mtime if experiment.journal_file.exists() else 0.0
         )
-        if self._done.get(experiment.path) == changed:
-            return
-        of_this_machine = experiment.read().launcher is None
-        if of_this_machine or (
-            living_launcher(experiment) is None and refreshed(read_status(experiment)).finished
+        before, waits = self._done.get(experiment.path, (-1.0, ()))
+        if before == changed:
+            return waits
+        file = experiment.read()
+        of_this_machine = file.launcher is None
+        if (
+            of_this_machine
+            and (file.run_count or 0) > _MOST_RUNS_AT_REST
+            and living_launcher(experiment) is None
         ):
-            self._done[experiment.path] = changed
+            self._done[experiment.path] = (changed, ())
+            return ()
+        status = read_status(experiment)
+        status = status if of_this_machine else refreshed(status)
+        waits = (*_standstill(status), *status.waits)
+        if status.launcher is None and (of_this_machine or status.finished):
+            self._done[experiment.path] = (changed, waits)
+        return waits
+
+
+def _standstill(status: ExperimentStatus) -> tuple[str, ...]:
+    """Return why nothing further starts, where that is so."""
+    queued, name = status.counts.get("queued", 0), status.directory.path.name
+    if status.paused:
+        return (f"{name} is paused; `runslot continue` goes on",)
+    if queued and status.launcher is None and status.file.launcher is None:
+        runs = "1 run waits" if queued == 1 else f"{queued} runs wait"
+        return (f"{runs}, and no launcher of {name} is at work; `runslot resume` goes on",)
+    return ()

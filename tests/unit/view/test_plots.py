@@ -120,10 +120,12 @@ def test_runs_are_judged_by_the_area_under_their_curves(runs: Path) -> None:
 
 def test_a_heat_map_has_a_cell_for_each_pair(runs: Path) -> None:
     (figure,) = figures(runs, "kind=heat&y=score&across=lr&down=hidden")
-    (cells,) = figure["data"]
-    assert (cells["x"], cells["y"]) == (["0.01", "0.1"], ["32", "128"])
-    assert cells["z"][1][1] == pytest.approx(0.1 * 128 + 41)
-    assert cells["text"][0][0].endswith("n=3")
+    rows = figure["data"]
+    assert [row["x"] for row in rows] == [["0.01", "0.1"]] * 2
+    assert figure["layout"]["yaxis"]["ticktext"] == [row["name"] for row in rows] == ["32", "128"]
+    assert [row["base"][0] for row in rows] == pytest.approx([-0.48, 0.52])
+    assert rows[1]["marker"]["color"][1] == pytest.approx(0.1 * 128 + 41)
+    assert rows[0]["text"][0].endswith("n=3")
 
 
 def test_a_scatter_has_a_point_a_run(runs: Path) -> None:
@@ -260,8 +262,8 @@ def test_a_broken_journal_shows_no_slots(experiment: Path, runs: Path) -> None:
 def test_groups_of_no_run_are_no_figure(write_run: Write, tmp_path: Path) -> None:
     write_run("run_0", {"lr": 1}, {"step": [1], "score": [float("nan")]})
     (figure,) = figures(tmp_path / "runs", "kind=heat")
-    assert figure["data"][0]["z"] == [[None]]
-    assert figure["data"][0]["text"] == [["diverged"]]
+    assert "coloraxis" not in figure["data"][0]["marker"]
+    assert figure["data"][0]["text"] == ["diverged"]
 
 
 @pytest.fixture

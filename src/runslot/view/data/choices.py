@@ -111,6 +111,11 @@ class Choices:
     """Show only runs with at least this value in a column of numbers."""
     most: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def names_table(self) -> bool:
+        """Whether something of it is about the table, which is opened then."""
+        return bool(self.sort or self.pin or self.tick or self.columns)
+
     def query(self) -> str:
         """Return the choices as the part of an address after `?`; defaults are left out."""
         pairs: list[tuple[str, str]] = []

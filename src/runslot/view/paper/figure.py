@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from runslot.errors import InvalidInput, NotInstalled, extra_said
+from runslot.results.confirmation import confirmed
 from runslot.results.results import Results
 from runslot.terminal_text import visible
 from runslot.view.data.alignment import Rows
@@ -122,6 +123,8 @@ def paper_figure(
     """Return what `paper_files` returns, and the caption."""
     if kind not in FORMATS:
         raise InvalidInput(f"{kind!r} is no format of figures; choose among {', '.join(FORMATS)}")
+    rows = rows or (Rows.of(results) if choices.kind == "curves" else None)
+    results = results if choices.seeds == "all" else confirmed(results)
     selection = choose(results, choices)
     if not selection.runs.height:
         raise InvalidInput("no run passes the filters, so there is nothing to draw")

@@ -3,7 +3,6 @@ coordinates. Pure."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,15 +14,14 @@ from runslot.view.data.chart import Chart
 from runslot.view.data.marks import (
     LINES,
     MANY_LINES,
-    MOST_CELLS_WRITTEN,
     SEQUENCE,
     SHARE_LIMITS,
-    cell_words,
     diverged_words,
     faint,
     shade_of,
 )
 from runslot.view.plotly.figure import GREY, GRID, LOG, Figure, base_layout, numbers, plain
+from runslot.view.plotly.heat import heat_figure
 
 _SHADES = len(SEQUENCE)
 _MOST_DOTS, _MOST_POINTS, _MOST_LINES = 600, 2000, 1200
@@ -258,42 +256,6 @@ def _spots(column: pl.Expr) -> pl.Expr:
     return ((column - low) / (high - low) * _SPOTS_OF_AXIS).round()
 
 
-def _heat(chart: Chart) -> Figure:
-    """Return a cell for each pair of values, with the mean and n written in it."""
-    xs, ys = chart.settings["order"], chart.settings["order_down"]
-    means = {
-        (a, d): (mean, n)
-        for a, d, mean, n in chart.data.select("across", "down", "value", "n").iter_rows()
-    }
-    layout = base_layout(chart.across, chart.down)
-    layout["xaxis"] |= {"type": "category", "showgrid": False}
-    layout["yaxis"] |= {"type": "category", "showgrid": False}
-    layout["height"] = max(240, min(900, 110 + 46 * len(ys)))
-    trace = {
-        "x": [plain(a) for a in xs],
-        "y": [plain(d) for d in ys],
-        "z": [[_rounded(means.get((a, d))) for a in xs] for d in ys],
-        "type": "heatmap",
-        "colorscale": [[i / (_SHADES - 1), colour] for i, colour in enumerate(SEQUENCE)],
-        "xgap": 2,
-        "ygap": 2,
-        "text": [[_said(means.get((a, d))) for a in xs] for d in ys],
-        "texttemplate": "%{text}" if len(xs) * len(ys) <= MOST_CELLS_WRITTEN else "",
-        "hovertemplate": "%{x}, %{y}: %{text}<extra></extra>",
-        "colorbar": {"thickness": 10, "outlinewidth": 0, "tickfont": {"color": GREY}},
-    }
-    return {"data": [trace], "layout": layout}
-
-
-def _rounded(cell: tuple[float, int] | None) -> float | None:
-    is_number = cell is not None and cell[0] is not None and math.isfinite(cell[0])
-    return float(f"{cell[0]:.6g}") if cell is not None and is_number else None
-
-
-def _said(cell: tuple[float, int] | None) -> str:
-    return "" if cell is None else cell_words(*cell).replace("\n", "<br>")
-
-
 def _parallel(chart: Chart) -> Figure:
     """Return a line a run across an axis a parameter, coloured by its score; grey where it is
     outside a marked range.
@@ -444,6 +406,6 @@ _DRAWN: dict[str, Any] = {
     "points": _intervals,
     "profile": _profile,
     "scatter": _scatter,
-    "heat": _heat,
+    "heat": heat_figure,
     "parallel": _parallel,
 }

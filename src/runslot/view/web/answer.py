@@ -11,26 +11,20 @@ page of plots.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
-import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import RunslotError
-from runslot.experiment.rundir import RunDir
-from runslot.experiment.states import BAD, COLOURS, STATES, UNKNOWN
-from runslot.experiment.status import time_left
+from runslot.experiment.states import COLOURS, STATES, UNKNOWN
 from runslot.quantiles import t_quantile
 from runslot.results.columns import ANNOTATION_COLUMNS
 from runslot.results.results import Results
 from runslot.results.statistics.differences import Difference
 from runslot.results.statistics.selection import optimism
-from runslot.results.summary import FINAL, objective_of
 from runslot.results.text.labels import text_of_value
 from runslot.results.text.sources import reading_lines
 from runslot.view.data.alignment import shared_start
@@ -44,48 +38,58 @@ from runslot.view.data.answer import (
 )
 from runslot.view.data.choices import Choices
 from runslot.view.data.curves import MOST_PANELS, Curve, Drawing, draw
-from runslot.view.data.groups import choose, default_y
+from runslot.view.data.further import further_cells
+from runslot.view.data.groups import choose, default_series, default_y, group
 from runslot.view.data.marks import COLOURS as LINE_COLOURS
 from runslot.view.data.marks import DASHES
 from runslot.view.data.spread import words_at
 from runslot.view.plotly.curves import xs_of
 from runslot.view.plotly.figure import numbers
 from runslot.view.web.live_runs import Moment
-from runslot.view.web.texts import Texts, console_text
+from runslot.view.web.progress import progress
+from runslot.view.web.texts import Texts
 
 FORMAT = 1
 _BANDED, _LINED = 6, 60
 """Curves of each task that come with a band, and those that come as a line."""
-_MOST_SLOTS, _MOST_FAILURES = 64, 20
-"""Runs under way, and failed ones, that are listed."""
+_MOST_LABELS, _LABELS_OF_FILE = 60, 10
+"""Variants, or runs, whose further curves are sent at a time, and that a file holds."""
+_MOST_COLUMNS = 24
+"""Further metrics that have a column."""
 _MOST_PAIRS = 10_000
 """Pairs of variants whose differences a file holds."""
-_LAST_BYTES = 4096
-"""Of a console, from which its last line is taken."""
 
 
 def document(
-    moment: Moment, choices: Choices, baseline: str, texts: Texts, *, whole: bool = False
+    moment: Moment,
+    choices: Choices,
+    baseline: str,
+    texts: Texts,
+    also: Sequence[str] = (),
+    *,
+    whole: bool = False,
 ) -> dict[str, Any]:
-    """Return what the page shows at this moment; with `whole` also every run, for a file.
+    """Return what the page shows at this moment, with columns of the metrics `also`; with `whole`
+    also every run, for a file.
 
     Choices that these runs do not have are said in `message`, so that the page can offer others.
     """
-    results = moment.results
+    results, states = moment.results, _states(moment.results)
     page: dict[str, Any] = {
         "format": FORMAT,
         "version": moment.version,
         "base": results.base,
-        "states": _states(results),
+        "states": states,
         "colours": dict(COLOURS),
         "strokes": {"colours": LINE_COLOURS, "dashes": DASHES},
         "metrics": list(results.metrics),
-        "live": _live(results, texts),
+        "text_metrics": list(results.text_metrics),
+        "searches": list(moment.searches),
+        "live": progress(moment, states, texts),
         "message": None,
     }
     try:
-        results = moment.shown(choices)
-        selection = choose(results, choices)
+        results, selection, choices = question(moment, choices)
     except RunslotError as error:
         return page | {"message": str(error)}
     if not results.runs.height:
@@ -94,7 +98,6 @@ def document(
         return page | {"message": "No run passes the filters."}
     if not default_y(selection.common_metrics) and not choices.y:
         return page | {"message": _no_numbers(results)}
-    choices = _by_goal(dataclasses.replace(choices, split=(), y=choices.y[:1]), results)
     try:
         answer = answer_of(selection, results, choices, baseline)
     except RunslotError as error:
@@ -117,13 +120,27 @@ def document(
         ],
         "baseline": answer.baseline,
         "tasks": list(dict.fromkeys(v.task for v in answer.variants)),
-        "variants": _with_annotations([_variant(v, answer) for v in answer.variants], answer),
+        "variants": _variants(selection, answer, also, choices.level),
+        "confirmed": bool(results.confirmation),
         "runs": runs_by_label(selection, answer) if whole else {},
         "deltas": _deltas(answer, choices.level) if whole else None,
         "curves": curves,
         "curve_notes": list(notes),
         "x": selection.counter or "row",
+        **({"metric_curves": _curves_for_file(moment, choices, answer)} if whole else {}),
     }
+
+
+def question(moment: Moment, choices: Choices) -> tuple[Results, Results, Choices]:
+    """Return the runs that count, those of them that were chosen, and the choices as the answer
+    takes them: one metric, which is the search's where no other was chosen.
+
+    Raises `InvalidInput` for choices that these runs do not have.
+    """
+    results = moment.shown(choices)
+    selection = choose(results, choices)
+    choices = dataclasses.replace(choices, split=(), y=choices.y[:1])
+    return results, selection, _by_goal(choices, moment)
 
 
 _NO_RUNS = "There are no runs yet; this page waits for them."
@@ -165,6 +182,19 @@ def _variant(variant: RankedVariant, answer: Answer) -> dict[str, Any]:
     }
 
 
+def _variants(
+    selection: Results, answer: Answer, also: Sequence[str], level: float
+) -> list[dict[str, Any]]:
+    """Return the rows of the table, with what people put on their runs, and further columns."""
+    variants = _with_annotations([_variant(v, answer) for v in answer.variants], answer)
+    for name in also[:_MOST_COLUMNS]:
+        cells = further_cells(selection, answer, name, level)
+        for variant in variants:
+            if variant["label"] in cells:
+                variant.setdefault("also", {})[name] = cells[variant["label"]]
+    return variants
+
+
 def _with_annotations(variants: list[dict[str, Any]], answer: Answer) -> list[dict[str, Any]]:
     """Return the variants with the tags and notes of their runs, where there are any."""
     names = [name for name in ANNOTATION_COLUMNS if name in answer.scored.columns]
@@ -172,20 +202,26 @@ def _with_annotations(variants: list[dict[str, Any]], answer: Answer) -> list[di
         words: dict[str, dict[str, None]] = {}
         for run, cell in answer.scored.select("run", name).drop_nulls().iter_rows():
             label = answer.groups.groups[answer.groups.of[run]].label
-            parts = cell.split(", ") if name == "tags" else [cell]
-            words.setdefault(label, {}).update(dict.fromkeys(parts))
+            words.setdefault(label, {}).update(dict.fromkeys(_words_of(name, cell)))
         for variant in variants:
             if variant["label"] in words:
                 variant[name] = list(words[variant["label"]])
     return variants
 
 
-def _by_goal(choices: Choices, results: Results) -> Choices:
+def _words_of(name: str, cell: str | None) -> list[str]:
+    """Return the tags, or the note, in a cell."""
+    if not cell:
+        return []
+    return cell.split(", ") if name == "tags" else [cell]
+
+
+def _by_goal(choices: Choices, moment: Moment) -> Choices:
     """Return the choices with the metric and the way of the search, where no other was chosen."""
-    goal, way = objective_of(results.roots)
-    if goal not in results.metrics or choices.mode or choices.y not in {(), (goal,)}:
+    goal, way = moment.goal or ("", "")
+    if goal not in moment.results.metrics or choices.mode or choices.y not in {(), (goal,)}:
         return choices
-    return dataclasses.replace(choices, y=(str(goal),), mode=way or "")
+    return dataclasses.replace(choices, y=(goal,), mode=way)
 
 
 def _delta(delta: Difference | None) -> dict[str, Any] | None:
@@ -267,7 +303,8 @@ def runs_by_label(
     """Return by label of a variant its runs; of all variants where `labels` is None."""
     wanted = None if labels is None else set(labels)
     common = shared_start(selection.runs["run"].to_list())
-    columns = ["run", "seed", "state", "seconds", "rows", "score", "standing"]
+    annotated = [name for name in ANNOTATION_COLUMNS if name in answer.scored.columns]
+    columns = ["run", "seed", "state", "seconds", "rows", "score", "standing", *annotated]
     runs: dict[str, list[dict[str, Any]]] = {}
     for row in answer.scored.select(columns).iter_rows(named=True):
         label = answer.groups.groups[answer.groups.of[row["run"]]].label
@@ -275,8 +312,56 @@ def runs_by_label(
             continue
         row["score"] = _finite(row["score"])
         row["name"] = row["run"][common:]
+        row |= {name: words for name in annotated if (words := _words_of(name, row.pop(name)))}
         runs.setdefault(label, []).append(row)
     return runs
+
+
+def metric_curves(
+    moment: Moment,
+    choices: Choices,
+    metric: Sequence[str],
+    label: Sequence[str] = (),
+    run: Sequence[str] = (),
+) -> dict[str, dict[str, Any]]:
+    """Return by metric and label the mean curves of some variants, or by metric and run those of
+    some runs. Raises `InvalidInput` for a metric that no run has."""
+    results, selection, choices = question(moment, choices)
+    choices = dataclasses.replace(
+        choices, y=tuple(metric[:MOST_PANELS]), kind="curves", x="", hide=(), band="mean-ci", top=0
+    )
+    if run:
+        selection = moment.results.where(pl.col("run").is_in(list(run[:_MOST_LABELS])))
+        choices = dataclasses.replace(choices, series=("run",), include=("all",))
+        results = moment.results
+    elif label:
+        keys = default_series(results) if choices.series is None else choices.series
+        groups = group(selection, keys, results)
+        places = {p for p, g in enumerate(groups.groups) if g.label in label[:_MOST_LABELS]}
+        runs = [name for name, place in groups.of.items() if place in places]
+        selection = selection.where(pl.col("run").is_in(runs))
+        choices = dataclasses.replace(choices, series=keys)
+    if not selection.runs.height or not choices.y:
+        return {}
+    curves: dict[str, dict[str, Any]] = {name: {} for name in choices.y}
+    for panel in draw(selection, moment.rows, choices, results, quick=True).panels:
+        for curve in panel.curves:
+            if not curve.member:
+                name = curve.run or curve.group
+                name = name.removeprefix("run=") if run else name
+                curves[panel.y][name] = _line(curve)
+    return curves
+
+
+def _curves_for_file(
+    moment: Moment, choices: Choices, answer: Answer
+) -> dict[str, dict[str, Any]] | None:
+    """Return the curves of all metrics of the best variants; None where these are many."""
+    metrics = moment.results.metrics
+    if not 1 < len(metrics) <= MOST_PANELS:
+        return None
+    labels = [variant.label for variant in answer.variants[:_LABELS_OF_FILE]]
+    return metric_curves(moment, choices, metrics, labels)
 
 
 def _curves(
@@ -326,82 +411,3 @@ def _line(curve: Curve) -> dict[str, Any]:
         line["low"] = numbers(points["low"].fill_null(points["center"]))
         line["high"] = numbers(points["high"].fill_null(points["center"]))
     return line
-
-
-def _live(results: Results, texts: Texts) -> dict[str, Any] | None:
-    """Return how far the runs are, which run in which slot, and what failed; None where nothing is
-    under way and nothing failed."""
-    states = _states(results)
-    running = results.runs.filter(pl.col("state") == "running").sort("slot", nulls_last=True)
-    failed = results.runs.filter(pl.col("state").is_in(list(BAD))).sort(
-        "ended", descending=True, nulls_last=True
-    )
-    if not running.height and not states.get("queued") and not failed.height:
-        return None
-    now = time.time()
-    metric = next(iter(default_y(results.common_metrics)), None)
-    counter = results.counter
-    durations = results.runs.filter(pl.col("state") == "succeeded")["seconds"].drop_nulls()
-    ages = [now - started.timestamp() for started in running["started"].drop_nulls()]
-    left = time_left(durations.to_list(), ages, states.get("queued", 0), running.height)
-    common = shared_start(results.runs["run"].to_list())
-    is_one_host = running["host"].drop_nulls().n_unique() <= 1
-    slots = []
-    for row in running.head(_MOST_SLOTS).iter_rows(named=True):
-        values = [
-            f"{name} {text_of_value(row[FINAL + name])}"
-            for name in (counter, metric)
-            if name is not None and row[FINAL + name] is not None
-        ]
-        started = row["started"]
-        slots.append(
-            {
-                "run": row["run"],
-                "name": row["run"][common:],
-                "slot": _slot_words(row, is_one_host=is_one_host),
-                "last": ", ".join(values),
-                "seconds": None if started is None else now - started.timestamp(),
-            }
-        )
-    return {
-        "total": sum(states.values()),
-        "done": sum(n for state, n in states.items() if state not in {"running", "queued"}),
-        "running": running.height,
-        "queued": states.get("queued", 0),
-        "left_s": left if running.height else None,
-        "slots": slots,
-        "failed": failed.height,
-        "failures": [
-            {
-                "run": row["run"],
-                "name": row["run"][common:],
-                "state": row["state"],
-                "last": _last_words(row, texts),
-            }
-            for row in failed.head(_MOST_FAILURES).iter_rows(named=True)
-        ],
-    }
-
-
-def _slot_words(row: Mapping[str, Any], *, is_one_host: bool) -> str:
-    if row["slot"] is None:
-        return ""
-    host = "" if is_one_host else row["host"] or ""
-    return f"{host} slot {row['slot']}".strip()
-
-
-def _last_words(row: Mapping[str, Any], texts: Texts) -> str:
-    """Return why a run failed: what its outcome says, and the last line that it printed."""
-    try:
-        directory = RunDir(texts.directory(row["path"]))
-    except RunslotError:
-        return ""
-    outcome = texts.read(Path(directory.outcome_file)) or ""
-    try:
-        message = str(json.loads(outcome).get("message") or "")
-    except (ValueError, AttributeError):
-        message = ""
-    console = texts.read(Path(directory.console), _LAST_BYTES)
-    lines = console_text(console).split("\n") if console else []
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return " · ".join(dict.fromkeys(words for words in (message, last) if words))

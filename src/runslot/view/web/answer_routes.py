@@ -7,7 +7,6 @@ page is sent before the runs are read, so that something is seen at once.
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from functools import cache
@@ -20,15 +19,19 @@ from flask import Flask, Response, redirect, request
 from runslot.errors import RunslotError
 from runslot.view.data.answer import answer_of
 from runslot.view.data.choices import LEAST, MOST, ONLY, WITHOUT, Choices
-from runslot.view.data.groups import choose
-from runslot.view.web.answer import document, runs_by_label
+from runslot.view.web.answer import document, metric_curves, question, runs_by_label
+from runslot.view.web.guard import PageGuard
 from runslot.view.web.live_runs import LiveRuns, Memory
 from runslot.view.web.texts import Texts
 
 PARTS = Path(__file__).parent / "first_view"
 """The script and the look of the page."""
-SCRIPTS = ("chart.js", "answer.js")
-_OWN = {"base", "show", "off", "find", "k", "order", "task", "view"}
+SCRIPTS = ("chart.js", "notes.js", "heat.js", "metrics.js", "search.js", "table.js", "answer.js")
+"""In the order in which they need each other."""
+_OWN = {
+    "base", "show", "off", "find", "k", "order", "task", "view",
+    "also", "less", "pick", "at", "size", "big", "more", "hx", "hy", "search",
+}  # fmt: skip
 """What the address says of this page alone; `base` is the pinned variant."""
 _CHOSEN = {
     "path",
@@ -98,8 +101,8 @@ def belongs_to_plots(query: str) -> bool:
     )
 
 
-def add_answer(server: Flask, runs: LiveRuns, texts: Texts) -> None:
-    """Answer `/`, `/answer.json` and `/answer-runs.json`."""
+def add_answer(server: Flask, runs: LiveRuns, texts: Texts, guard: PageGuard) -> None:
+    """Answer `/`, `/answer.json`, `/answer-runs.json` and `/metrics.json`."""
     memory: Memory[str] = Memory()
     _add_parts(server)
 
@@ -111,7 +114,8 @@ def add_answer(server: Flask, runs: LiveRuns, texts: Texts) -> None:
 
         def written() -> str:
             choices = Choices.from_query(query)
-            return safe(document(moment, choices, request.args.get("base", ""), texts))
+            base, also = request.args.get("base", ""), request.args.getlist("also")
+            return safe(document(moment, choices, base, texts, also))
 
         return memory.show(query, moment.version, written)
 
@@ -120,38 +124,51 @@ def add_answer(server: Flask, runs: LiveRuns, texts: Texts) -> None:
         query = request.query_string.decode("utf-8", "replace")
         if belongs_to_plots(query):
             return redirect(f"/plots?{query}")
-        style = f'<link rel="stylesheet" href="/first/answer.css?{_stamp("answer.css")}">'
+        head = ['<meta name="runslot-writes">'] if guard.is_owner(request) else []
+        head.append(f'<link rel="stylesheet" href="/first/answer.css?{_stamp("answer.css")}">')
         scripts = [
             f'<script defer src="/first/{name}?{_stamp(name)}"></script>' for name in SCRIPTS
         ]
-        response = Response(page_html("\n".join([style, *scripts]), None), content_type="text/html")
+        response = Response(page_html("\n".join([*head, *scripts]), None), content_type="text/html")
         response.headers["Cache-Control"] = "no-cache"
         return response
 
     @server.get("/answer.json")
     def answer() -> Response:
-        query = _without(request.query_string.decode("utf-8", "replace"), "since")
+        query = without(request.query_string.decode("utf-8", "replace"), "since")
         try:
             text = encoded(query, request.args.get("since"))
         except RunslotError as error:
-            return _json(json.dumps({"message": str(error)}))
-        return Response(status=204) if text is None else _json(text)
+            return json_answer(json.dumps({"message": str(error)}))
+        if text is None:
+            return Response(status=204, headers={"Runslot-Rest": f"{runs.rest_s:.1f}"})
+        return json_answer(text)
 
     @server.get("/answer-runs.json")
     def answer_runs() -> Response:
         """Answer with the runs of one variant, or with all by variant."""
-        query = _without(request.query_string.decode("utf-8", "replace"), "label")
+        query = without(request.query_string.decode("utf-8", "replace"), "label")
         label = request.args.get("label")
         try:
-            choices = dataclasses.replace(Choices.from_query(query), split=())
-            results = runs.now(query).shown(choices)
-            selection = choose(results, choices)
+            results, selection, choices = question(runs.now(query), Choices.from_query(query))
             answer = answer_of(selection, results, choices, "")
         except RunslotError as error:
-            return _json(json.dumps({"message": str(error)}))
+            return json_answer(json.dumps({"message": str(error)}))
         if label is None:
-            return _json(safe({"all": runs_by_label(selection, answer)}))
-        return _json(safe({"runs": runs_by_label(selection, answer, [label]).get(label, [])}))
+            return json_answer(safe({"all": runs_by_label(selection, answer)}))
+        return json_answer(safe({"runs": runs_by_label(selection, answer, [label]).get(label, [])}))
+
+    @server.get("/metrics.json")
+    def metrics() -> Response:
+        """Answer with the curves of some metrics, of some variants or of some runs."""
+        query = request.query_string.decode("utf-8", "replace")
+        names = {word: request.args.getlist(word) for word in ("metric", "label", "run")}
+        try:
+            moment, choices = runs.now(query), Choices.from_query(query)
+            curves = metric_curves(moment, choices, **names)
+        except RunslotError as error:
+            return json_answer(json.dumps({"message": str(error)}))
+        return json_answer(safe({"curves": curves}))
 
 
 def _add_parts(server: Flask) -> None:
@@ -167,11 +184,13 @@ def _add_parts(server: Flask) -> None:
         return response
 
 
-def _without(query: str, name: str) -> str:
+def without(query: str, name: str) -> str:
+    """Return an address without one of its names."""
     return "&".join(pair for pair in query.split("&") if pair.partition("=")[0] != name)
 
 
-def _json(text: str) -> Response:
+def json_answer(text: str) -> Response:
+    """Return JSON that no browser keeps."""
     response = Response(text, content_type="application/json")
     response.headers["Cache-Control"] = "no-store"
     return response

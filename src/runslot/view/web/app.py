@@ -18,40 +18,37 @@ from runslot.errors import RunslotError
 from runslot.experiment.rundir import RunDir
 from runslot.view.data.choices import Choices, without_table
 from runslot.view.plotly.figure import Figure, growth
+from runslot.view.web.annotation_routes import add_annotations
 from runslot.view.web.answer_routes import add_answer
+from runslot.view.web.comparison import comparison_page
 from runslot.view.web.content import PageContent, same_frame, same_table, shown_page, stamp_of
 from runslot.view.web.grid import by_name, changes
 from runslot.view.web.guard import PageGuard, policy_for, protect
+from runslot.view.web.library import EARLY, PageApplication, add_library
 from runslot.view.web.live_runs import LiveRuns, Memory, Moment
 from runslot.view.web.page import (
     PageParts,
     alert,
     counted_words,
+    grid,
     notes_text,
     parts_of,
     plots_page,
     shell,
     status_counts,
 )
-from runslot.view.web.routes import SUITES, add_export, compress
+from runslot.view.web.routes import add_export, add_versions, compress
 from runslot.view.web.run_page import (
     RunContent,
-    comparison_page,
     console,
     parameter_of,
     run_page,
     run_panels,
     shown_run,
 )
+from runslot.view.web.search_routes import add_search
 from runslot.view.web.texts import Texts
 
-# What Dash would ask for only once there is a plot and a table is asked for at once, while the
-# server reads and draws.
-_EARLY = f"""
-        <link rel="preload" as="script" href="{SUITES}/plotly/package_data/plotly.min.js">
-        <link rel="preload" as="script" href="{SUITES}/dash/dcc/async-graph.js">
-        <link rel="preload" as="script" href="{SUITES}/dash_ag_grid/async-community.js">
-        """
 THEME = {
     "primaryColor": "blue",
     "defaultRadius": "sm",
@@ -64,8 +61,11 @@ def make_app(runs: LiveRuns, guard: PageGuard) -> Dash:
     application."""
     texts = Texts([*runs.roots, *(str(RunDir(root).about_code().path) for root in runs.roots)])
     server = Flask("runslot.view")
-    add_answer(server, runs, texts)
-    app = Dash(
+    add_answer(server, runs, texts, guard)
+    add_search(server, runs)
+    add_annotations(server, runs, guard)
+    add_library(server)
+    app = PageApplication(
         "runslot.view",
         server=server,  # type: ignore[arg-type]  # a server of flask, as its documentation says
         assets_folder=str(Path(__file__).parent / "assets"),
@@ -76,7 +76,7 @@ def make_app(runs: LiveRuns, guard: PageGuard) -> Dash:
         add_log_handler=False,
         meta_tags=[{"name": "viewport", "content": "width=device-width, initial-scale=1"}],
     )
-    app.index_string = app.index_string.replace("{%css%}", _EARLY + "{%css%}")
+    app.index_string = app.index_string.replace("{%css%}", EARLY + "{%css%}")
     app.layout = dmc.MantineProvider(
         [dcc.Location(id="at", refresh=False), dcc.Store(id="back"), html.Div(id="page")],
         theme=THEME,
@@ -90,6 +90,7 @@ def make_app(runs: LiveRuns, guard: PageGuard) -> Dash:
     add_updates(app, runs, memory)
     _add_browser_callbacks(app)
     add_export(app.server, runs)
+    add_versions(app.server, runs)
     protect(app.server, guard, policy_for(app.csp_hashes()))
     app.server.after_request(compress)
     return app
@@ -167,12 +168,12 @@ def _add_run(app: Dash, runs: LiveRuns, texts: Texts, memory: Memory[RunContent]
     @app.callback(
         output=RUN_OUTPUTS,
         inputs={
-            "_": Input("run-tick", "n_intervals"),
+            "_": Input("run-tick", "data"),
             "run": State("run", "data"),
             "seen_version": State("run-seen", "data"),
         },
         prevent_initial_call=True,
-        running=[(Output("run-tick", "disabled"), True, False)],
+        running=[(Output("run-panels", "data-busy"), "true", "false")],
     )
     def follow(_: int | None, run: str, seen_version: int) -> dict[str, Any]:
         unchanged = dict.fromkeys(RUN_OUTPUTS, no_update)
@@ -206,8 +207,7 @@ PLOT_OUTPUTS = {
     "legend": Output("legend", "children"),
     "notes": Output("notes", "children"),
     "message": Output("message", "children"),
-    "definitions": Output("runs", "columnDefs"),
-    "rows": Output("runs", "rowData"),
+    "table": Output("table-content", "data"),
     "counted": Output("counted", "children"),
     "status": Output("status", "children"),
     "stamp": Output("seen", "data"),
@@ -224,18 +224,21 @@ def _add_plots(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
             "query": Input("query", "data"),
             "_": Input("redraw", "data"),
             "stamp": State("seen", "data"),
+            "is_open": State("table-open", "data"),
         },
         prevent_initial_call=True,
         running=[(Output("drawing", "data"), True, False)],
     )
-    def draw(query: str | None, _: int, stamp: dict[str, Any] | None) -> dict[str, Any]:
+    def draw(
+        query: str | None, _: int, stamp: dict[str, Any] | None, is_open: bool
+    ) -> dict[str, Any]:
         unchanged = dict.fromkeys(PLOT_OUTPUTS, no_update)
         if query is None:
             return unchanged
         table = stamp.get("table") if stamp else None
         moment = runs.now(query)
         now = stamp_of(query, moment.version)
-        if stamp == {**now, "table": now}:
+        if stamp == {**now, "table": now if is_open else None}:
             return unchanged  # the page came with it
         try:
             content = shown_page(memory, query, moment)
@@ -248,11 +251,44 @@ def _add_plots(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
                 "fault_of_where": fault,
             }
         parts = vars(parts_of(content, query, moment.version))
-        changes = parts | {"message": None, "paint": None, "fault_of_where": None}
+        changes = parts | {
+            "message": None,
+            "paint": None,
+            "fault_of_where": None,
+            "table": no_update,
+        }
+        if not is_open:
+            return changes
+        changes["stamp"] = {**now, "table": now}
         if table is not None and same_table(memory.get(table["query"], table["version"]), content):
-            paint = by_name(content.rows, content.paint)
-            changes |= {"definitions": no_update, "rows": no_update, "paint": paint}
-        return changes
+            return changes | {"paint": by_name(content.rows, content.paint)}
+        return changes | {"table": {"columnDefs": content.definitions, "rowData": content.painted}}
+
+    @app.callback(
+        Output("table", "children"),
+        Output("seen", "data", allow_duplicate=True),
+        Input("table-open", "data"),
+        State("seen", "data"),
+        State("at", "search"),
+        State("back", "data"),
+        prevent_initial_call=True,
+    )
+    def open_table(
+        is_open: bool, stamp: dict[str, Any] | None, search: str | None, back: dict[str, Any] | None
+    ) -> Any:
+        """Answer with the table of what the page shows: of the very moment that its figures are
+        of, so that what is appended later is for both."""
+        if not is_open or stamp is None:
+            return no_update, no_update
+        query = stamp["query"]
+        content = memory.get(query, stamp["version"])
+        try:
+            content = content or shown_page(memory, query, runs.now(query))
+        except RunslotError as error:
+            return alert(str(error)), no_update
+        address = back["search"] if back is not None else search or ""
+        mark = {"query": query, "version": stamp["version"], "mark": stamp["mark"]}
+        return grid(content, Choices.from_query(address)), {**mark, "table": mark}
 
 
 def _fault_of_where(moment: Moment, query: str) -> str | None:
@@ -285,6 +321,13 @@ def _add_browser_callbacks(app: Dash) -> None:
     register(
         ClientsideFunction("runslot", "paint"), Output("painted", "data"), Input("paint", "data")
     )
+    register(
+        ClientsideFunction("runslot", "fill"),
+        Output("table-filled", "data"),
+        Input("table-content", "data"),
+    )
+    for seen, noted in (("seen", "noted"), ("run-seen", "run-noted")):
+        register(ClientsideFunction("runslot", "note"), Output(noted, "data"), Input(seen, "data"))
     for kind, store in (("panel", "grown"), ("run-panel", "run-grown")):
         register(
             ClientsideFunction("runslot", "grow"),
@@ -336,14 +379,14 @@ def add_updates(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
     @app.callback(
         output=OUTPUTS,
         inputs={
-            "_": Input("tick", "n_intervals"),
+            "_": Input("tick", "data"),
             "stamp": State("seen", "data"),
             "query": State("query", "data"),
             "redraw": State("redraw", "data"),
             "is_drawing": State("drawing", "data"),
         },
         prevent_initial_call=True,
-        running=[(Output("tick", "disabled"), True, False)],
+        running=[(Output("panels", "data-busy"), "true", "false")],
     )
     def grow(
         _: int | None,
@@ -376,12 +419,13 @@ def add_updates(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
             return unchanged | {"redraw": redraw + 1}
         now = stamp_of(stamp["query"], moment.version)
         figures = zip(before.figures, after.figures, strict=True)
+        is_open = stamp.get("table") is not None
         grown = {
             "from": stamp["mark"],
             "to": now["mark"],
             "figures": [change_of(*pair) for pair in figures],
-            "seen": {**now, "table": now},
-            "table": changes(before.painted, after.painted),
+            "seen": {**now, "table": now if is_open else None},
+            "table": changes(before.painted, after.painted) if is_open else None,
             "notes": notes_text(after),
             "counted": counted_words(after),
             "status": status_counts(after),

@@ -43,13 +43,32 @@ class PageContent:
     notes: tuple[str, ...]
     columns: tuple[str, ...]
     """What can be chosen from; other ones need other controls."""
-    definitions: list[dict[str, Any]]
-    rows: list[Row]
-    paint: list[int | None]
-    """Of each row, the number of its run's curve."""
+    selection: Results
+    """The runs of the table."""
+    shown: tuple[str, ...]
+    """Columns of the table."""
+    of: Mapping[str, int]
+    """By run: the place of its series."""
+    colours: Mapping[int, int]
+    """By place of a series that is drawn: the number of its colour."""
     states: Mapping[str, int]
     """Of all runs, also those that have no directory yet."""
     total: int
+
+    @cached_property
+    def definitions(self) -> list[dict[str, Any]]:
+        """The table's columns."""
+        return column_definitions(self.selection, self.shown)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """The table's rows, made when somebody looks at it."""
+        return rows(self.selection, self.shown)
+
+    @cached_property
+    def paint(self) -> list[int | None]:
+        """Of each row, the number of its run's curve."""
+        return paint(self.selection, self.of, self.colours)
 
     @cached_property
     def painted(self) -> list[Row]:
@@ -86,9 +105,10 @@ def show(moment: Moment, choices: Choices) -> PageContent:
         (tuple(legend) if choices.kind != "bars" and len(groups) > 1 else ()),
         (*drawn.notes, *filter(None, [results.confirmation]), *reading_lines(results)),
         tuple(results.runs.columns),
-        column_definitions(results, columns),
-        rows(selection, columns),
-        paint(selection, of, drawn.colours),
+        selection,
+        tuple(columns),
+        of,
+        drawn.colours,
         _states(moment.results),
         moment.results.runs.height,
     )

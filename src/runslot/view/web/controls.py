@@ -298,7 +298,9 @@ def columns_of(results: Results, choices: Choices) -> Any:
     )
     return dmc.Popover(
         [
-            dmc.PopoverTarget(dmc.Button("Columns", variant="default", size="xs")),
+            dmc.PopoverTarget(
+                dmc.Button("Columns", variant="default", size="xs", className="rs-columns")
+            ),
             dmc.PopoverDropdown(select, p="sm"),
         ],
         width=340,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import dataclasses
-import gzip
 import hashlib
 import os
 import tempfile
@@ -23,8 +22,10 @@ from runslot.view.data.marks import stroke
 from runslot.view.web.answer import document
 from runslot.view.web.answer_routes import SCRIPTS, page_html, part, safe
 from runslot.view.web.content import PageContent, show
+from runslot.view.web.library import packed, script
 from runslot.view.web.live_runs import LiveRuns, Moment
 from runslot.view.web.page import KINDS
+from runslot.view.web.search_routes import with_searches
 from runslot.view.web.texts import Texts
 
 _FILE_SCRIPT = "file.js"
@@ -48,6 +49,7 @@ def export_page(
     runs = LiveRuns(paths, path=path, log=log)
     moment = runs.now()
     page = document(moment, choices, "", Texts(runs.roots), whole=True)
+    page = with_searches(page, moment)
     page["base"] = Path(page["base"]).name  # where it lay is nobody's business
     if page["message"] is not None and moment.results.runs.height:
         raise InvalidInput(f"--export: {page['message']}")
@@ -66,21 +68,17 @@ def export_page(
 
 
 def _html(page: dict[str, Any], figures: list[dict[str, Any]]) -> str:
-    import plotly
-
-    library = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
-    plotly_text = library.read_text("utf-8")
-    scripts = [part(name) for name in ("chart.js", _FILE_SCRIPT, *SCRIPTS[1:])]
-    hashes = " ".join(f"'sha256-{_hash(text)}'" for text in (*scripts, plotly_text))
+    scripts = [part(name) for name in (*SCRIPTS[:-1], _FILE_SCRIPT, SCRIPTS[-1])]
+    hashes = " ".join(f"'sha256-{_hash(text)}'" for text in (*scripts, script()))
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
         "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
     )
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
     head += f"<style>{part('answer.css')}</style>"
-    packed = base64.b64encode(gzip.compress(plotly_text.encode(), 9, mtime=0)).decode()
+    library = base64.b64encode(packed()).decode()
     held = f'<script type="application/json" id="figures">{safe_list(figures)}</script>'
-    held += f'<script type="text/plain" id="plotly">{packed}</script>'
+    held += f'<script type="text/plain" id="plotly">{library}</script>'
     html = page_html(head, page)
     tail = held + "".join(f"<script>{text}</script>" for text in scripts)
     before, after = html.rsplit("</body>", 1)

@@ -71,6 +71,11 @@ class PageGuard:
         """Tell whether the request has the token, in its cookie."""
         return self.token is None or self.is_token(inquiry.cookies.get(self.cookie, ""))
 
+    def is_owner(self, inquiry: Request) -> bool:
+        """Tell whether the request has the owner's own token: no reader writes, and where there is
+        no token nobody does."""
+        return self.token is not None and _same(inquiry.cookies.get(self.cookie, ""), self.token)
+
     def is_token(self, text: str) -> bool:
         """Tell whether a text is the token, or one of a reader who still has it."""
         tokens = [self.token or "", *(self.readers.tokens().values() if self.readers else ())]

@@ -11,13 +11,16 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import parse_qsl
 
 from runslot.engines.registry import Refresher
+from runslot.errors import RunslotError
+from runslot.experiment.rundir import ExperimentDir
 from runslot.results import Reader, Results
 from runslot.results.confirmation import confirmed
 from runslot.view.data.alignment import Rows
@@ -29,6 +32,7 @@ _REST_FACTOR = 3
 """Times as long as reading took, what was read counts as now: a huge tree does not keep a core
 busy."""
 
+_LONGEST_REST_S = 15.0
 _MOST_TEMPLATES = 3
 """Templates of paths whose runs are kept at a time, beside those that the server was started
 with."""
@@ -42,6 +46,22 @@ class Moment:
     """Grows whenever anything changed; milliseconds since 1970 at first, so that a server that was
     started again has none of the numbers that an open page knows from the one before."""
     results: Results
+    waits: tuple[str, ...] = ()
+    """Why runs wait, a sentence each, where an engine or a launcher says so."""
+
+    @cached_property
+    def searches(self) -> dict[str, ExperimentDir]:
+        """The experiments that search, by name as in `runs`."""
+        return searches_of(self.results)
+
+    @cached_property
+    def goal(self) -> tuple[str, str] | None:
+        """The metric that all experiments here search by, and which way is better."""
+        names = set(self.results.runs["experiment"])
+        if not names or not names <= self.searches.keys():
+            return None
+        goals = {(s["metric"], s["mode"]) for s in map(_search, self.searches.values())}
+        return goals.pop() if len(goals) == 1 else None
 
     @cached_property
     def confirmed(self) -> Results:
@@ -57,6 +77,34 @@ class Moment:
     def rows(self) -> Rows:
         """All rows, with numbers for runs."""
         return Rows.of(self.results)
+
+
+def _search(home: ExperimentDir) -> Mapping[str, str]:
+    search = home.read().search or {}
+    return {name: str(search.get(name) or "") for name in ("metric", "mode")}
+
+
+def home_of(base: Path, experiment: str) -> ExperimentDir:
+    """Return the directory of an experiment by its name in `runs`, which is the base's own where
+    that is the experiment."""
+    is_base = experiment == base.name and not (base / experiment).is_dir()
+    return ExperimentDir(base if is_base else base / experiment)
+
+
+def searches_of(results: Results) -> dict[str, ExperimentDir]:
+    """Return by name (as in `runs`) the experiments that search."""
+    base = Path(results.base)
+    searches = {}
+    for name in results.runs["experiment"].unique(maintain_order=True):
+        home = ExperimentDir(
+            base if name == base.name and not (base / name).is_dir() else base / name
+        )
+        try:
+            if home.read().search:
+                searches[name] = home
+        except (RunslotError, OSError):
+            continue  # no experiment of runslot's own, or one that the notes name
+    return searches
 
 
 class LiveRuns:
@@ -77,6 +125,9 @@ class LiveRuns:
         self.roots = tuple(self._readings[self._usual].reader.roots)
         self._lock = threading.Lock()
         self._until = 0.0
+        self.rest_s = 1.0
+        """How long an open page may rest between two looks where nothing happens: so long that
+        reading costs half a per cent of a core."""
         self._fresh: set[str] = set()
         """Templates whose runs were read less than so long ago."""
 
@@ -94,9 +145,10 @@ class LiveRuns:
             if time.monotonic() > self._until:
                 self._fresh.clear()
             if path not in self._fresh:
-                began = time.monotonic()
-                reading.read()
+                began, cost = time.monotonic(), time.thread_time()
+                reading.read(self._engines.waits)
                 ended = time.monotonic()
+                self.rest_s = min(_LONGEST_REST_S, max(1.0, 200 * (time.thread_time() - cost)))
                 self._until = ended + max(_FRESH_S, _REST_FACTOR * (ended - began))
                 self._fresh.add(path)
             assert reading.moment is not None
@@ -120,13 +172,13 @@ class _Reading:
         self.reader = reader
         self.moment: Moment | None = None
 
-    def read(self) -> None:
+    def read(self, waits: tuple[str, ...]) -> None:
         """Take what changed."""
         results = self.reader.read()
         if self.moment is None:
-            self.moment = Moment(int(time.time() * 1000), results)
-        elif not _equal(results, self.moment.results):
-            self.moment = Moment(self.moment.version + 1, results)
+            self.moment = Moment(int(time.time() * 1000), results, waits)
+        elif waits != self.moment.waits or not _equal(results, self.moment.results):
+            self.moment = Moment(self.moment.version + 1, results, waits)
 
 
 def _equal(before: Results, after: Results) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,8 +96,6 @@ class PageParts:
     notes: str = ""
     counted: str = ""
     status: Any = None
-    definitions: Sequence[Any] = ()
-    rows: Sequence[Any] = ()
     stamp: Any = None
 
 
@@ -113,9 +110,7 @@ def parts_of(content: PageContent, query: str, version: int) -> PageParts:
         notes=notes_text(content),
         counted=counted_words(content),
         status=status_counts(content),
-        definitions=content.definitions,
-        rows=content.painted,
-        stamp={**now, "table": now},
+        stamp={**now, "table": None},
     )
 
 
@@ -134,7 +129,11 @@ def plots_page(results: Results, choices: Choices, first: PageParts) -> Any:
         dcc.Store(id="paint"),
         dcc.Store(id="painted"),
         dcc.Store(id="brushed"),
-        dcc.Interval(id="tick", interval=1000),
+        dcc.Store(id="tick", data=0),
+        dcc.Store(id="table-open", data=False),
+        dcc.Store(id="table-content"),
+        dcc.Store(id="table-filled"),
+        dcc.Store(id="noted"),
         _kinds_and_export(choices),
         html.Div(id="message", role="alert"),
         html.Div(first.legend, id="legend", className="rs-legend"),
@@ -153,7 +152,11 @@ def plots_page(results: Results, choices: Choices, first: PageParts) -> Any:
         ),
         html.Div(first.notes, id="notes", className="rs-notes"),
         _above_table(results, choices, first.counted),
-        grid(standing(first.definitions, choices.sort, choices.pin), first.rows, choices.tick),
+        html.Div(
+            html.Button("Show the table of runs", id="open-table", className="rs-export rs-open"),
+            id="table",
+            **attributes(data_open=bool(choices.names_table)),
+        ),
     ]
     return shell(content, base=results.base, navbar=controls(results, choices), status=first.status)
 
@@ -193,13 +196,13 @@ def _above_table(results: Results, choices: Choices, counted: str) -> Any:
     )
 
 
-def grid(definitions: Sequence[Any], rows: Sequence[Any], ticked: Sequence[str]) -> Any:
-    """Return the table of runs, some of them ticked."""
+def grid(content: PageContent, choices: Choices) -> Any:
+    """Return the table of runs, sorted, pinned and ticked as the address says."""
     return dag.AgGrid(
         id="runs",
-        columnDefs=list(definitions),
-        rowData=list(rows),
-        selectedRows={"ids": list(ticked)},
+        columnDefs=standing(content.definitions, choices.sort, choices.pin),
+        rowData=content.painted,
+        selectedRows={"ids": list(choices.tick)},
         getRowId="params.data.run",
         defaultColDef={"sortable": True, "resizable": True, "minWidth": 60},
         suppressDragLeaveHidesColumns=False,
@@ -225,7 +228,7 @@ def notes_text(content: PageContent) -> str:
 
 def counted_words(content: PageContent) -> str:
     """Return how many runs the table has, of how many."""
-    count = len(content.rows)
+    count = content.selection.runs.height
     runs = "1 run" if count == 1 else f"{count} runs"
     return runs if count == content.total else f"{runs} of {content.total}"
 

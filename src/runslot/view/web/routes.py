@@ -10,11 +10,13 @@ from __future__ import annotations
 import functools
 import gzip
 import io
+import json
 import zipfile
 
 from flask import Flask, Response, request
 
 from runslot.errors import RunslotError
+from runslot.experiment.states import UNDER_WAY
 from runslot.view.data.choices import Choices
 from runslot.view.paper.figure import FORMATS, paper_files
 from runslot.view.web.live_runs import LiveRuns
@@ -54,6 +56,23 @@ def add_export(server: Flask, runs: LiveRuns) -> None:
                 archive.writestr(name, data)
         headers = {"Content-Disposition": 'attachment; filename="figure.zip"'}
         return Response(buffer.getvalue(), content_type="application/zip", headers=headers)
+
+
+def add_versions(server: Flask, runs: LiveRuns) -> None:
+    """Answer `/version` with the number of what there is now, and after how many seconds it is
+    worth to ask again: so an open page costs little while nothing happens."""
+
+    @server.get("/version")
+    def version() -> Response:
+        try:
+            moment = runs.now(request.query_string.decode("utf-8", "replace"))
+        except RunslotError as error:
+            return _refusal(str(error))
+        is_live = bool(moment.results.runs["state"].is_in(list(UNDER_WAY)).any())
+        answer = {"version": moment.version, "is_live": is_live, "rest_s": runs.rest_s}
+        response = Response(json.dumps(answer), content_type="application/json")
+        response.headers["Cache-Control"] = "no-store"
+        return response
 
 
 def _refusal(text: str) -> Response:

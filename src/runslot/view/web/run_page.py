@@ -1,4 +1,4 @@
-"""One run's page, its share of the machine among it, and two runs side by side.
+"""One run's page: how it went, its curves, its share of the machine and what it used of it.
 
 `RunContent` is what changes while the run goes on, so that only that is sent again.
 """
@@ -16,12 +16,11 @@ import polars as pl
 from dash import dcc, html
 from plotly.utils import PlotlyJSONEncoder
 
-from runslot.errors import InvalidInput, NotFound
+from runslot.errors import NotFound
 from runslot.experiment.rundir import LEASE, RunDir
 from runslot.experiment.states import UNDER_WAY, UNKNOWN, colour_of
 from runslot.results.results import Results
 from runslot.results.summary import FINAL
-from runslot.results.text.difference import difference
 from runslot.results.text.labels import text_of_value
 from runslot.view.data.alignment import decimate
 from runslot.view.data.choices import ROW
@@ -32,6 +31,7 @@ from runslot.view.plotly.figure import CONFIG, Figure, with_mark
 from runslot.view.web.controls import attributes
 from runslot.view.web.live_runs import Memory, Moment
 from runslot.view.web.texts import Texts, console_text
+from runslot.view.web.usage import usage_figures, usage_words
 
 _PATCH_BYTES = 200_000
 _MOST_CURVES = 12
@@ -72,7 +72,8 @@ def run_page(
         dcc.Store(id="run-seen", data=version),
         dcc.Store(id="run-grown"),
         dcc.Store(id="run-grown-done"),
-        dcc.Interval(id="run-tick", interval=1000),
+        dcc.Store(id="run-noted"),
+        dcc.Store(id="run-tick", data=0),
     ]
     return [part for part in parts if part is not None]
 
@@ -89,6 +90,7 @@ def run_cards(results: Results, row: Mapping[str, Any], directory: Path, texts: 
             pairs({m: row[FINAL + m] for m in results.metrics if row[FINAL + m] is not None}),
         ),
         _affinity(directory, texts),
+        card("Used", pairs(usage_words(directory, texts))),
         _snapshots(directory),
     ]
     return [section for section in cards if section is not None]
@@ -383,68 +385,7 @@ def shown_run(memory: Memory[RunContent], texts: Texts, run: str, moment: Moment
         row = row_of(moment.results, run)
         directory = texts.directory(row["path"])
         cards = run_cards(moment.results, row, directory, texts)
-        return RunContent(row["state"], run_heading(row), cards, run_figures(moment.results, row))
+        figures = run_figures(moment.results, row) | usage_figures(directory, texts)
+        return RunContent(row["state"], run_heading(row), cards, figures)
 
     return memory.show(run, moment.version, draw)
-
-
-_MOST_CHARACTERS = 20_000
-
-
-def comparison_page(results: Results, query: str, texts: Texts) -> list[Any]:
-    """Return the content of the page that compares the runs `a` and `b` of an address."""
-    first, second = (row_of(results, parameter_of(query, side)) for side in "ab")
-    for row in (first, second):
-        foreign = texts.foreign(texts.directory(row["path"]))
-        if foreign:
-            raise InvalidInput(
-                f"{row['run']} has links out of the directories that are shown"
-                f" ({', '.join(foreign)})"
-            )
-    differences = difference(first["path"], second["path"])
-    parts: list[Any] = [
-        html.Nav(
-            html.A("← All runs", href="/", className="rs-export"), style={"marginBottom": "0.8rem"}
-        ),
-        html.H1("Two runs", style={"fontSize": "1.2rem"}),
-    ]
-    heads = [
-        html.Td([html.A(row["run"], href=run_address(row["run"])), html.Br(), badge(row["state"])])
-        for row in (first, second)
-    ]
-    for part, values in differences.parts.items():
-        if not values:
-            continue
-        rows = [
-            html.Tr([html.Th(key, scope="row"), html.Td(_cell(a, b)), html.Td(_cell(b, a))])
-            for key, (a, b) in values.items()
-        ]
-        table = html.Table(
-            [html.Thead(html.Tr([html.Td(), *heads])), html.Tbody(rows)],
-            className="rs-pairs rs-two",
-        )
-        parts.append(
-            html.Section(
-                [html.H2(part.capitalize()), html.Div(table, style={"overflowX": "auto"})],
-                className="rs-card",
-                style={"marginTop": "0.9rem"},
-            )
-        )
-    same = [part for part, values in differences.parts.items() if not values]
-    if same:
-        parts.append(html.P(f"No difference in: {', '.join(same)}.", className="rs-notes"))
-    return parts
-
-
-def _cell(value: Any, other: Any) -> str:
-    """Return a value; of a text of several lines only the lines that the other one does not
-    have."""
-    text = text_of_value(value).strip("\n")
-    lines = text.splitlines()
-    if len(lines) <= 1 or other is None:
-        return text[:_MOST_CHARACTERS]
-    other_lines = set(str(other).splitlines())
-    return (
-        "\n".join(line for line in lines if line not in other_lines)[:_MOST_CHARACTERS]
-        or "(the same lines, and fewer)"
-    )

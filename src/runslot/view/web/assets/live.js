@@ -49,7 +49,7 @@
       set(ids[i], { figure: { data, layout: Object.assign({}, whole.layout, { meta }) } });
     });
     if (!grown.seen) { set("run-seen", { data: grown.to }); return none(); }
-    if (grown.table) set("runs", { rowTransaction: grown.table });
+    if (grown.table && document.getElementById("runs")) set("runs", { rowTransaction: grown.table });
     set("notes", { children: grown.notes });
     set("counted", { children: grown.counted });
     set("status", { children: grown.status });
@@ -71,7 +71,46 @@
     });
   }
 
-  window.runslotLive = { again, grow, watchTable };
+  // The library of the table comes when somebody opens it.
+  let grid = null;
+  function openTable() {
+    grid = grid || new Promise((done, fail) => {
+      const script = document.createElement("script");
+      script.src = document.querySelector('meta[name="runslot-grid"]').content;
+      script.onload = done;
+      script.onerror = fail;
+      document.head.append(script);
+    });
+    grid.then(() => { set("table-open", { data: true }); watchTable(); }, () => { grid = null; });
+  }
+  document.addEventListener("click", (event) => { if (event.target.id === "open-table") openTable(); });
+
+  // What the page shows, as it was told last; asked for again when the server has something else.
+  let seen = null;
+  function note(stamp) {
+    seen = stamp && stamp.version !== undefined ? stamp.version : stamp;
+    return none();
+  }
+
+  const SOON_MS = 1000, LONGEST_MS = 15000;
+  let wait = SOON_MS;
+  async function ask() {
+    const panels = document.getElementById("panels"), place = panels || document.getElementById("run-panels");
+    if (!place || document.hidden || place.dataset.busy === "true") return;
+    const path = new URLSearchParams(window.location.search).get("path");
+    const answer = await fetch("/version" + (path ? "?" + new URLSearchParams([["path", path]]) : ""), { cache: "no-store", signal: AbortSignal.timeout(15000) });
+    if (!answer.ok) return;
+    const now = await answer.json();
+    if (now.version !== seen) {
+      wait = SOON_MS;
+      set(panels ? "tick" : "run-tick", { data: Date.now() });
+    } else wait = Math.min(LONGEST_MS, Math.max(wait, now.is_live ? 0 : wait * 1.5, 1000 * Math.min(now.rest_s, now.is_live ? 5 : LONGEST_MS)));
+  }
+  const again_soon = () => window.setTimeout(() => ask().catch(() => {}).finally(again_soon), wait);
+  again_soon();
+  document.addEventListener("visibilitychange", () => { wait = SOON_MS; });
+
+  window.runslotLive = { again, grow, note, openTable, wasOpen: () => grid !== null };
 
   const EVERY = 3000, PATIENCE = 15000;
   const GONE = "The server does not answer; this page shows what it sent last, and goes on when it is back.";
@@ -103,7 +142,9 @@
       say("");
       if (!back) return;
       // Requests that failed have not switched on again what they had switched off.
-      for (const tick of ["tick", "run-tick"]) if (document.getElementById("panels") ? tick === "tick" : tick === "run-tick") set(tick, { disabled: false });
+      const place = document.getElementById("panels") || document.getElementById("run-panels");
+      if (place) set(place.id, { "data-busy": "false" });
+      wait = SOON_MS;
       if (document.getElementById("panels")) set("drawing", { data: false });
       again();
     } catch (error) {

@@ -33,7 +33,8 @@
         const whole = query(values, ids, defaults || {});
         const drawn = ids.map((id, i) => (OF_TABLE.includes(id.name) ? null : values[i]));
         const text = query(drawn, ids, defaults || {});
-        if (before === null || before === undefined) window.runslotLive.watchTable();
+        const table = document.getElementById("table");
+        if (table && (table.dataset.open === "true" || ((before === null || before === undefined) && window.runslotLive.wasOpen()))) { delete table.dataset.open; window.runslotLive.openTable(); }
         const kind = values[ids.findIndex((id) => id.name === "kind")] || "curves";
         document.documentElement.dataset.kind = kind;
         document.documentElement.dataset.by = values[ids.findIndex((id) => id.name === "by")] || "final";
@@ -46,10 +47,16 @@
         return [text, "/export?as=pdf" + more, "/export?as=svg" + more, "/export?as=png" + more];
       },
       grow: window.runslotLive.grow,
+      note: window.runslotLive.note,
+      // Other rows, where the table is open.
+      fill(content) {
+        if (content && document.getElementById("runs")) window.dash_clientside.set_props("runs", content);
+        return window.dash_clientside.no_update;
+      },
       // Other curves for the same runs: their numbers alone are sent, in the order of the runs' names.
       paint(numbers) {
         state.paint = new Map();
-        if (numbers) {
+        if (numbers && document.getElementById("runs")) {
           window.dash_ag_grid.getApiAsync("runs").then((api) => {
             const runs = [];
             api.forEachNode((node) => runs.push(node.data.run));

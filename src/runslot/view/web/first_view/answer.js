@@ -3,39 +3,31 @@
 // put in as text, never as HTML. What was chosen stands in the address, so that Back undoes it.
 (function () {
   "use strict";
-  const { chart, interval, sparkline, extent } = window.runslotChart;
+  const { chart, short, el } = window.runslotChart;
   const root = document.getElementById("answer");
   const embedded = document.getElementById("data");
-  const LISTS = ["show", "off"], USUAL_CURVES = 5, FIRST_ROWS = 20, RUNS_LISTED = 500;
+  const LISTS = ["show", "off", "log", "also", "less", "pick"];
+  const WORDS = ["base", "find", "k", "order", "task", "view", "at", "size", "big", "more", "hx", "hy", "search"];
+  const USUAL_CURVES = 5, RUNS_LISTED = 500, MOST_OVERLAID = 24;
   const POLL_MS = 2000, REST_MS = 15000;
-  let page = null, state = null, hovered = null, everything = false, wait = POLL_MS, timer = null;
+  const writes = !embedded && document.querySelector('meta[name="runslot-writes"]') !== null;
+  let page = null, state = null, hovered = null, cursor = null, wait = POLL_MS, timer = null;
   const unfolded = new Map();  // label → its runs, or null while they are asked for
-
-  function el(tag, attributes, ...children) {
-    const node = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) {
-      if (value === null || value === undefined || value === false) continue;
-      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-      else node.setAttribute(name, value === true ? "" : value);
-    }
-    node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
-    return node;
-  }
 
   // ---- what was chosen, as the address says it
   function read() {
     const pairs = new URLSearchParams(embedded ? window.location.hash.slice(1) : window.location.search);
-    const chosen = { other: [], show: pairs.getAll("show"), off: pairs.getAll("off") };
-    for (const name of ["base", "find", "k", "order", "task", "view"]) chosen[name] = pairs.get(name) || "";
-    chosen.log = pairs.getAll("log");
+    const chosen = { other: [] };
+    for (const name of LISTS) chosen[name] = pairs.getAll(name);
+    for (const name of WORDS) chosen[name] = pairs.get(name) || "";
     for (const [name, value] of pairs) if (!(name in chosen)) chosen.other.push([name, value]);
     return chosen;
   }
 
   function written(chosen) {
     const pairs = new URLSearchParams(chosen.other);
-    for (const name of ["base", "find", "k", "order", "task", "view"]) if (chosen[name]) pairs.append(name, chosen[name]);
-    for (const name of [...LISTS, "log"]) for (const item of chosen[name]) pairs.append(name, item);
+    for (const name of WORDS) if (chosen[name]) pairs.append(name, chosen[name]);
+    for (const name of LISTS) for (const item of chosen[name]) pairs.append(name, item);
     return pairs.toString();
   }
 
@@ -52,6 +44,7 @@
   function asked(chosen) {
     const pairs = new URLSearchParams(chosen.other);
     if (chosen.base) pairs.append("base", chosen.base);
+    for (const name of chosen.also) pairs.append("also", name);
     return pairs.toString();
   }
 
@@ -111,8 +104,8 @@
 
   // ---- the head of the page
   function header() {
-    const views = [["", "Answer"], ["runs", "Runs"]];
-    const links = views.map(([view, name]) => el("button", { "aria-current": state.view === view ? "page" : null, onclick: () => choose({ view }) }, name));
+    const views = [["", "Answer"], ["runs", "Runs"], ...(page.metrics && page.metrics.length > 1 && (!embedded || page.metric_curves) ? [["metrics", "Metrics"]] : [])];
+    const links = views.map(([view, name]) => el("button", { "aria-current": state.view === view ? "page" : null, onclick: () => choose({ view, find: "", big: "", more: "" }) }, name));
     if (!embedded) links.push(el("a", { href: plotsAddress("") }, "Plots"));
     else if (window.runslotFigures) links.push(el("button", { "aria-current": state.view === "plots" ? "page" : null, onclick: () => choose({ view: "plots" }) }, "Plots"));
     const states = Object.entries(page.states || {}).map(([word, count]) => el("span", {}, dot(word), `${count} ${word.replace("_", " ")}`));
@@ -151,7 +144,8 @@
     const slots = now.slots.map((run) => el("li", {}, dot("running"), run.slot ? `${run.slot}: ` : "", runLink(run.run, run.name), ` ${[run.last, span(run.seconds)].filter(Boolean).join(" · ")}`));
     const failures = now.failures.map((run) => el("li", {}, dot(run.state), runLink(run.run, run.name), `: ${run.last || run.state}`));
     const more = now.failed - now.failures.length;
-    return el("section", { class: "live", id: "live", "aria-label": "Progress" }, el("b", {}, words), bar, slots.length ? el("ul", { class: "slots" }, slots) : null,
+    const waits = (now.waits || []).map((text) => el("li", {}, dot("queued"), text));
+    return el("section", { class: "live", id: "live", "aria-label": "Progress" }, el("b", {}, words), bar, waits.length ? el("ul", { class: "waits" }, waits) : null, slots.length ? el("ul", { class: "slots" }, slots) : null,
       failures.length ? el("ul", { class: "failures" }, failures, more > 0 ? el("li", {}, `and ${more} more`) : null) : null);
   }
 
@@ -159,31 +153,16 @@
   const inTask = () => page.variants.filter((v) => v.task === currentTask());
   // Settings in which the variants of the task differ: no column says the same in each row.
   function keysShown() {
-    const all = inTask(), places = page.keys.map((_, i) => i).filter((i) => new Set(all.map((v) => v.values[i])).size > 1);
-    return places.length ? places : page.keys.map((_, i) => i);
+    const all = inTask(), differing = page.keys.filter((_, i) => new Set(all.map((v) => v.values[i])).size > 1);
+    return differing.length ? differing : page.keys;
   }
+  const valueOf = (variant, key) => variant.values[page.keys.indexOf(key)];
   const brief = (key) => { const last = key.split(".").pop(); return page.keys.filter((other) => other.split(".").pop() === last).length === 1 ? last : key; };
-  // Many or long settings share one column, so that the numbers beside them stay in sight.
-  function isCompact() {
-    const longest = (i) => Math.max(page.keys[i].length, ...inTask().map((v) => v.values[i].length));
-    return keysShown().reduce((sum, i) => sum + longest(i) + 3, 0) > 36;
-  }
-  const settingsOf = (variant) => keysShown().map((i) => variant.values[i]).join(" · ");
-  const labelOf = (variant) => (page.tasks.length > 1 ? keysShown().map((i) => `${page.keys[i]}=${variant.values[i]}`).join(", ") : variant.label);
+  const labelOf = (variant) => (page.tasks.length > 1 ? keysShown().map((key) => `${key}=${valueOf(variant, key)}`).join(", ") : variant.label);
   const currentTask = () => (page.tasks.includes(state.task) ? state.task : page.tasks[0]);
 
   function words(variant) { return `${variant.label} ${variant.values.map((value, i) => `${page.keys[i]}=${value}`).join(" ")} ${(variant.tags || []).join(" ")} ${(variant.note || []).join(" ")}`.toLowerCase(); }
-  const tags = (variant) => (variant.tags || []).map((tag) => el("button", { class: "tag", title: "Find it", onclick: () => choose({ find: tag }) }, tag)).concat((variant.note || []).map((text) => el("span", { class: "faint note", title: text, "aria-label": `note: ${text}` }, "✎")));
-  function rowsShown() {
-    const find = state.find.toLowerCase().split(/\s+/).filter(Boolean);
-    const kept = inTask().filter((v) => find.every((word) => words(v).includes(word)));
-    const [column, falling] = [state.order.replace(/^-/, ""), state.order.startsWith("-")];
-    const value = { n: (v) => v.n, mean: (v) => v.mean, chance: (v) => v.chance, delta: (v) => (v.delta ? v.delta.value : v.mean === null ? null : 0) }[column]
-      || (page.keys.includes(column) ? (v) => { const text = v.values[page.keys.indexOf(column)], number = Number(text); return Number.isNaN(number) || text === "" ? text : number; } : null);
-    const ordered = value ? [...kept].sort((a, b) => compared(value(a), value(b), falling)) : kept;
-    const isBase = (v) => v.label === page.baseline;
-    return [...ordered.filter(isBase), ...ordered.filter((v) => !isBase(v))];
-  }
+  const sortable = (text) => (text === "" || Number.isNaN(Number(text)) ? text : Number(text));
   function compared(a, b, falling) {
     if (a === null || b === null) return (a === null) - (b === null);
     const way = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true });
@@ -204,78 +183,37 @@
   function bar() {
     const metrics = el("select", { id: "metric", "data-focus": "metric", onchange: (event) => choose({ ...withOther("y", event.target.value) }) }, page.metrics.map((name) => option(name, name, page.metric)));
     const find = el("input", { type: "search", id: "find", "data-focus": "find", value: state.find, "aria-label": "Find variants", placeholder: `find, as ${page.keys[0] || "lr"}=${((page.variants[0] || {}).values || ["0.1"])[0] || "0.1"}`,
-      oninput: (event) => choose({ find: event.target.value }, { replaces: true }) });
+      title: "Words that a variant's settings, tags or notes hold; all of them. / comes here.", oninput: (event) => choose({ find: event.target.value }, { replaces: true }) });
     const few = el("select", { id: "k", "data-focus": "k", onchange: (event) => choose({ k: event.target.value === String(USUAL_CURVES) ? "" : event.target.value }) },
       [["3", "best 3"], ["5", "best 5"], ["10", "best 10"], ["20", "best 20"], ["all", "all"]].map(([value, name]) => option(value, name, state.k || String(USUAL_CURVES))));
-    const log = ["x", "y"].map((name) => el("button", { class: "plain", "data-focus": `log ${name}`, "aria-pressed": String(state.log.includes(name)), onclick: () => choose({ log: toggled(state.log, name) }) }, `log ${name}`));
     const parts = [embedded ? el("span", {}, "Metric ", el("b", {}, page.metric)) : el("label", {}, "Metric", metrics), el("span", { class: "faint" }, page.mode === "min" ? "lower is better" : "higher is better"),
       page.tasks.length > 1 ? el("label", {}, "Task", el("select", { id: "task", "data-focus": "task", onchange: (event) => choose({ task: event.target.value }) }, page.tasks.map((task) => option(task, task, currentTask())))) : null,
-      find, ...(state.view === "runs" ? [] : [el("label", {}, "Curves", few), ...log])];
-    if (state.show.length || state.off.length || state.base) parts.push(el("button", { class: "plain", id: "clear", onclick: () => choose({ show: [], off: [], base: "" }) }, "Clear selection"));
+      find, ...(state.view === "runs" ? [] : [el("label", {}, "Curves", few), ...logs(), parts_table.chooser(), sizes()])];
+    if (page.confirmed || other("seeds")) parts.push(el("button", { class: "plain", "data-focus": "seeds", "aria-pressed": String(other("seeds") === "all"), title: "Also those by which the variants were chosen", onclick: () => choose(withOther("seeds", other("seeds") ? "" : "all")) }, "All seeds"));
+    if (state.show.length || state.off.length || state.base || state.pick.length) parts.push(el("button", { class: "plain", id: "clear", "data-focus": "clear", onclick: () => choose({ show: [], off: [], base: "", pick: [] }) }, "Clear selection"));
     return el("div", { class: "bar", id: "bar" }, parts);
   }
+  const logs = () => ["x", "y"].map((name) => el("button", { class: "plain", "data-focus": `log ${name}`, "aria-pressed": String(state.log.includes(name)), onclick: () => choose({ log: toggled(state.log, name) }) }, `log ${name}`));
 
-  function head(name, column, className, title) {
-    const now = state.order.replace(/^-/, "") === column, falling = state.order.startsWith("-");
-    const next = !now ? column : falling ? "" : `-${column}`;
-    return el("th", { class: className, scope: "col", title, "aria-sort": now ? (falling ? "descending" : "ascending") : null },
-      el("button", { "data-focus": `order ${column}`, onclick: () => choose({ order: next }) }, name + (now ? (falling ? " ↓" : " ↑") : "")));
+  // ---- table and curves beside each other: half each, or most of it for one of them
+  const SIZES = [["curves", "◧", "Curves large"], ["", "◫", "Table and curves"], ["table", "◨", "Table large"]];
+  function sizes() {
+    return el("span", { class: "sizes", role: "group", "aria-label": "Table and curves" }, SIZES.map(([size, sign, words]) =>
+      el("button", { class: "plain", "data-focus": `size ${size}`, "data-size": size || "half", "aria-pressed": String(state.size === size), title: words, "aria-label": words, onclick: () => choose({ size }) }, sign)));
   }
-
-  function keyButton(key) {
-    const now = state.order.replace(/^-/, "") === key, falling = state.order.startsWith("-");
-    return el("button", { "data-focus": `order ${key}`, title: key, onclick: () => choose({ order: !now ? key : falling ? "" : `-${key}` }) }, brief(key) + (now ? (falling ? " ↓" : " ↑") : ""));
-  }
-
-  function badges(variant) {
-    const parts = Object.entries(variant.bad).map(([word, count]) => el("span", { class: "badge" }, `${count} ${word.replace("_", " ")}`));
-    if (variant.running) parts.push(el("span", { class: "badge", style: `color:${page.colours.running}` }, `${variant.running} running`));
-    return parts;
-  }
-
-  function table(shown) {
-    const rows = rowsShown(), limit = everything || rows.length <= FIRST_ROWS + 5 ? rows.length : FIRST_ROWS;
-    const visible = inTask().filter((v) => !state.off.includes(v.label) && v.mean !== null);
-    const scale = extent(visible.flatMap((v) => [v.low, v.high, v.mean]), false);
-    const baseName = inTask().some((v) => v.label === page.baseline) ? `Δ to ${page.baseline}` : "Δ to the leader";
-    const columns = el("tr", {}, el("th", { scope: "col", "aria-label": "Select, pin, hide" }), window.innerWidth < 700 ? el("th", { class: "narrow", scope: "col" }, "variant") : null, !page.keys.length ? el("th", { class: "wide", scope: "col" }, "variant") : isCompact() ? el("th", { class: "wide settings", scope: "col" }, keysShown().map((i) => [keyButton(page.keys[i]), " "])) : keysShown().map((i) => head(page.keys[i], page.keys[i], "wide")),
-      head(page.metric, "mean", "num", `mean ± half of its ${100 * page.level} % interval`), window.innerWidth < 700 ? null : el("th", { scope: "col", class: "scale", title: `from ${scale[0].toPrecision(4)} to ${scale[1].toPrecision(4)}, the same for all rows` }, `${window.runslotChart.short(scale[0])} … ${window.runslotChart.short(scale[1])}`),
-      head("n", "n", "num", "runs that count, of those asked for"), head("P(best)", "chance", "num wide", "the probability that its true mean is the best"), head("Δ", "delta", "num wide", baseName), el("th", { class: "wide spark-cell", scope: "col" }, "curve"));
-    const body = rows.slice(0, limit).flatMap((variant) => row(variant, shown, scale));
-    const more = limit < rows.length ? el("button", { class: "plain more", id: "more", onclick: () => { everything = true; draw(); } }, `Show all ${rows.length} variants`) : null;
-    const same = Object.entries(page.same || {}).map(([key, value]) => `${key}=${value}`).join(", ");
-    return el("section", { class: "variants", "aria-label": "Variants" }, el("div", { class: "scroll" }, el("table", { id: "variants", class: isCompact() ? "compact" : null }, el("thead", {}, columns), el("tbody", {}, body))), more,
-      rows.length ? null : el("p", { class: "faint" }, "No variant has these words. ", el("button", { class: "plain", onclick: () => choose({ find: "" }) }, "Show all")),
-      el("p", { class: "account" }, `${baseName}${same ? ` · the same in all: ${same}` : ""}`));
-  }
-
-  function row(variant, shown, scale) {
-    const { colour, dash } = strokeOf(variant, shown), label = variant.label;
-    const [ticked, off, pinned] = [state.show.includes(label), state.off.includes(label), page.baseline === label];
-    const curve = page.curves[label];
-    const chip = el("span", { class: "chip", "data-dash": dash, style: `border-top-color:${shown.includes(variant) ? colour : "transparent"}` });
-    const open = unfolded.has(label);
-    const fold = el("button", { class: "icon", "data-focus": `fold ${label}`, "aria-expanded": String(open), "aria-label": `Runs of ${label}`, onclick: () => unfold(label) }, open ? "▾" : "▸");
-    const faint = colour === "currentColor" ? "var(--dim)" : colour;
-    const cells = isCompact() ? [el("td", { class: "wide settings" }, fold, chip, settingsOf(variant), tags(variant))] : !page.keys.length ? [] : keysShown().map((at, i) => el("td", { class: variant.tags || variant.note ? "wide tagged" : "wide" }, i === 0 ? [fold, chip] : null, variant.values[at], i === keysShown().length - 1 ? tags(variant) : null));
-    const value = variant.mean === null ? el("span", { class: "faint" }, variant.n ? "no value" : "–") : variant.text;
-    const delta = variant.delta ? el("span", { title: `${variant.delta.paired ? "seed by seed" : "Welch"}, ${100 * page.level} % interval` }, variant.delta.text) : "";
-    const small = window.innerWidth < 700, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 92);
-    const hands = [el("input", { type: "checkbox", "data-focus": `tick ${label}`, "aria-label": `Select ${label}`, checked: ticked, onchange: () => choose({ show: toggled(state.show, label) }) }),
-      embedded && !page.deltas ? null : el("button", { class: "icon pin", "data-focus": `pin ${label}`, "aria-pressed": String(pinned), title: "Measure the others against it", "aria-label": `Pin ${label}`, onclick: () => choose({ base: pinned ? "" : label }) }, "⚲"),
-      el("button", { class: "icon eye", "data-focus": `off ${label}`, "aria-pressed": String(off), title: off ? "Show it" : "Hide it", "aria-label": `Hide ${label}`, onclick: () => choose({ off: toggled(state.off, label) }) }, off ? "◌" : "◉")];
-    const part = el("tr", { "data-variant": label, class: [ticked ? "on" : "", off ? "off" : "", pinned ? "pinned" : ""].join(" ").trim() || null, onpointerenter: () => light(label), onpointerleave: () => light(null) },
-      el("td", { class: "hands" }, hands), small ? el("td", { class: "narrow" }, chip, labelOf(variant), tags(variant)) : null, cells.length ? cells : el("td", { class: "wide" }, fold, chip, label, tags(variant)),
-      el("td", { class: "num mean" }, value, small && mark ? el("div", {}, mark) : null), small ? null : el("td", { class: "scale" }, mark), el("td", { class: "num" }, variant.n === variant.asked ? String(variant.n) : `${variant.n}/${variant.asked}`, badges(variant)),
-      el("td", { class: "num wide chance" }, percent(variant.chance)), el("td", { class: "num wide delta" }, delta), el("td", { class: "wide spark-cell" }, curve ? sparkline(curve, faint, 60) : null));
-    return open ? [part, runsRow(label)] : [part];
-  }
-
-  function runsRow(label) {
-    const runs = unfolded.get(label);
-    const items = (runs || []).map((run) => el("li", {}, dot(run.state || "unknown"), runLink(run.run, run.seed === null ? run.name : `seed ${run.seed}`), ` ${run.state || "unknown"}`,
-      run.score === null ? el("span", { class: "faint" }, run.standing === "diverged" ? " diverged" : "") : ` ${Number(run.score.toPrecision(6))}`, el("span", { class: "faint" }, ` ${run.rows} rows ${span(run.seconds)}`)));
-    return el("tr", { class: "runs", "data-runs": label }, el("td", { colspan: (isCompact() ? 1 : keysShown().length) + 8 }, runs ? el("ul", {}, items) : "…"));
+  function divider() {
+    const order = ["curves", "", "table"], place = order.indexOf(state.size) < 0 ? 1 : order.indexOf(state.size);
+    const go = (to) => { const size = order[Math.max(0, Math.min(2, to))]; if (size !== state.size) choose({ size }); };
+    const node = el("div", { class: "divider", id: "divider", role: "separator", tabindex: "0", "data-focus": "divider", "aria-orientation": "vertical", "aria-label": "Table and curves", "aria-valuemin": 0, "aria-valuemax": 2, "aria-valuenow": place,
+      title: "Drag, or ← and →", ondblclick: () => go(1), onkeydown: (event) => { const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key]; if (way) { event.preventDefault(); go(place + way); } },
+      onpointerdown: (event) => { event.preventDefault(); node.setPointerCapture(event.pointerId); node.dataset.drag = ""; },
+      onpointerup: (event) => {
+        if (!("drag" in node.dataset)) return;
+        delete node.dataset.drag;
+        const box = node.parentNode.getBoundingClientRect(), share = (event.clientX - box.left) / box.width;
+        go(share < 0.42 ? 0 : share > 0.78 ? 2 : 1);
+      } });
+    return node;
   }
 
   async function unfold(label) {
@@ -285,13 +223,16 @@
     if (!page.runs[label]) await ask(label);
   }
 
+  // What an address answers; null where the server is gone, which the page says.
+  async function got(address) {
+    try { return await (await fetch(address)).json(); } catch (error) { gone(true); return null; }
+  }
+
   async function ask(label) {
     const pairs = new URLSearchParams(asked(state));
     pairs.append("label", label);
-    try {
-      const answer = await (await fetch("/answer-runs.json?" + pairs)).json();
-      if (unfolded.has(label)) { unfolded.set(label, answer.runs || []); draw(); }
-    } catch (error) { gone(true); }
+    const answer = await got("/answer-runs.json?" + pairs);
+    if (answer && unfolded.has(label)) { unfolded.set(label, answer.runs || []); draw(); }
   }
 
   function light(label) {
@@ -313,11 +254,12 @@
 
   function curves(shown) {
     const lines = shown.map((v) => ({ label: v.label, name: shortName(v, shown), ...strokeOf(v, shown), curve: page.curves[v.label] }));
-    const lacking = lines.filter((line) => !line.curve).length;
-    const holder = el("section", { class: "curves", id: "curves", "aria-label": "Curves" }, el("h2", {}, page.metric, " ", el("small", {}, state.show.length ? "selected variants" : `best ${shown.length} of ${inTask().length}`)));
+    const lacking = lines.filter((line) => !line.curve).length, at = fixedStep();
+    const fixed = at === null ? null : el("button", { class: "plain", id: "unfix", "data-focus": "unfix", title: "Back to the final values", onclick: () => choose({ at: "" }) }, `${page.x} ${short(at)} ×`);
+    const holder = el("section", { class: "curves", id: "curves", "aria-label": "Curves" }, el("h2", {}, page.metric, " ", el("small", {}, state.show.length ? "selected variants" : `best ${shown.length} of ${inTask().length}`), " ", fixed));
     const size = () => ({ width: Math.max(260, holder.clientWidth || 560), height: window.innerWidth < 700 ? 260 : Math.min(460, Math.max(300, window.innerHeight * 0.5)) });
     const put = () => {
-      const frame = chart(lines, { ...size(), xName: page.x, yName: page.metric, log: state.log, onHover: light });
+      const frame = chart(lines, { ...size(), xName: page.x, yName: page.metric, log: state.log, at, onHover: light, onCursor: follow, onFix: (step) => choose({ at: String(step) }) });
       const before = holder.querySelector(".frame");
       if (before) before.replaceWith(frame);
       else holder.insertBefore(frame, holder.children[1] || null);
@@ -325,6 +267,26 @@
     holder.put = put;
     holder.append(el("p", { class: "account" }, [lacking ? `${lacking} of these have no curve here` : "", ...(page.curve_notes || [])].filter(Boolean).join(" · ")));
     return holder;
+  }
+
+  // ---- a cursor in the curves: the table shows what they have there; a click fixes it
+  const fixedStep = () => (state.at !== "" && Number.isFinite(Number(state.at)) ? Number(state.at) : null);
+  function follow(step) {
+    if (cursor === step) return;
+    cursor = step;
+    const at = document.getElementById("at");
+    if (!at) return;
+    at.textContent = view.step === null ? "" : ` at ${page.x} ${short(view.step)}`;
+    for (const row of root.querySelectorAll("tr[data-variant]")) {
+      const variant = page.variants.find((v) => v.label === row.dataset.variant), cell = row.querySelector(".mean .value");
+      if (variant && cell) cell.textContent = parts_table.meanText(variant);
+    }
+  }
+
+  function heat() {
+    if (state.view) return null;
+    const choice = (labels, on) => choose({ show: on ? state.show.filter((label) => !labels.includes(label)) : [...new Set([...state.show, ...labels])] });
+    return window.runslotHeat({ keys: keysShown(), variants: inTask().filter((v) => !state.off.includes(v.label)), valueOf, ticked: state.show, mode: page.mode, across: state.hx, down: state.hy, onChoose: choice, onAxes: (hx, hy) => choose({ hx, hy }) });
   }
 
   // What differs between the selected variants, side by side.
@@ -340,6 +302,54 @@
       el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, el("th", {}), chosen.map((v) => el("th", { scope: "col" }, v.label)))), el("tbody", {}, settings.map((pair) => line(...pair, true)), numbers.map((pair) => line(...pair))))), links);
   }
 
+  // ---- a search: asked for once the answer stands
+  let searched = { key: "", document: null, importance: null };
+  function search() {
+    if (!page.searches || !page.searches.length) return null;
+    const name = page.searches.includes(state.search) ? state.search : page.searches[page.searches.length - 1];
+    if (embedded) { const held = page.search_documents[name]; searched = { key: "", document: held, importance: held.importance }; }
+    else if (searched.key !== `${name} ${page.version}`) askSearch(name);
+    return window.runslotSearch(searched.document, { width: root.clientWidth - 40, importance: searched.importance, onSearch: (chosen) => choose({ search: chosen }),
+      onTrial: embedded ? null : (trial) => { if (trial.run) window.location.href = "/run?" + new URLSearchParams([["run", trial.run]]); } });
+  }
+  async function askSearch(name) {
+    const key = `${name} ${page.version}`, had = searched;
+    searched = had.document && had.document.name === name ? { ...had, key } : { key, document: null, importance: null };
+    const get = async (part) => {
+      const pairs = new URLSearchParams([["search", name], ["part", part]]), path = new URLSearchParams(window.location.search).get("path");
+      if (path) pairs.append("path", path);
+      return got("/search.json?" + pairs);
+    };
+    const put = (change) => { if (searched.key !== key) return; searched = { ...searched, ...change }; const old = document.getElementById("search"); if (old) old.replaceWith(search()); };
+    const sketch = await get("");
+    if (!sketch) return;
+    put({ document: sketch });
+    if (!sketch.message && sketch.keys.length) put({ importance: await get("importance") });
+  }
+
+  // ---- all metrics of the shown variants, and picked runs over each other
+  const kept = new Map();  // what was asked → curves by metric and label
+  async function curvesOf(asks) {
+    if (embedded) return page.metric_curves;
+    const pairs = new URLSearchParams(asked(state));
+    asks.forEach(([name, value]) => pairs.append(name, value));
+    const key = `${page.version} ${pairs}`;
+    if (!kept.has(key)) {
+      const answer = await got("/metrics.json?" + pairs);
+      if (!answer || answer.message) return null;
+      kept.set(key, answer.curves);
+      while (kept.size > 40) kept.delete(kept.keys().next().value);
+    }
+    return kept.get(key);
+  }
+  function metricsView() {
+    const shown = curvesShown().slice(0, MOST_OVERLAID), lines = (curves) => shown.map((v) => ({ label: v.label, name: shortName(v, shown), ...strokeOf(v, shown), curve: curves[v.label] }));
+    const legend = el("p", { class: "key" }, lines({}).map((line) => el("span", {}, el("span", { class: "chip", "data-dash": line.dash, style: `border-top-color:${line.colour}` }), line.name)));
+    const tools = { metrics: page.metrics.filter((name) => name !== page.x), state, choose, lines, legend, logs: logs(), xName: page.x, whose: state.show.length ? "selected variants" : `best ${shown.length} of ${inTask().length}`,
+      get: (names) => curvesOf([...names.map((name) => ["metric", name]), ...shown.map((v) => ["label", v.label])]) };
+    return [window.runslotMetrics.view(tools), () => window.runslotMetrics.fill(root, tools)];
+  }
+
   // ---- all runs, one click deeper
   let listed = null;
   function runsView() {
@@ -349,25 +359,51 @@
     const pairs = page.variants.filter((v) => (!state.show.length || state.show.includes(v.label)) && !state.off.includes(v.label)).flatMap((v) => (listed[v.label] || []).map((run) => [v, run]));
     const kept = pairs.filter(([v, run]) => find.every((word) => `${words(v)} ${run.run} ${run.state} seed=${run.seed}`.toLowerCase().includes(word)));
     const by = state.order.replace(/^-/, ""), falling = state.order.startsWith("-");
-    const value = { mean: ([, run]) => run.score, n: ([, run]) => run.seed }[by] || (page.keys.includes(by) ? ([v]) => { const text = v.values[page.keys.indexOf(by)]; return Number.isNaN(Number(text)) ? text : Number(text); } : null);
+    const value = { mean: ([, run]) => run.score, n: ([, run]) => run.seed }[by] || (page.keys.includes(by) ? ([v]) => sortable(valueOf(v, by)) : null);
     if (value) kept.sort((a, b) => compared(value(a), value(b), falling));
-    const rows = kept.slice(0, RUNS_LISTED).map(([v, run]) => el("tr", {}, el("td", {}, dot(run.state || "unknown"), run.state || "unknown"), el("td", {}, runLink(run.run, run.name)), v.values.map((text) => el("td", { class: "wide" }, text)),
+    const rows = kept.slice(0, RUNS_LISTED).map(([v, run]) => el("tr", { "data-run": run.run, class: state.pick.includes(run.run) ? "on" : null }, el("td", { class: "hands" }, el("input", { type: "checkbox", "data-focus": `pick ${run.run}`, "aria-label": `Select ${run.name}`, checked: state.pick.includes(run.run), onchange: () => choose({ pick: toggled(state.pick, run.run) }) })),
+      el("td", {}, dot(run.state || "unknown"), run.state || "unknown"), el("td", {}, runLink(run.run, run.name)), v.values.map((text) => el("td", { class: "wide" }, text)),
       el("td", { class: "num" }, run.seed === null ? "" : String(run.seed)), el("td", { class: "num" }, run.score === null ? (run.standing === "diverged" ? "diverged" : "") : String(Number(run.score.toPrecision(6)))), el("td", { class: "num wide" }, String(run.rows)), el("td", { class: "num wide" }, span(run.seconds))));
     const count = `${kept.length} of ${pairs.length} runs` + (kept.length > RUNS_LISTED ? `, the first ${RUNS_LISTED} shown: find some` : "");
-    return [bar(), el("p", { class: "account", id: "counted" }, count), el("div", { class: "scroll" }, el("table", { id: "all-runs" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "state"), el("th", { scope: "col" }, "run"), page.keys.map((key) => head(key, key, "wide")),
-      head("seed", "n", "num"), head(page.metric, "mean", "num"), el("th", { class: "num wide", scope: "col" }, "rows"), el("th", { class: "num wide", scope: "col" }, "time"))), el("tbody", {}, rows)))];
+    return [bar(), el("p", { class: "account", id: "counted" }, count), overlay(pairs), el("div", { class: "scroll" }, el("table", { id: "all-runs" }, el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "hands", "aria-label": "Select" }), el("th", { scope: "col" }, "state"), el("th", { scope: "col" }, "run"), page.keys.map((key) => parts_table.head(key, key, "wide")),
+      parts_table.head("seed", "n", "num"), parts_table.head(page.metric, "mean", "num"), el("th", { class: "num wide", scope: "col" }, "rows"), el("th", { class: "num wide", scope: "col" }, "time"))), el("tbody", {}, rows)))];
   }
   async function askAll() {
-    try {
-      const answer = await (await fetch("/answer-runs.json?" + asked(state))).json();
-      listed = answer.all || {};
-      draw();
-    } catch (error) { gone(true); }
+    const answer = await got("/answer-runs.json?" + asked(state));
+    if (!answer) return;
+    listed = answer.all || {};
+    draw();
+  }
+
+  // The picked runs: their curves over each other, and the settings in which they differ.
+  function overlay(pairs) {
+    const picked = pairs.filter(([, run]) => state.pick.includes(run.run)).slice(0, MOST_OVERLAID);
+    if (picked.length < 2) return null;
+    const names = new Map(picked.map(([v, run]) => [run.run, `${picked.filter(([w]) => w === v).length > 1 || !page.keys.length ? `${settingsOf(v, picked.map(([w]) => w))} ` : settingsOf(v, picked.map(([w]) => w))}${picked.some(([w, r]) => w === v && r !== run) ? `seed ${run.seed}` : ""}`.trim() || run.name]));
+    const lines = (curves) => picked.map(([, run], i) => ({ label: run.run, name: names.get(run.run), ...stroke(i), curve: curves[run.run] }));
+    const frame = el("div", { class: "frame" }, el("p", { class: "faint" }, "…"));
+    const section = el("section", { class: "compare", id: "overlay", "aria-label": "Comparison of runs" }, el("h2", {}, `${picked.length} runs over each other: ${page.metric} `, picked.length === 2 && !embedded ? el("a", { href: "/compare?" + new URLSearchParams([["a", picked[0][1].run], ["b", picked[1][1].run]]) }, "settings, files and code of the two") : null));
+    const value = (name, of) => [name, of];
+    const rows = [...page.keys.map((key) => value(key, ([v]) => valueOf(v, key))), value("seed", ([, run]) => (run.seed === null ? "" : String(run.seed))), value("state", ([, run]) => run.state || "unknown")].filter(([, of]) => new Set(picked.map(of)).size > 1);
+    rows.push(value(page.metric, ([, run]) => (run.score === null ? (run.standing === "diverged" ? "diverged" : "") : String(Number(run.score.toPrecision(6))))), value("rows", ([, run]) => String(run.rows)), value("time", ([, run]) => span(run.seconds)));
+    section.append(embedded ? "" : frame, el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, el("th", {}), picked.map(([, run], i) => el("th", { scope: "col" }, el("span", { class: "chip", "data-dash": stroke(i).dash, style: `border-top-color:${stroke(i).colour}` }), runLink(run.run, names.get(run.run)))))),
+      el("tbody", {}, rows.map(([name, of]) => el("tr", {}, el("th", { scope: "row" }, name), picked.map((pair) => el("td", { class: of(pair) !== of(picked[0]) ? "differs" : null }, of(pair)))))))));
+    if (!embedded) curvesOf([["metric", page.metric], ...picked.map(([, run]) => ["run", run.run])]).then((curves) => {
+      if (!curves || !frame.isConnected) return;
+      frame.replaceWith(chart(lines(curves[page.metric] || {}), { width: Math.max(260, section.clientWidth), height: 300, xName: page.x, yName: page.metric, log: state.log }));
+    });
+    return section;
+  }
+  function settingsOf(variant, among) {
+    const differing = page.keys.filter((key) => new Set(among.map((v) => valueOf(v, key))).size > 1);
+    return differing.map((key) => `${brief(key)}=${valueOf(variant, key)}`).join(", ");
   }
 
   function hint() {
     const narrowed = state.other.length > 0;
-    return el("div", { class: "message", id: "message", role: "alert" }, el("p", {}, page.message), narrowed && !embedded ? el("p", {}, el("a", { href: "/" }, "Show all runs")) : null);
+    const text = other("y"), isText = (page.text_metrics || []).includes(text);
+    const column = isText && !embedded ? el("p", {}, el("button", { class: "plain", onclick: () => choose({ ...withOther("y", ""), also: [...new Set([...state.also, text])] }) }, `Show ${text} as a column: how many runs ended with which word`)) : null;
+    return el("div", { class: "message", id: "message", role: "alert" }, el("p", {}, page.message), column, narrowed && !embedded ? el("p", {}, el("a", { href: "/" }, "Show all runs")) : null);
   }
 
   // In a file no server measures against another baseline: it holds the differences to each.
@@ -380,18 +416,22 @@
 
   function draw() {
     if (embedded && page.variants) measure();
+    parts_table = window.runslotTable.make(view);
     const focus = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.focus : null;
-    const caret = focus === "find" ? document.activeElement.selectionStart : null;
+    const caret = ["find", "edit tags", "edit note"].includes(focus) ? document.activeElement.selectionStart : null;
     const details = document.getElementById("account"), isOpen = details && details.open, aside = root.querySelector(".scroll"), scrolled = aside ? aside.scrollLeft : 0;
     let parts, put = () => {};
     if (page.message) parts = [live(), hint()];
     else if (state.view === "runs") parts = runsView();
+    else if (state.view === "metrics") [parts, put] = metricsView();
     else if (state.view === "plots" && embedded && window.runslotFigures) parts = window.runslotFigures(el);
     else {
       const shown = curvesShown(), drawn = curves(shown);
       put = drawn.put;
-      parts = [...verdict(), live(), bar(), el("div", { class: "both" }, table(shown), drawn), comparison()];
+      const beside = el("div", { class: "beside" }, drawn, heat());
+      parts = [...verdict(), live(), bar(), el("div", { class: "both", "data-size": state.size || "half" }, parts_table.table(shown), divider(), beside), comparison(), search()];
     }
+    cursor = null;
     root.replaceChildren(header(), el("main", {}, parts));
     put();
     const now = document.getElementById("account");
@@ -406,6 +446,21 @@
     if (hovered) light(hovered);
   }
 
+  // ---- what all parts share
+  async function annotations(place) {
+    const answer = await got("/annotate?" + new URLSearchParams([...new URLSearchParams(asked(state)), ...Object.entries(place)]));
+    if (answer && answer.message) { gone(true, answer.message); return null; }
+    return answer;
+  }
+  let parts_table = null;
+  const view = {
+    get page() { return page; }, get state() { return state; },
+    get step() { return cursor === null ? fixedStep() : cursor; },
+    open: {}, unfolded, embedded, writes, choose, toggled, keys: keysShown, inTask, valueOf, brief, labelOf, words, sortable, compared, strokeOf, percent, span, dot, runLink, light: (label) => light(label), unfold, draw: () => draw(),
+    annotations, query: () => asked(state),
+    changed: () => { draw(); window.setTimeout(() => load(page.version), 900); },
+  };
+
   // ---- the server
   function gone(is, text) {
     let box = document.getElementById("gone");
@@ -417,26 +472,34 @@
   let number = 0;
   async function load(since) {
     const mine = (number += 1), query = asked(state);
+    const next = await sent(query, since, mine);
+    if (mine !== number) return;
+    again();
+    if (!next || query !== asked(state)) return;
+    page = { states: {}, colours: {}, ...next };
+    listed = null;
+    wait = POLL_MS;
+    for (const label of unfolded.keys()) ask(label);
+    draw();
+  }
+
+  // The document; null where there is nothing new, or no server.
+  async function sent(query, since, mine) {
     const pairs = new URLSearchParams(query);
     if (since !== undefined) pairs.append("since", since);
     try {
       const answer = await fetch("/answer.json?" + pairs, { cache: "no-store" });
-      if (mine !== number) return;
-      if (answer.status === 401) { gone(true, "The server was started anew and asks for its token: open the address that it printed."); return; }
+      if (mine !== number) return null;
+      if (answer.status === 401) { gone(true, "The server was started anew and asks for its token: open the address that it printed."); return null; }
       gone(false);
-      if (answer.status === 204) { wait = Math.min(REST_MS, page && page.live && page.live.running ? POLL_MS : wait * 1.5); return; }
-      const next = await answer.json();
-      if (mine !== number || query !== asked(state)) return;
-      page = { states: {}, colours: {}, ...next };
-      listed = null;
-      wait = POLL_MS;
-      for (const label of unfolded.keys()) ask(label);
-      draw();
+      if (answer.status !== 204) return await answer.json();
+      // What reading costs there decides how often it is worth to ask, most where runs go on.
+      const isLive = page && page.live && page.live.running, rest = 1000 * Number(answer.headers.get("Runslot-Rest") || 0);
+      wait = Math.max(isLive ? POLL_MS : Math.min(REST_MS, wait * 1.5), Math.min(isLive ? 5000 : REST_MS, rest));
     } catch (error) {
       if (mine === number) gone(true);
-    } finally {
-      if (mine === number) again();
     }
+    return null;
   }
   function again() {
     window.clearTimeout(timer);
@@ -448,6 +511,13 @@
     state = read();
     if (embedded || asked(state) === before) draw();
     else load();
+  });
+  // "/" goes to the search, Escape takes the cursor off again.
+  document.addEventListener("keydown", (event) => {
+    if (/^(input|select|textarea)$/i.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey || !page) return;
+    const field = document.getElementById("find");
+    if (event.key === "/" && field) { event.preventDefault(); field.focus(); }
+    if (event.key === "Escape" && state.at) choose({ at: "" });
   });
   let resizing = null;
   window.addEventListener("resize", () => { window.clearTimeout(resizing); resizing = window.setTimeout(() => page && draw(), 120); });

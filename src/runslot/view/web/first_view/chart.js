@@ -92,14 +92,14 @@
 
   // `lines`: [{ label, name, colour, dash, curve }]; returns an element that follows the pointer by itself.
   function chart(lines, options) {
-    const { width, height, xName, yName, log, onHover } = options;
+    const { width, height, xName, yName, log, onHover } = { onHover() {}, ...options };
     const all = lines.filter((line) => line.curve && line.curve.y.length);
     const [logX, logY] = ["x", "y"].map((name) => log.includes(name));
     const xs = new Map(all.map((line) => [line, xsOf(line.curve)]));
     const ys = (line) => [line.curve.y, line.curve.low || [], line.curve.high || [], ...(line.curve.members || []).map((m) => m.y)].flat();
     const [x0, x1] = extent(all.flatMap((line) => xs.get(line)), logX);
     const [y0, y1] = extent(all.flatMap(ys), logY);
-    const right = Math.min(width * 0.34, 14 + 7 * Math.max(4, ...all.map((line) => line.name.length)));
+    const right = options.bare ? 10 : Math.min(width * 0.34, 14 + 7 * Math.max(4, ...all.map((line) => line.name.length)));
     const box = { left: 52, right: width - right, top: 10, bottom: height - 40 };
     const x = scale(x0, x1, box.left, box.right, logX), y = scale(y0, y1, box.bottom, box.top, logY);
     const names = all.map((line) => line.name).join("; ");
@@ -142,7 +142,7 @@
     }
     const places = spread(ends.map((at) => (at === null ? box.bottom : at)), box.top, box.bottom);
     const fits = Math.max(4, Math.floor((right - 12) / 7));
-    all.forEach((line, i) => {
+    if (!options.bare) all.forEach((line, i) => {
       const text = svg("text", { x: box.right + 8, y: places[i] + 4, fill: line.colour, class: "name", "data-line": line.label });
       text.textContent = line.name.length > fits ? line.name.slice(0, fits - 1) + "…" : line.name;
       const title = svg("title");
@@ -154,25 +154,31 @@
     });
     const frame = document.createElement("div");
     frame.className = "frame";
-    frame.append(root, follow(root, all, xs, { x, y, box, xName }));
+    if (options.at !== undefined && options.at !== null && Number.isFinite(x(options.at))) {
+      root.append(svg("line", { x1: x(options.at), x2: x(options.at), y1: box.top, y2: box.bottom, class: "fixed" }));
+    }
+    frame.append(root, follow(root, all, xs, { x, y, box, xName, onCursor: options.onCursor, onFix: options.onFix }));
     return frame;
   }
 
   // The values of all curves at the pointer's x, best read from top to bottom as the curves lie.
-  function follow(root, all, xs, { x, y, box, xName }) {
+  function follow(root, all, xs, { x, y, box, xName, onCursor = () => {}, onFix = null }) {
     const line = svg("line", { y1: box.top, y2: box.bottom, class: "cursor", visibility: "hidden" });
     const tip = document.createElement("div");
     tip.className = "tip";
     tip.hidden = true;
+    let step = null;
+    const leave = () => { line.setAttribute("visibility", "hidden"); tip.hidden = true; step = null; onCursor(null); };
     root.append(line);
     root.addEventListener("pointermove", (event) => {
       const px = event.clientX - root.getBoundingClientRect().left;
-      if (px < box.left || px > box.right || !all.length) { line.setAttribute("visibility", "hidden"); tip.hidden = true; return; }
+      if (px < box.left || px > box.right || !all.length) { leave(); return; }
       const at = x.back(px);
       const values = all.map((one) => { const i = nearest(xs.get(one), at); return { one, x: xs.get(one)[i], value: one.curve.y[i] }; })
         .filter((item) => item.value !== null && item.value !== undefined);
       if (!values.length) return;
-      const step = values.reduce((a, b) => (Math.abs(a.x - at) <= Math.abs(b.x - at) ? a : b)).x;
+      step = values.reduce((a, b) => (Math.abs(a.x - at) <= Math.abs(b.x - at) ? a : b)).x;
+      onCursor(step);
       line.setAttribute("x1", x(step)); line.setAttribute("x2", x(step)); line.setAttribute("visibility", "visible");
       values.sort((a, b) => (y(a.value) ?? 0) - (y(b.value) ?? 0));
       const head = document.createElement("b");
@@ -187,7 +193,8 @@
       tip.style.left = px < (box.left + box.right) / 2 ? `${px + 14}px` : "";
       tip.style.right = px < (box.left + box.right) / 2 ? "" : `${root.clientWidth - px + 14}px`;
     });
-    root.addEventListener("pointerleave", () => { line.setAttribute("visibility", "hidden"); tip.hidden = true; });
+    root.addEventListener("pointerleave", leave);
+    if (onFix) root.addEventListener("click", () => { if (step !== null) onFix(step); });
     return tip;
   }
 
@@ -211,5 +218,24 @@
     return root;
   }
 
-  window.runslotChart = { chart, interval, sparkline, extent, short };
+  // What a curve has at a step: of the row nearest to it, nothing beyond its end.
+  function valueAt(curve, step) {
+    const xs = curve ? xsOf(curve) : [];
+    if (!xs.length || step < xs[0] || step > xs[xs.length - 1]) return null;
+    const i = nearest(xs, step), value = curve.y[i];
+    return value === null || value === undefined ? null : { value, low: curve.low ? curve.low[i] : null, high: curve.high ? curve.high[i] : null };
+  }
+
+  function el(tag, attributes, ...children) {
+    const node = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes || {})) {
+      if (value === null || value === undefined || value === false) continue;
+      if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+      else node.setAttribute(name, value === true ? "" : value);
+    }
+    node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
+    return node;
+  }
+
+  window.runslotChart = { chart, interval, sparkline, extent, short, scale, ticks, svg, path, valueAt, el };
 })();

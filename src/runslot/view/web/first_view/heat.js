@@ -1,0 +1,44 @@
+// The mean over two settings, a cell a pair: of the variants that are shown, and a click selects those of a cell.
+// Called by answer.js.
+(function () {
+  "use strict";
+  const { el, short } = window.runslotChart;
+  const MOST_VALUES = 30;
+
+  const ordered = (words) => [...new Set(words)].sort((a, b) => (Number.isNaN(a - b) ? a.localeCompare(b, undefined, { numeric: true }) : a - b));
+
+  // The mean of a cell is that of its runs: variants weigh by how many of theirs count.
+  function cellOf(variants) {
+    const valued = variants.filter((v) => v.mean !== null), n = valued.reduce((sum, v) => sum + v.n, 0);
+    return { variants, n, mean: n ? valued.reduce((sum, v) => sum + v.mean * v.n, 0) / n : null };
+  }
+
+  function paths(keys, chosen, name, onChange) {
+    return el("select", { "aria-label": name, "data-focus": `heat ${name}`, onchange: (event) => onChange(event.target.value) },
+      keys.map((key) => el("option", { value: key, selected: key === chosen ? "" : null }, key)));
+  }
+
+  // `options`: keys with several values, variants, valueOf(variant, key), ticked labels, min or max, onChoose, onAxes.
+  window.runslotHeat = function (options) {
+    const { keys, variants, valueOf, ticked, mode } = options;
+    const small = keys.filter((key) => new Set(variants.map((v) => valueOf(v, key))).size <= MOST_VALUES);
+    if (small.length < 2 || variants.length < 3) return null;
+    const across = small.includes(options.across) ? options.across : small[0];
+    const down = small.includes(options.down) && options.down !== across ? options.down : small.find((key) => key !== across);
+    const xs = ordered(variants.map((v) => valueOf(v, across))), ys = ordered(variants.map((v) => valueOf(v, down)));
+    const cells = ys.map((y) => xs.map((x) => cellOf(variants.filter((v) => valueOf(v, across) === x && valueOf(v, down) === y))));
+    const means = cells.flat().map((cell) => cell.mean).filter((mean) => mean !== null), low = Math.min(...means), high = Math.max(...means);
+    const share = (mean) => (high > low ? (mode === "min" ? high - mean : mean - low) / (high - low) : 0.5);
+    const button = (cell, x, y) => {
+      const labels = cell.variants.map((v) => v.label), on = labels.length > 0 && labels.every((label) => ticked.includes(label));
+      const words = `${across}=${x}, ${down}=${y}: ${cell.mean === null ? "no value" : short(cell.mean)}, n = ${cell.n}`;
+      if (!labels.length) return el("td", { class: "none" });
+      return el("td", {}, el("button", { class: "cell", "data-cell": `${x}|${y}`, "data-focus": `cell ${x}|${y}`, "aria-pressed": String(on), "aria-label": words, title: words,
+        style: cell.mean === null ? null : `--share:${(8 + 74 * share(cell.mean)).toFixed(0)}%`, onclick: () => options.onChoose(labels, on) }, cell.mean === null ? "–" : short(Number(cell.mean.toPrecision(3)))));
+    };
+    const table = el("table", { class: "heat" }, el("thead", {}, el("tr", {}, el("th", {}), xs.map((x) => el("th", { scope: "col" }, x)))),
+      el("tbody", {}, ys.map((y, i) => el("tr", {}, el("th", { scope: "row" }, y), xs.map((x, j) => button(cells[i][j], x, y))))));
+    return el("section", { id: "heat", "aria-label": "Heat map" }, el("h2", {}, "Means over ", paths(small.filter((key) => key !== down), across, "across", (key) => options.onAxes(key, down)), " and ", paths(small.filter((key) => key !== across), down, "down", (key) => options.onAxes(across, key))),
+      el("div", { class: "scroll plainly" }, table));
+  };
+})();
