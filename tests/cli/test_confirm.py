@@ -14,7 +14,10 @@ from flask import Flask
 
 from runslot.view.data.choices import Choices
 from runslot.view.web.answer import document
+<<<<<<< HEAD
 from runslot.view.web.answer_routes import add_answer
+=======
+>>>>>>> 468249e (Tests of the page's search, notes, columns and library)
 from runslot.view.web.content import show
 from runslot.view.web.live_runs import LiveRuns
 from runslot.view.web.texts import Texts
@@ -61,6 +64,14 @@ def test_the_best_run_again_on_fresh_seeds_and_only_these_count(runslot: Any, sw
     assert page["sentence"].startswith(after["variants"][0]["label"])
     assert "the 8 runs that they were chosen by are left out" in page["notes"][0]
     assert "are left out" in runslot("results", str(swept), "--checklist").stdout
+
+    moment = LiveRuns([swept]).now()
+    for kind in ("curves", "bars"):
+        drawn = show(moment, Choices(kind=kind))  # type: ignore[arg-type]  # two of the words
+        assert drawn.notes[0].startswith("6 runs: 6 counted")
+        assert any("are left out" in note for note in drawn.notes)
+        whole = show(moment, Choices(kind=kind, seeds="all"))  # type: ignore[arg-type]
+        assert whole.notes[0].startswith("14 runs: 14 counted")
 
 
 def test_every_figure_and_file_counts_the_confirmed_runs_and_says_so(

@@ -15,10 +15,12 @@ from scipy import stats
 from runslot.results import compare, load
 from runslot.results.summary import Mode
 from runslot.results.verdicts import decide
+from runslot.errors import InvalidInput
+from runslot.results import load
 from runslot.view.data.answer import Answer, answer_of, best_chances, clause_of, number_words
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import choose
-from runslot.view.web.answer import document
+from runslot.view.web.answer import document, metric_curves
 from runslot.view.web.answer_routes import belongs_to_plots, safe
 from runslot.view.web.live_runs import LiveRuns
 from runslot.view.web.texts import Texts
@@ -292,3 +294,42 @@ def test_while_runs_are_under_way_a_look_may_be_taken_after_each(write_run: Writ
     waiting = dataclasses.replace(results, waiting={"runs": 1})
     looked = answer_of(waiting, waiting, Choices(), "")
     assert looked.variants[1].separable is False  # its e-value is below 20
+
+
+def test_further_columns_are_means_of_the_runs_that_count_and_words_are_counted(
+    write_run: Write,
+) -> None:
+    losses = {"a": [0.3, 0.5, 0.4], "b": [0.9, 0.7, "nan"]}
+    for name, values in losses.items():
+        for seed, loss in enumerate(values):
+            columns = {
+                "step": [0, 1],
+                "accuracy": [0.1, 0.9 if name == "a" else 0.8],
+                "loss": [1, loss],
+                "end": ["going", "early" if seed else "full"],
+            }
+            root = write_run(f"size={name}/run_{seed}", {"size": name, "seed": seed}, columns)
+    runs = LiveRuns([root.parents[1]])
+    also = ["loss", "end", "nothing"]
+    page = document(runs.now(), Choices(y=("accuracy",)), "", Texts(runs.roots), also)
+    rows = {row["label"]: row["also"] for row in page["variants"]}
+    mean, half = np.mean(losses["a"]), stats.t.ppf(0.975, 2) * stats.sem(losses["a"])
+    assert rows["size=a"]["loss"]["value"] == pytest.approx(mean)
+    assert rows["size=a"]["loss"]["text"] == f"{mean:.2f} ± {half:.2f}"
+    assert rows["size=b"]["loss"] == {"text": "diverged", "value": None}
+    assert rows["size=a"]["end"]["text"] == "early ×2, full ×1"
+    assert page["text_metrics"] == ["end"]
+    text = document(runs.now(), Choices(y=("end",)), "", Texts(runs.roots))
+    assert "holds text" in text["message"]
+
+
+def test_curves_of_further_metrics_are_means_and_those_of_runs_their_rows(runs: Path) -> None:
+    moment = LiveRuns([runs]).now()
+    label, run = "lr=0.1, hidden=128", "lr=0.1,hidden=128/run_2"
+    curves = metric_curves(moment, Choices(), ["score", "loss"], label=[label])
+    assert set(curves["score"]) == set(curves["loss"]) == {label}
+    assert curves["score"][label]["y"] == pytest.approx([12.8 + s + 1 for s in range(0, 50, 10)])
+    curves = metric_curves(moment, Choices(), ["score"], run=[run])
+    assert curves["score"][run]["y"] == pytest.approx([12.8 + s + 2 for s in range(0, 50, 10)])
+    with pytest.raises(InvalidInput, match="no run has a metric"):
+        metric_curves(moment, Choices(), ["nothing"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from runslot.view.plotly.curves import curves_figure
 from runslot.view.plotly.figure import Change, Figure, growth, plain
 from runslot.view.plotly.figure import numbers as sent
 from runslot.view.web.content import show
+from runslot.view.web.library import SHA256, TRACES, script
 from runslot.view.web.live_runs import LiveRuns, Moment
 
 from .conftest import PATIENT, Write
@@ -127,6 +129,8 @@ def test_no_figure_holds_a_tag_of_a_file(write_run: Write, tmp_path: Path, kind:
     results = load(tmp_path / "runs", cache=False)
     shown = show(Moment(1, results), Choices(kind=kind, split=(HOSTILE,)))  # type: ignore[arg-type]  # one of the words
     assert shown.figures or kind == "slots"
+    kinds = {trace["type"] for figure in shown.figures for trace in figure["data"]}
+    assert kinds <= TRACES  # no other is in the library that the page loads
     for figure in shown.figures:
         texts = (
             json.dumps(figure).replace("<extra>", "").replace("</extra>", "").replace("<br>", "")
@@ -162,3 +166,9 @@ def test_values_close_together_far_from_zero_keep_what_tells_them_apart() -> Non
         None,
         None,
     ]
+
+
+def test_the_library_is_npms_own() -> None:
+    text = script()
+    assert hashlib.sha256(text.encode()).hexdigest() == SHA256
+    assert "plotly.js (basic - minified)" in text[:400]

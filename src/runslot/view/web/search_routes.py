@@ -74,7 +74,7 @@ def importance_document(moment: Moment, name: str) -> dict[str, Any]:
         return {"message": "No experiment here is a search."}
     try:
         record = record_of(searches[name].read())
-        results = moment.results.where(pl.col("experiment") == name)
+        results = moment.confirmed.where(pl.col("experiment") == name)
         choices = Choices(kind="importance", y=(record.metric,), mode=record.mode)
         view = charts(results, choices, results, quick=True)
     except (RunslotError, OSError) as error:

@@ -3,7 +3,7 @@
 (function () {
   "use strict";
   const { el, short } = window.runslotChart;
-  const MOST_VALUES = 30;
+  const MOST_VALUES = 30, FULL_SHARE = 0.4;
 
   const ordered = (words) => [...new Set(words)].sort((a, b) => (Number.isNaN(a - b) ? a.localeCompare(b, undefined, { numeric: true }) : a - b));
 
@@ -13,7 +13,13 @@
     return { variants, n, mean: n ? valued.reduce((sum, v) => sum + v.mean * v.n, 0) / n : null };
   }
 
-  function paths(keys, chosen, name, onChange) {
+  // Values drawn at random meet in hardly any cell: such keys say more on other figures.
+  function isFull(variants, valueOf, a, b) {
+    const count = (of) => new Set(variants.map(of)).size;
+    return count((v) => JSON.stringify([valueOf(v, a), valueOf(v, b)])) >= FULL_SHARE * count((v) => valueOf(v, a)) * count((v) => valueOf(v, b));
+  }
+
+  function axis(keys, chosen, name, onChange) {
     return el("select", { "aria-label": name, "data-focus": `heat ${name}`, onchange: (event) => onChange(event.target.value) },
       keys.map((key) => el("option", { value: key, selected: key === chosen ? "" : null }, key)));
   }
@@ -22,9 +28,10 @@
   window.runslotHeat = function (options) {
     const { keys, variants, valueOf, ticked, mode } = options;
     const small = keys.filter((key) => new Set(variants.map((v) => valueOf(v, key))).size <= MOST_VALUES);
-    if (small.length < 2 || variants.length < 3) return null;
-    const across = small.includes(options.across) ? options.across : small[0];
-    const down = small.includes(options.down) && options.down !== across ? options.down : small.find((key) => key !== across);
+    const pairs = small.flatMap((a, i) => small.slice(i + 1).map((b) => [a, b])).filter(([a, b]) => isFull(variants, valueOf, a, b));
+    if (!pairs.length || variants.length < 3) return null;
+    const isChosen = small.includes(options.across) && small.includes(options.down) && options.across !== options.down;
+    const [across, down] = isChosen ? [options.across, options.down] : pairs[0];
     const xs = ordered(variants.map((v) => valueOf(v, across))), ys = ordered(variants.map((v) => valueOf(v, down)));
     const cells = ys.map((y) => xs.map((x) => cellOf(variants.filter((v) => valueOf(v, across) === x && valueOf(v, down) === y))));
     const means = cells.flat().map((cell) => cell.mean).filter((mean) => mean !== null), low = Math.min(...means), high = Math.max(...means);
@@ -38,7 +45,7 @@
     };
     const table = el("table", { class: "heat" }, el("thead", {}, el("tr", {}, el("th", {}), xs.map((x) => el("th", { scope: "col" }, x)))),
       el("tbody", {}, ys.map((y, i) => el("tr", {}, el("th", { scope: "row" }, y), xs.map((x, j) => button(cells[i][j], x, y))))));
-    return el("section", { id: "heat", "aria-label": "Heat map" }, el("h2", {}, "Means over ", paths(small.filter((key) => key !== down), across, "across", (key) => options.onAxes(key, down)), " and ", paths(small.filter((key) => key !== across), down, "down", (key) => options.onAxes(across, key))),
+    return el("section", { id: "heat", "aria-label": "Heat map" }, el("h2", {}, "Means over ", axis(small.filter((key) => key !== down), across, "across", (key) => options.onAxes(key, down)), " and ", axis(small.filter((key) => key !== across), down, "down", (key) => options.onAxes(across, key))),
       el("div", { class: "scroll plainly" }, table));
   };
 })();
