@@ -16,9 +16,9 @@ from typing import Any
 from runslot.experiment.states import UNDER_WAY
 from runslot.results.text.labels import text_of_value
 from runslot.search.objective import merit
-from runslot.search.opening import make_study, trials_limit
 from runslot.search.space import Proposed, SearchSpace, parse_space
 from runslot.search.spec import SearchRecord
+from runslot.search.start import make_study, trials_limit
 from runslot.search.study import Study
 from runslot.search.trial import Trial
 

@@ -102,8 +102,17 @@ def document(
         answer = answer_of(selection, results, choices, baseline)
     except RunslotError as error:
         return page | {"message": str(error)}
+    answered = _answered(moment, results, selection, choices, answer)
+    answered["variants"] = _variants(selection, answer, also, choices.level)
+    return page | answered | (_for_file(moment, selection, choices, answer) if whole else {})
+
+
+def _answered(
+    moment: Moment, results: Results, selection: Results, choices: Choices, answer: Answer
+) -> dict[str, Any]:
+    """Return the answer and its curves, without the rows of the table."""
     curves, notes = _curves(moment, selection, answer, choices)
-    return page | {
+    return {
         "metric": answer.metric,
         "mode": answer.mode,
         "by": choices.by,
@@ -118,16 +127,25 @@ def document(
             *_selection_words(answer, choices.level),
             *reading_lines(results),
         ],
+        "confirmed": bool(results.confirmation),
         "baseline": answer.baseline,
         "tasks": list(dict.fromkeys(v.task for v in answer.variants)),
-        "variants": _variants(selection, answer, also, choices.level),
-        "confirmed": bool(results.confirmation),
-        "runs": runs_by_label(selection, answer) if whole else {},
-        "deltas": _deltas(answer, choices.level) if whole else None,
+        "runs": {},
+        "deltas": None,
         "curves": curves,
         "curve_notes": list(notes),
         "x": selection.counter or "row",
-        **({"metric_curves": _curves_for_file(moment, choices, answer)} if whole else {}),
+    }
+
+
+def _for_file(
+    moment: Moment, selection: Results, choices: Choices, answer: Answer
+) -> dict[str, Any]:
+    """Return what a page asks its server for later, and a file has to hold."""
+    return {
+        "runs": runs_by_label(selection, answer),
+        "deltas": _deltas(answer, choices.level),
+        "metric_curves": _curves_for_file(moment, choices, answer),
     }
 
 

@@ -105,6 +105,7 @@ def add_answer(server: Flask, runs: LiveRuns, texts: Texts, guard: PageGuard) ->
     """Answer `/`, `/answer.json`, `/answer-runs.json` and `/metrics.json`."""
     memory: Memory[str] = Memory()
     _add_parts(server)
+    _add_runs(server, runs)
 
     def encoded(query: str, since: str | None) -> str | None:
         """Return the document; None where the page has it, or where drawing it rests."""
@@ -143,6 +144,10 @@ def add_answer(server: Flask, runs: LiveRuns, texts: Texts, guard: PageGuard) ->
         if text is None:
             return Response(status=204, headers={"Runslot-Rest": f"{runs.rest_s:.1f}"})
         return json_answer(text)
+
+
+def _add_runs(server: Flask, runs: LiveRuns) -> None:
+    """Answer `/answer-runs.json` and `/metrics.json`, which the page asks for later."""
 
     @server.get("/answer-runs.json")
     def answer_runs() -> Response:

@@ -87,6 +87,7 @@ def make_app(runs: LiveRuns, guard: PageGuard) -> Dash:
     _add_pages(app, runs, texts, memory, run_memory)
     _add_run(app, runs, texts, run_memory)
     _add_plots(app, runs, memory)
+    _add_table(app, runs, memory)
     add_updates(app, runs, memory)
     _add_browser_callbacks(app)
     add_export(app.server, runs)
@@ -264,6 +265,8 @@ def _add_plots(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
             return changes | {"paint": by_name(content.rows, content.paint)}
         return changes | {"table": {"columnDefs": content.definitions, "rowData": content.painted}}
 
+
+def _add_table(app: Dash, runs: LiveRuns, memory: Memory[PageContent]) -> None:
     @app.callback(
         Output("table", "children"),
         Output("seen", "data", allow_duplicate=True),

@@ -16,8 +16,8 @@ from flask import Flask, Response, request
 from runslot.errors import RunslotError
 from runslot.experiment.journal import read_events
 from runslot.results.results import Results
-from runslot.search.opening import record_of
 from runslot.search.spec import SearchRecord
+from runslot.search.start import record_of
 from runslot.view.data.choices import Choices
 from runslot.view.data.kinds import charts
 from runslot.view.data.search import RunEnd, outline, study_of
