@@ -14,11 +14,9 @@ from flask import Flask
 
 from runslot.view.data.choices import Choices
 from runslot.view.web.answer import document
-<<<<<<< HEAD
 from runslot.view.web.answer_routes import add_answer
-=======
->>>>>>> 468249e (Tests of the page's search, notes, columns and library)
 from runslot.view.web.content import show
+from runslot.view.web.guard import guard_for
 from runslot.view.web.live_runs import LiveRuns
 from runslot.view.web.texts import Texts
 
@@ -102,7 +100,7 @@ def test_every_figure_and_file_counts_the_confirmed_runs_and_says_so(
     assert len(show(runs.now(), Choices(seeds="all")).rows) == 14
     assert len(show(runs.now(), Choices(kind="slots")).rows) == 14
     server = Flask("test")
-    add_answer(server, runs, Texts(runs.roots))
+    add_answer(server, runs, Texts(runs.roots), guard_for("127.0.0.1", 1, (), token=False))
     client = server.test_client()
     listed = client.get("/answer-runs.json").json["all"]
     assert sum(map(len, listed.values())) == 6

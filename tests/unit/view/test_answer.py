@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from runslot.errors import InvalidInput
 from runslot.results import compare, load
 from runslot.results.summary import Mode
 from runslot.results.verdicts import decide
-from runslot.errors import InvalidInput
-from runslot.results import load
 from runslot.view.data.answer import Answer, answer_of, best_chances, clause_of, number_words
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import choose
