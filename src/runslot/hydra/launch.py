@@ -80,7 +80,7 @@ class Multirun:
     def _composed(self, number: int, overrides: Sequence[str]) -> Any:
         config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
         with open_dict(config):
-            config.hydra.job.id = number
+            config.hydra.job.id = str(number)
             config.hydra.job.num = number
         return config
 
