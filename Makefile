@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ADOPTERS_PIP := .venv-adopters/bin/python -m pip --disable-pip-version-check --quiet
+NEXT_HYDRA_PIP := .venv-next-hydra/bin/python -m pip --disable-pip-version-check --quiet
 CLOUD_PIP := .venv-cloud/bin/python -m pip --disable-pip-version-check --quiet
 RUNS ?= runs
 # Their environment has what scripts bring, not what our other tests want.
 ADOPTERS_TESTS := tests/adopters tests/unit/logger/test_adopters.py tests/unit/logger/test_torch.py tests/unit/logger/test_sinks.py tests/unit/execute/test_import_state.py tests/unit/test_first_import.py
+HYDRA_TESTS := $(wildcard tests/adopters/test_hydra_*.py)
 # Every test has its own locks, root and configuration, and waits about as long as it computes, so that four at once
 # have work for two cores. Each worker gets a stretch of the tests, which share what a module or a session sets up.
 SIDE_BY_SIDE := -n 4 --dist worksteal
@@ -29,9 +31,10 @@ engines: $(VENV)/.test
 	$(BIN)/python -m pytest tests/cloud tests/engines -m "engine and not together" -n 6 --dist loadgroup $(PYTEST)
 	$(BIN)/python -m pytest tests/engines -m together $(PYTEST)
 
-## adopters: scripts with the libraries that people use (torch, Lightning, Stable-Baselines3, W&B, …). 1.5 GB in .venv-adopters
-adopters: .venv-adopters/.made
+## adopters: scripts with the libraries that people use (torch, Lightning, Stable-Baselines3, W&B, …), 1.5 GB in .venv-adopters; the next Hydra
+adopters: .venv-adopters/.made .venv-next-hydra/.made
 	.venv-adopters/bin/python -m pytest $(ADOPTERS_TESTS) -m adopters -n 2 $(PYTEST)
+	.venv-next-hydra/bin/python -m pytest $(HYDRA_TESTS) -m adopters -n 2 $(PYTEST)
 
 ## faults: only the tests that kill real processes
 faults: $(VENV)/.test
@@ -74,7 +77,7 @@ bench: $(VENV)/.test
 	for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) .venv-adopters .venv-cloud site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-adopters .venv-next-hydra .venv-cloud site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("runslot needs Python 3.10 or newer, and $(PYTHON) is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2])'
@@ -94,6 +97,13 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv-adopters
 	$(ADOPTERS_PIP) install --constraint constraints-adopters.txt --upgrade pip
 	$(ADOPTERS_PIP) install --constraint constraints-adopters.txt --editable . --group adopters
+	@touch $@
+
+.venv-next-hydra/.made: pyproject.toml constraints-adopters.txt
+	$(PYTHON) -m venv .venv-next-hydra
+	grep -viE '^(hydra-core|omegaconf|antlr4)' constraints-adopters.txt >.venv-next-hydra/constraints.txt
+	$(NEXT_HYDRA_PIP) install --constraint .venv-next-hydra/constraints.txt --upgrade pip
+	$(NEXT_HYDRA_PIP) install --constraint .venv-next-hydra/constraints.txt --editable . --group next-hydra
 	@touch $@
 
 .venv-cloud/.made: pyproject.toml constraints-cloud.txt

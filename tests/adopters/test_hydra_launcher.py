@@ -1,38 +1,388 @@
-"""Hydra's own suites for launchers, against ours."""
+"""What Hydra's launcher `runslot` does beyond Hydra's own suites for launchers."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from hydra.core.plugins import Plugins
-from hydra.plugins.launcher import Launcher
-from hydra.test_utils.launcher_common_tests import (
-    BatchedSweeperTestSuite,
-    IntegrationTestSuite,
-    LauncherTestSuite,
-)
 
 pytestmark = pytest.mark.adopters
 
+pytest.importorskip("hydra", reason="needs hydra-core")
 
-def test_hydra_finds_the_launcher():
-    assert "RunslotLauncher" in [
-        plugin.__name__ for plugin in Plugins.instance().discover(Launcher)
+OURS = ("-m", "hydra/launcher=runslot")
+
+HEAD = """
+import os, sys, time
+from pathlib import Path
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+"""
+
+
+class Project:
+    """An application's directory, and what its users do there."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def write(self, body: str, config: str = "lr: 1\n", main: str = "main()\n") -> None:
+        conf = self.directory / "conf"
+        conf.mkdir(exist_ok=True)
+        (conf / "config.yaml").write_text(config)
+        decorator = "@hydra.main(version_base=None, config_path='conf', config_name='config')\n"
+        text = HEAD + body.replace("@main\n", decorator) + "if __name__ == '__main__':\n    " + main
+        (self.directory / "train.py").write_text(text)
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "train.py", *arguments],
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def train(self, *arguments: str, code: int = 0) -> str:
+        process = self.start(*OURS, "hydra.sweep.dir=out", *arguments)
+        text, _ = process.communicate()
+        assert process.returncode == code, text
+        return text
+
+    def runslot(self, *arguments: str, code: int = 0) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "runslot", *arguments],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout
+
+    def jobs(self, place: str = "out") -> list[Path]:
+        runs = (self.directory / place / "runs.jsonl").read_text().splitlines()
+        return [self.directory / place / json.loads(line)["directory"] for line in runs]
+
+    def texts(self, name: str, place: str = "out") -> list[str]:
+        return [(job / name).read_text() for job in self.jobs(place)]
+
+    def outcomes(self, place: str = "out") -> list[str]:
+        return [json.loads(text)["kind"] for text in self.texts("outcome.json", place)]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    directory = tmp_path / "project"
+    directory.mkdir()
+    return Project(directory)
+
+
+SAY = """
+@main
+def main(cfg):
+    out = Path(HydraConfig.get().runtime.output_dir)
+    (out / "said").write_text(f"{HydraConfig.get().job.num} {cfg.lr}")
+"""
+
+
+def test_jobs_leave_what_the_basic_launcher_leaves(project: Project) -> None:
+    project.write(SAY)
+    project.train("lr=0.1,0.01")
+    process = project.start("-m", "lr=0.1,0.01", "hydra.sweep.dir=basic")
+    assert process.wait() == 0
+    assert project.texts("said") == ["0 0.1", "1 0.01"]
+    for job in ("0", "1"):
+        for name in ("config.yaml", "overrides.yaml"):
+            ours, basic = (
+                (project.directory / place / job / ".hydra" / name).read_text()
+                for place in ("out", "basic")
+            )
+            assert ours == basic
+        assert (project.directory / "out" / job / "train.log").exists()
+    assert (project.directory / "out" / "multirun.yaml").exists()
+
+
+def test_what_no_pickle_holds_comes_along(project: Project) -> None:
+    project.write(
+        """
+import threading
+LOCK, OPENED = threading.Lock(), open(__file__)
+calls = []
+OmegaConf.register_new_resolver("twice", lambda value: [calls.append(LOCK), 2 * value][1])
+@main
+def main(cfg):
+    with LOCK:
+        print(cfg.lr, cfg.double, len(OPENED.readline()), set_in_main)
+""",
+        config="lr: 1\ndouble: ${twice:${lr}}\n",
+        main="set_in_main = 'yes'; main()\n",
+    )
+    text = project.train("lr=1,2")
+    assert "new interpreter" not in text
+    assert [line.split() for line in project.texts("console.log")] == [
+        ["1", "2", "1", "yes"],
+        ["2", "4", "1", "yes"],
+    ]
+    refusal = project.runslot("resume", "out")
+    assert "nothing to do" in refusal
+
+
+def test_jobs_of_a_process_with_threads_start_in_a_new_interpreter(project: Project) -> None:
+    project.write(
+        """
+import threading
+OmegaConf.register_new_resolver("twice", lambda value: 2 * value)
+@main
+def main(cfg):
+    print(cfg.lr, cfg.double, os.getppid() == PARENT)
+""",
+        config="lr: 1\ndouble: ${twice:${lr}}\n",
+        main=(
+            "threading.Thread(target=time.sleep, args=(60,), daemon=True, name='beat').start()\n"
+            "    PARENT = os.getpid()\n    main()\n"
+        ),
+    )
+    text = project.train("lr=1,2")
+    assert "new interpreter" in text
+    assert "beat" in text
+    assert [line.split() for line in project.texts("console.log")] == [
+        ["1", "2", "False"],
+        ["2", "4", "False"],
     ]
 
 
-@pytest.mark.parametrize(("launcher_name", "overrides"), [("runslot", [])])
-class TestLauncher(LauncherTestSuite):
-    """A multirun in this process."""
+def test_a_task_function_that_cannot_travel_says_why(project: Project) -> None:
+    project.write(
+        """
+import threading
+LOCK = threading.Lock()
+@main
+def main(cfg):
+    with LOCK:
+        print(cfg.lr)
+""",
+        main=(
+            "threading.Thread(target=time.sleep, args=(60,), daemon=True, name='beat').start()\n"
+            "    main()\n"
+        ),
+    )
+    text = project.train("lr=1,2", "hydra.launcher.python=" + sys.executable, code=1)
+    assert "task function 'main' cannot travel" in text
+    assert "'LOCK'" in text
+    assert "Traceback" not in text
+
+
+def test_an_exception_of_a_job_ends_the_application_as_with_the_basic_launcher(
+    project: Project,
+) -> None:
+    project.write(
+        """
+class Diverged(Exception):
+    def __init__(self, lr, step):
+        super().__init__(f"diverged at {step}")
+@main
+def main(cfg):
+    if cfg.lr == 2:
+        raise Diverged(cfg.lr, 7)
+"""
+    )
+    text = project.train("lr=1,2,3", code=1)
+    assert project.outcomes() == ["succeeded", "failed", "succeeded"]
+    assert "Error executing job with overrides: ['lr=2']" in text
+    assert "diverged at 7" in text
+    assert "raise Diverged(cfg.lr, 7)" in text
+
+
+def test_what_a_job_returns_and_what_cannot_be_brought_back(project: Project) -> None:
+    project.write(
+        """
+import threading
+class Result:
+    def __init__(self, value):
+        self.value = value
+@main
+def main(cfg):
+    if cfg.lr == 1:
+        return Result({"loss": cfg.lr})
+    if cfg.lr == 2:
+        sys.exit(0)
+    if cfg.lr == 3:
+        return threading.Lock()
+class Catch(hydra.experimental.callback.Callback):
+    pass
+from runslot.hydra import launch
+whole = launch.Multirun.launch
+def seen(self, *arguments):
+    returns = whole(self, *arguments)
+    for job in returns:
+        value = job.return_value
+        print("returned", job.status.name, isinstance(value, Result), type(value).__name__)
+    return returns
+launch.Multirun.launch = seen
+""".replace("class Catch(hydra.experimental.callback.Callback):\n    pass\n", "")
+    )
+    text = project.train("lr=1,2,3")
+    assert [line for line in text.splitlines() if line.startswith("returned")] == [
+        "returned COMPLETED True Result",
+        "returned COMPLETED False NoneType",
+        "returned COMPLETED False str",
+    ]
 
 
 @pytest.mark.parametrize(
-    ("launcher_name", "overrides"),
-    [("runslot", ["hydra/sweeper=basic", "hydra.sweeper.max_batch_size=2"])],
+    ("overrides", "message"),
+    [
+        (("hydra.launcher.gpus=999",), "GPU"),
+        (("hydra.launcher.gpu=1",), "gpu"),
+        (("+hydra.launcher.gpu=1",), "did you mean 'gpus'"),
+        (("hydra.launcher.gpus=many",), "many"),
+        (("hydra.launcher.memory=8",), "hydra.launcher.memory"),
+        (("hydra.launcher.timeout=soon",), "hydra.launcher.timeout"),
+        (("hydra.launcher.on=nowhere",), "nowhere"),
+        (("hydra.launcher.python=/no/such/python",), "/no/such/python"),
+        (("rate=1",), "rate"),
+        (("model=small",), "model"),
+        (("hydra.sweep.subdir=.",), "hydra.sweep.subdir"),
+        (("hydra.sweep.subdir=same",), "hydra.sweep.subdir"),
+    ],
 )
-class TestBatches(BatchedSweeperTestSuite):
-    """A multirun whose sweeper launches several times."""
+def test_bad_input_is_one_message_and_nothing_starts(
+    project: Project, overrides: tuple[str, ...], message: str
+) -> None:
+    project.write(SAY)
+    text = project.train("lr=1,2", *overrides, code=1)
+    assert message in text
+    assert "Traceback" not in text
+    assert not list(project.directory.glob("out/**/said"))
+    assert not (project.directory / "out" / "experiment.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("task_launcher_cfg", "extra_flags"), [({}, ["-m", "hydra/launcher=runslot"])]
-)
-class TestIntegration(IntegrationTestSuite):
-    """Applications as commands."""
+SLOW = """
+@main
+def main(cfg):
+    out = Path(HydraConfig.get().runtime.output_dir)
+    with (out / "starts").open("a") as file:
+        file.write("x")
+    print("began", flush=True)
+    while cfg.lr > 1 and not Path("go").exists():
+        time.sleep(0.01)
+    print("loss", cfg.lr)
+    return cfg.lr
+"""
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_multirun_that_was_killed_is_resumed(project: Project) -> None:
+    project.write(SLOW)
+    process = project.start(*OURS, "lr=1,2,3,4", "hydra.sweep.dir=out", "hydra.launcher.cpus=1")
+    wait_for((project.directory / "out/1/console.log").exists)
+    process.kill()
+    process.wait()
+    (project.directory / "go").touch()
+    project.runslot("resume", "out")
+    assert project.outcomes() == ["succeeded"] * 4
+    assert project.texts("starts") == ["x"] * 4
+    assert [text.split()[-1] for text in project.texts("console.log")] == ["1", "2", "3", "4"]
+    rows = json.loads(project.runslot("results", "out", "--json"))
+    assert rows
+
+
+def test_ctrl_c_stops_the_jobs_and_says_how_to_go_on(project: Project) -> None:
+    project.write(SLOW)
+    process = project.start(*OURS, "lr=2,3", "hydra.sweep.dir=out", "hydra.launcher.cpus=1")
+    wait_for(lambda: list(project.directory.glob("out/*/starts")))
+    process.send_signal(signal.SIGINT)
+    text, _ = process.communicate()
+    assert process.returncode == 130, text
+    assert "Traceback" not in text
+    assert "runslot resume out" in text
+    assert "stopped" in project.outcomes()[0]
+
+
+def test_stop_and_status_work_on_a_multirun(project: Project) -> None:
+    project.write(SLOW)
+    process = project.start(*OURS, "lr=2,3", "hydra.sweep.dir=out", "hydra.launcher.cpus=1")
+    wait_for(lambda: list(project.directory.glob("out/*/starts")))
+    status = json.loads(project.runslot("status", "out", "--json"))
+    assert "running" in json.dumps(status)
+    project.runslot("stop", "out")
+    text, _ = process.communicate()
+    assert process.returncode != 0, text
+    assert project.outcomes()[0] == "stopped"
+
+
+def test_two_multiruns_share_the_slots_of_a_machine(project: Project) -> None:
+    project.write(
+        """
+@main
+def main(cfg):
+    cores = sorted(os.sched_getaffinity(0))
+    for core in cores:
+        os.close(os.open(f"core-{core}", os.O_CREAT | os.O_EXCL))
+    time.sleep(0.05)
+    for core in cores:
+        os.unlink(f"core-{core}")
+"""
+    )
+    arguments = (*OURS, "lr=range(8)", "hydra.launcher.cpus=1")
+    both = [project.start(*arguments, f"hydra.sweep.dir=out{number}") for number in (1, 2)]
+    for process in both:
+        text, _ = process.communicate()
+        assert process.returncode == 0, text
+    assert project.outcomes("out1") == project.outcomes("out2") == ["succeeded"] * 8
+
+
+def test_the_same_directory_again_runs_every_job_again(project: Project) -> None:
+    project.write(SAY)
+    project.train("lr=1,2,3")
+    project.train("lr=5,6")
+    assert project.texts("said") == ["0 5", "1 6"]
+    assert project.outcomes() == ["succeeded"] * 2
+
+
+def test_each_job_draws_numbers_of_its_own_and_a_seeded_application_the_same(
+    project: Project,
+) -> None:
+    project.write(
+        """
+import random
+random.seed(7)
+@main
+def main(cfg):
+    print(random.random())
+"""
+    )
+    project.train("lr=1,2,3")
+    first = project.texts("console.log")
+    assert len(set(first)) == 3
+    project.train("lr=1,2,3")
+    assert project.texts("console.log") == first
+
+
+def test_exit_handlers_of_the_application_run_once(project: Project) -> None:
+    project.write(
+        """
+import atexit
+atexit.register(lambda: print("the end", os.getpid(), flush=True))
+@main
+def main(cfg):
+    atexit.register(lambda: print("end of job", flush=True))
+"""
+    )
+    text = project.train("lr=1,2")
+    assert text.count("the end") == 1
+    assert [text.strip() for text in project.texts("console.log")] == ["end of job"] * 2

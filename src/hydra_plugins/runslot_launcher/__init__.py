@@ -1,5 +1,7 @@
-"""Hydra's launcher `runslot`: what Hydra finds when it looks for plugins; the code is in
-`runslot.hydra`, which is loaded when jobs are launched.
+"""Hydra's launcher `runslot`: what Hydra finds when it looks for plugins.
+
+Every Hydra application of an environment loads this module, also those that launch otherwise: it
+loads nothing of runslot, whose part is `runslot.hydra`, until jobs are launched.
 """
 
 from collections.abc import Sequence
@@ -15,12 +17,18 @@ class RunslotLauncherConf:
     """What `hydra.launcher.…` may say; omegaconf reads the annotations as they stand."""
 
     _target_: str = "hydra_plugins.runslot_launcher.RunslotLauncher"
+    # cores a job; GPUs a job; jobs that share a GPU
     cpus: Optional[int] = None  # noqa: UP045  omegaconf on Python 3.10
     gpus: Optional[int] = None  # noqa: UP045
     runs_per_gpu: int = 1
+    # 8GB, 512MiB; 90 (seconds), 10m, 2h; how often a failed job is tried again
     memory: Optional[str] = None  # noqa: UP045
-    timeout: Optional[float] = None  # noqa: UP045
+    timeout: Optional[str] = None  # noqa: UP045
     retries: int = 0
+    # a launcher by its name, as `--on`; an image; an interpreter, or its environment's directory
+    on: Optional[str] = None  # noqa: UP045
+    container: Optional[str] = None  # noqa: UP045
+    python: Optional[str] = None  # noqa: UP045
 
 
 ConfigStore.instance().store(
@@ -29,19 +37,18 @@ ConfigStore.instance().store(
 
 
 class RunslotLauncher(Launcher):  # type: ignore[misc]  # Hydra is untyped here
-    """Launches the jobs of a multirun, each in a slot of this machine."""
+    """Launches the jobs of a multirun, each in a slot of its own."""
 
-    def __init__(self, **settings: Any) -> None:
-        self._settings = settings
-        self._parts: tuple[Any, Any, Any] | None = None
+    def __init__(self, **fields: Any) -> None:
+        self._fields = fields
+        self._multirun: Any = None
 
     def setup(self, *, hydra_context: Any, task_function: Any, config: Any) -> None:
         """Take note of what the jobs are of."""
-        self._parts = hydra_context, task_function, config
+        from runslot.hydra.launch import Multirun
+
+        self._multirun = Multirun(hydra_context, task_function, config, self._fields)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[Any]:
         """Run the jobs and return Hydra's record of each, in their order."""
-        assert self._parts is not None
-        from runslot.hydra.launch import Multirun
-
-        return Multirun(*self._parts, self._settings).launch(job_overrides, initial_job_idx)
+        return self._multirun.launch(job_overrides, initial_job_idx)  # type: ignore[no-any-return]

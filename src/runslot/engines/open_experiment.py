@@ -413,6 +413,7 @@ _DOORS: Mapping[str, FrontDoor] = {
     "native": FrontDoor(points_latest=True, reads_above=True),
     "rlpyt": FrontDoor(counts_launched=True, variant_above=True, log_dir_above=True),
     "launchkit": FrontDoor(),
+    "hydra": FrontDoor(reads_above=True),
 }
 
 

@@ -183,6 +183,20 @@ def renew_travelled(function: Any) -> None:
         freshen()
 
 
+def note_renewals() -> tuple[str, ...]:
+    """As a fork of the launching process: note NumPy's generators without a seed that the user's
+    modules hold, for each run to make anew; returns where they stand.
+    """
+    modules = [module for module in list(sys.modules.values()) if is_own(module)]
+    values = {
+        name: value
+        for name, value in held_values(modules, None, _WHOLES)
+        if _drawn(value, {}) is not None
+    }
+    _renewals[:] = values.values()
+    return tuple(values)
+
+
 def is_chance(value: Any) -> bool:
     """Tell whether this is a generator, or what one process alone may have: no value to give to
     another process.

@@ -200,6 +200,8 @@ def _take_in_autogroup(niceness: int) -> None:
 
 _ROOM = 4096
 _address: int | None = None
+_size = _ROOM
+_prefix = b""
 
 
 def room() -> dict[str, str]:
@@ -221,13 +223,30 @@ def find_room() -> None:
         del os.environ[RUN_VARIABLE]
 
 
+def take_room() -> None:
+    """As a fork of a process that was given no room: take the memory in which it got its
+    environment.
+
+    Nothing stands there any more once a run has set its own variables, before it is marked.
+    """
+    global _address, _size, _prefix
+    try:
+        with open("/proc/self/stat", "rb") as file:  # noqa: PTH123
+            fields = file.read().rpartition(b")")[2].split()
+        begin, end = int(fields[47]), int(fields[48])  # env_start, env_end: proc(5)
+    except (OSError, IndexError):
+        return
+    if end > begin > 0:
+        _address, _size, _prefix = begin, end - begin, f"{RUN_VARIABLE}=".encode()
+
+
 def mark(run_dir: str) -> None:
     """Write the run's directory there, as the run."""
-    name = os.fsencode(run_dir)
-    if _address is not None and len(name) < _ROOM:
+    name = _prefix + os.fsencode(run_dir)
+    if _address is not None and len(name) < _size:
         import ctypes
 
-        ctypes.memset(_address, 0, _ROOM)
+        ctypes.memset(_address, 0, _size)
         ctypes.memmove(_address, name, len(name))
 
 

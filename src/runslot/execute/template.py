@@ -70,12 +70,14 @@ def main(descriptor: int, package: str, open_files: int) -> None:
 
 
 class Template:
-    """The state of the process: its channel, and the function it imported."""
+    """The state of the process: its channel, and the function it imported, or was forked with."""
 
-    def __init__(self, channel: Channel, package: str) -> None:
+    def __init__(
+        self, channel: Channel, package: str, function: Callable[..., Any] | None = None
+    ) -> None:
         self._channel = channel
         self._package = package
-        self._function: Callable[..., Any] | None = None
+        self._function = function
         self._guardian = Guardian()
         self._finalizers: list[weakref.finalize[..., Any]] = []
         """Of what the import made: this process carries them out at its end, not the first run that
@@ -229,19 +231,19 @@ class Template:
             os._exit(code)
 
 
-def why_unsafe_to_fork() -> str:
+def why_unsafe_to_fork(cause: str = "importing it") -> str:
     """Return why forks of this process may not work, or an empty string."""
     if sys.platform == "darwin":
         return "on macOS the system's frameworks do not survive a fork"
     gpus = [target for target in _open_targets() if target.startswith(_GPU_DEVICES)]
     surviving = _SURVIVING_GPU if gpus and _is_nvml_alone() else ()
     if gpus and not surviving:
-        return f"importing it opened the GPU ({gpus[0]})"
+        return f"{cause} opened the GPU ({gpus[0]})"
     for thread in Path("/proc/self/task").glob("*"):
         name = (thread / "comm").read_text().strip()
         survives = name in _SURVIVING or name.startswith(tuple(surviving))
         if thread.name != str(os.getpid()) and not survives:
-            return f"importing it started threads ({name}), which a fork does not have"
+            return f"{cause} started threads ({name}), which a fork does not have"
     return ""
 
 

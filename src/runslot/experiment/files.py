@@ -271,6 +271,10 @@ def is_asked() -> bool:
     return os.environ.get(FSYNC_VARIABLE, "1") != "0"
 
 
+DISK_THREAD = "runslot-disk"
+"""The name of threads that bring files to the disk."""
+
+
 def sync_soon(paths: Sequence[Path]) -> None:
     """Bring files and directories to the disk, in a thread that the interpreter waits for at its
     end.
@@ -278,7 +282,7 @@ def sync_soon(paths: Sequence[Path]) -> None:
     if not is_asked():
         return
     try:
-        threading.Thread(target=_sync, args=(tuple(paths),), name="runslot-disk").start()
+        threading.Thread(target=_sync, args=(tuple(paths),), name=DISK_THREAD).start()
     except RuntimeError:  # no further threads may be started
         _sync(paths)
 

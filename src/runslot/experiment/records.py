@@ -313,7 +313,7 @@ class ExperimentFile(RecordBase):
     """What starts the runs; None: this machine."""
     python_version: str = ""
     """The launching interpreter's, as `3.11`: what travels by value wants the same."""
-    front_door: Literal["native", "rlpyt", "launchkit"] = "native"
+    front_door: Literal["native", "rlpyt", "launchkit", "hydra"] = "native"
     seeding: bool = True
     affinity_code: str | None = None
     """rlpyt's door: the code that divides the machine instead of `resources`."""

@@ -1,54 +1,190 @@
-"""One job of a multirun, in the process of its run: what Hydra's basic launcher does for a job.
+"""The jobs of a multirun, in the processes of their runs: what Hydra's basic launcher does for one.
 
-`launch` writes what travels to it; what it leaves for `launch` is Hydra's record of the job.
+`runslot.hydra.launch` makes an `Application`: it is there in forks of Hydra's own process, and
+travels by value to a new interpreter, as for `runslot resume`. What a job leaves is Hydra's record
+of it, in its directory.
 """
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import os
 import pickle
-from collections.abc import Mapping
+import random
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
+from omegaconf import open_dict
 
+from runslot.errors import InvalidInput, RunslotError
+from runslot.execute.functions import unpickle
 from runslot.experiment.current import current_run
 
-JOB_KEY, BATCH_KEY = "hydra_job", "hydra_batch"
-"""What a run's extras say: the number of the job, and the file of its batch."""
-RETURN_FILE = "hydra_return.pkl"
-"""Hydra's record of the job, below its run's directory."""
+log = logging.getLogger(__name__)
+
+JOB_KEY, HOME_KEY = "hydra_job", "hydra_home"
+"""What a run's extras say: the number of the job, and the multirun's directory from the run's."""
+RETURN_FILE = "job_return.pkl"
+"""Hydra's record of the job, in its run's directory."""
 
 
-def run_hydra_job(variant: dict[str, Any]) -> None:
-    """Run the task function as one job; an exception of it is the run's."""
-    run = current_run()
-    assert run is not None
-    record = run.directory / RETURN_FILE
-    record.unlink(missing_ok=True)
-    batch = pickle.loads(batch_file(run.directory, variant).read_bytes())  # noqa: S301  our own
-    context, task_function = batch["context"], batch["task_function"]
-    Singleton.set_state(batch["singletons"])
-    setup_globals()
-    job = run_job(
-        hydra_context=context,
-        task_function=task_function,
-        config=batch["configs"][variant[JOB_KEY]],
-        job_dir_key="hydra.sweep.dir",
-        job_subdir_key="hydra.sweep.subdir",
-    )
-    temporary = record.with_suffix(".tmp")
-    temporary.write_bytes(cloudpickle.dumps(job))
-    temporary.replace(record)
-    if job.status != JobStatus.COMPLETED:
-        raise job._return_value
+class Application:
+    """A Hydra application as its jobs have it: called with a run's variant, it is that job."""
+
+    def __init__(self, context: Any, task_function: Any, configs: Mapping[int, Any]) -> None:
+        self._context = context
+        self._task_function = task_function
+        self._configs = configs
+        """By the number of the job; empty in an interpreter that it has travelled to."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel with the state of Hydra's process, and without the configurations."""
+        return {"singletons": Singleton.get_state(), **self.__dict__, "_configs": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Singleton.set_state(state.pop("singletons"))
+        setup_globals()
+        self.__dict__.update(state)
+
+    def __call__(self, variant: Mapping[str, Any]) -> None:
+        """Run the job that the variant names; an exception of its is raised."""
+        run = current_run()
+        assert run is not None
+        number = int(variant[JOB_KEY])
+        home = Path(os.path.normpath(run.directory / str(variant[HOME_KEY])))
+        config = self._configs.get(number)
+        if config is None:
+            config = unpickle(home / config_file(number))
+        elif run.seed is None:
+            draw_apart(number)
+        _place(config, home)
+        (run.directory / RETURN_FILE).unlink(missing_ok=True)
+        job = run_job(
+            hydra_context=self._context,
+            task_function=self._task_function,
+            config=config,
+            job_dir_key="hydra.sweep.dir",
+            job_subdir_key="hydra.sweep.subdir",
+        )
+        write_return(run.directory, job)
+        if job.status != JobStatus.COMPLETED:
+            raise job._return_value
 
 
-def batch_file(directory: Path, variant: Mapping[str, Any]) -> Path:
-    """Return where the batch of the run in this directory is."""
-    return directory / str(variant["hydra_home"]) / str(variant[BATCH_KEY])
+class Untravelled:
+    """Stands for an application that cannot travel: read, it says why."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _refuse, (self._why,)
+
+
+def _refuse(why: str) -> None:
+    raise InvalidInput(why)
+
+
+def config_file(number: int) -> str:
+    """Return where the configuration of a job is, below the multirun's directory."""
+    return f"payloads/job-{number}.pkl"
+
+
+@contextmanager
+def hydra_config(config: Any) -> Iterator[None]:
+    """Let `${hydra:…}` inside mean this configuration."""
+    instance = HydraConfig.instance()
+    before = instance.cfg
+    instance.set_config(config)
+    try:
+        yield
+    finally:
+        instance.cfg = before
+
+
+def _place(config: Any, home: Path) -> None:
+    """Have Hydra write where the run is: on another machine the multirun lies elsewhere."""
+    with hydra_config(config):
+        place = os.path.realpath(str(config.hydra.sweep.dir))
+    if place != os.path.realpath(home):
+        with open_dict(config):
+            config.hydra.sweep.dir = str(home)
+
+
+def draw_apart(number: int) -> None:
+    """Give the job random numbers of its own: forks have the state of the launching process.
+
+    The first job has that very state, as with Hydra's basic launcher; each other one a state that
+    follows from it, so that what was seeded once is the same in every multirun.
+    """
+    if number == 0:
+        return
+    random.seed(_seed(repr(random.getstate()).encode(), number))
+    if (numpy := sys.modules.get("numpy.random")) is not None:
+        numpy.seed(_seed(repr(numpy.get_state()[1].tolist()).encode(), number))
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.manual_seed(_seed(bytes(torch.get_rng_state().tolist()), number))
+
+
+def _seed(state: bytes, number: int) -> int:
+    digest = hashlib.sha256(state + f" {number}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+# ---- Hydra's record of a job ---------------------------------------------------------------------
+
+
+class JobTraceback(Exception):
+    """Where in the job's own process its exception was raised."""
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.args[0]}"""'
+
+
+class JobError(RunslotError):
+    """The exception of a job that cannot be brought to another process as it was."""
+
+
+def write_return(directory: Path, job: JobReturn) -> None:
+    """Leave Hydra's record of the job; a value that cannot travel is left as its text."""
+    value = job._return_value
+    failed = job.status != JobStatus.COMPLETED
+    text = "".join(traceback.format_exception(value)) if failed else ""
+    try:
+        data = _bytes((job, text))
+    except Exception as error:  # noqa: BLE001  pickling may raise anything
+        kind = type(value).__name__
+        if failed:
+            job._return_value = JobError(f"{kind}: {value}")
+        else:
+            log.warning("the job's return value, a %s, cannot travel: %s", kind, error)
+            job._return_value = repr(value)
+        data = _bytes((job, text))
+        job._return_value = value
+    temporary = directory / f".{RETURN_FILE}"
+    temporary.write_bytes(data)
+    temporary.replace(directory / RETURN_FILE)
+
+
+def _bytes(value: Any) -> bytes:
+    """Pickle it so that it can be read again: by name where that is possible."""
+    try:
+        data = pickle.dumps(value)
+    except Exception:  # noqa: BLE001  as above
+        import cloudpickle
+
+        data = bytes(cloudpickle.dumps(value))
+    if isinstance(value[0]._return_value, BaseException):
+        pickle.loads(data)  # noqa: S301  ours; many exceptions can be written and not be read
+    return data
 
 
 def read_return(directory: Path) -> JobReturn | None:
@@ -57,5 +193,8 @@ def read_return(directory: Path) -> JobReturn | None:
         data = (directory / RETURN_FILE).read_bytes()
     except FileNotFoundError:
         return None
-    job: JobReturn = pickle.loads(data)  # noqa: S301  our own
-    return job
+    job, text = pickle.loads(data)  # noqa: S301  our own
+    error = job._return_value
+    if text and isinstance(error, BaseException) and error.__cause__ is None:
+        error.__cause__ = None if hasattr(job, "_remote_traceback") else JobTraceback(text)
+    return job  # type: ignore[no-any-return]

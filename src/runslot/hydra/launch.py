@@ -1,23 +1,23 @@
 """One launch of Hydra: its jobs become the runs of an experiment in the multirun's directory.
 
-`hydra_plugins.runslot_launcher` comes here. Every job's configuration is composed here, before
-anything starts, so that what is wrong with it is Hydra's own message. A job's output directory is
-its run's directory.
+`hydra_plugins.runslot_launcher` comes here. Every job's configuration is composed before anything
+starts, so that what is wrong with it is Hydra's own message. What must stay true: the fork of this
+process is made before the launch has a lock or a lease.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
+import re
+import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.singleton import Singleton
 from hydra.core.utils import (
     JobReturn,
     JobStatus,
@@ -25,175 +25,342 @@ from hydra.core.utils import (
     filter_overrides,
     setup_globals,
 )
-from omegaconf import OmegaConf, open_dict
+from hydra.errors import CompactHydraException
+from omegaconf import open_dict
 
-from runslot.engines.events import LaunchEvent
+from runslot.engines.events import LaunchEvent, LaunchStarted, RunEnded, RunWaits, Said
+from runslot.engines.local.fork import end_fork, fork_here
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.errors import InvalidInput, RunslotError
-from runslot.experiment.files import write_atomically
-from runslot.experiment.records import Run
-from runslot.experiment.rundir import ExperimentDir
-from runslot.hardware.resources import Resources
-from runslot.hydra.job import BATCH_KEY, JOB_KEY, read_return, run_hydra_job
-from runslot.launch.create import compare, widen, write_plan
-from runslot.launch.experiment import Experiment
-from runslot.launch.launch import launch
-from runslot.launch.plan import Plan, refuse_shared_directories
-from runslot.variants import run_id, to_jsonable
-from runslot.variants.encode import SEED_KEY
+from runslot.errors import Busy, InvalidInput, RunslotError, refusals
+from runslot.experiment.lock import LauncherLock
+from runslot.experiment.records import Function, Outcome, Run
+from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.experiment.states import WELL
+from runslot.experiment.status import read_status
+from runslot.hydra.fields import experiment_of
+from runslot.hydra.job import JOB_KEY, Application, Untravelled, config_file, read_return
+from runslot.hydra.job_run import runs_of
+from runslot.launch.create import compare, widen, with_copy, write_plan
+from runslot.launch.function import by_value, digest_of_source, import_path
+from runslot.launch.launch import Outcomes, launch
+from runslot.launch.plan import Plan
+from runslot.launch.printer import counted, outcome_said, todo_said
+from runslot.launch.script_pickle import dumps
+from runslot.transport.code_snapshot import find_source
 
 log = logging.getLogger(__name__)
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as a shell's."""
 
 
 class Multirun:
     """What jobs are of: Hydra's context, the task function and the configuration."""
 
     def __init__(
-        self, context: Any, task_function: Any, config: Any, settings: Mapping[str, Any]
+        self, context: Any, task_function: Any, config: Any, fields: Mapping[str, Any]
     ) -> None:
         self._context = context
         self._task_function = task_function
         self._config = config
-        self._settings = dict(settings)
+        self._fields = fields
+        self._composed = ComposedConfigs(context.config_loader, config)
+        self._begun = False
+        """Whether this process has made the experiment."""
+        self._moves = False
+        """Whether the jobs run on a disk of their own, where a copy of the code goes."""
 
     def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Run these jobs, the first of which has this number, and return Hydra's records."""
         setup_globals()
-        configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
+        self._configure_log()
+        try:
+            with refusals():
+                return self._launch(job_overrides, first)
+        except RunslotError as error:
+            raise CompactHydraException(str(error)) from error
+        finally:
+            self._configure_log()
+            self._composed.expect()
+
+    def _launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         root = Path(str(self._config.hydra.sweep.dir)).absolute()
-        log.info("Launching %d jobs in slots of this machine", len(job_overrides))
         configs = {}
         for number, overrides in enumerate(job_overrides, first):
             log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
-            configs[number] = self._composed(number, overrides)
-        plan = self._plan(configs, root, first)
-        data = self._packed(configs)
-        root.mkdir(parents=True, exist_ok=True)
-        (root / BATCHES).mkdir(exist_ok=True)
-        write_atomically(root / _batch(first), data)
+            configs[number] = self._compose(number, overrides)
+        self._composed.restore()
+        plan = self._plan(configs, root)
+        application = Application(self._context, self._task_function, configs)
+        local = plan.file.launcher is None and plan.file.container is None
+        here = local and plan.file.interpreter is None
+        plan = replace(plan, pickles=self._pickles(application, configs, needed=not here))
         experiment = ExperimentDir(root)
-        _record(experiment, plan)
-        launch(experiment, _show)
-        configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose)
-        return [_returned(root / run.directory, configs[run.extras[JOB_KEY]]) for run in plan.runs]
+        fresh = not self._begun
+        if fresh:
+            root.mkdir(parents=True, exist_ok=True)
+            clear(experiment, plan.runs)
+        _record(experiment, plan, self._moves)
+        self._begun = True
+        reason = fork_here(application) if here else ""
+        if reason:
+            log.info("The jobs start in forks of a new interpreter, not of this one: %s", reason)
+        try:
+            outcomes = launch(experiment, Narrator(), wait=True)
+        except KeyboardInterrupt:
+            place = shlex.quote(os.path.relpath(root))
+            log.warning("Stopped: `runslot resume %s` does what is missing", place)
+            raise SystemExit(INTERRUPTED) from None
+        except RunslotError:
+            self._begun = not (fresh and _withdraw(experiment))
+            raise
+        finally:
+            end_fork()
+        return self._returns(plan.runs, configs, outcomes)
 
-    def _composed(self, number: int, overrides: Sequence[str]) -> Any:
-        config = self._context.config_loader.load_sweep_config(self._config, list(overrides))
+    def _configure_log(self) -> None:
+        words = {}
+        if hasattr(self._context, "execution_whitelist"):  # since Hydra 1.4
+            words = {"execution_whitelist": self._context.execution_whitelist}
+        configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose, **words)
+
+    def _compose(self, number: int, overrides: Sequence[str]) -> Any:
+        config = self._composed.config(overrides)
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
         return config
 
-    def _plan(self, configs: Mapping[int, Any], root: Path, first: int) -> Plan:
-        settings = self._settings
-        asked = {key: settings[key] for key in ("cpus", "gpus", "memory") if settings[key]}
-        experiment = Experiment(
-            name=str(self._config.hydra.job.name),
-            work=run_hydra_job,
-            resources=Resources(**asked, runs_per_gpu=settings["runs_per_gpu"]),
-            timeout=settings["timeout"],
-            retries=settings["retries"],
-        )
+    def _plan(self, configs: Mapping[int, Any], root: Path) -> Plan:
+        """Return the jobs as runs, without touching anything."""
+        name = re.sub(r"[\x00-\x1f\x7f/]+", "-", str(self._config.hydra.job.name)).strip(".") or "-"
+        experiment = experiment_of(name, self._fields)
         plan = experiment.plan()
-        runs = tuple(_as_run(number, config, root, first) for number, config in configs.items())
-        refuse_shared_directories(runs)
-        space = f"listed ×{len(runs)}"
-        return replace(plan, runs=runs, file=replace(plan.file, space=space))
+        launcher = experiment.launcher()
+        self._moves = launcher is not None and launcher.moves
+        runs = runs_of(configs, root)
+        file = _source_of(self._task_function)
+        digest = digest_of_source(inspect.unwrap(self._task_function))
+        function = Function(_name(self._task_function), pickle="function.pkl", digest=digest)
+        return replace(
+            plan,
+            runs=runs,
+            code=Path.cwd() if file is None else file.parent,
+            script="" if file is None else str(file),
+            file=replace(
+                plan.file,
+                work=function,
+                path=import_path() if plan.file.interpreter is None else plan.file.path,
+                space=f"listed ×{len(runs)}",
+                front_door="hydra",
+            ),
+        )
 
-    def _packed(self, configs: Mapping[int, Any]) -> bytes:
+    def _pickles(
+        self, application: Application, configs: Mapping[int, Any], needed: bool
+    ) -> dict[str, bytes]:
+        """Return the application and the configurations as bytes, by their files."""
         try:
-            data: bytes = cloudpickle.dumps(
-                {
-                    "context": self._context,
-                    "task_function": self._task_function,
-                    "configs": dict(configs),
-                    "singletons": Singleton.get_state(),
-                }
+            data = by_value(application, "the Hydra application")
+        except InvalidInput as error:
+            reason = str(error)
+            try:
+                by_value(self._task_function, f"the task function {_name(self._task_function)!r}")
+            except InvalidInput as culprit:
+                reason = str(culprit)
+            if needed:
+                raise InvalidInput(reason) from error
+            return {"function.pkl": dumps(Untravelled(reason))}
+        files = {config_file(number): dumps(config) for number, config in configs.items()}
+        return {"function.pkl": data, **files}
+
+    def _returns(
+        self, runs: Sequence[Run], configs: Mapping[int, Any], outcomes: Outcomes
+    ) -> list[JobReturn]:
+        ends = {run.id: outcome for run, outcome in outcomes.pairs}
+        return [
+            _returned(
+                outcomes.directory / run.directory, configs[run.extras[JOB_KEY]], ends.get(run.id)
             )
-        except Exception as error:
-            raise InvalidInput(
-                f"the task function cannot travel to its jobs: {error}; make what it holds when"
-                " it is called"
-            ) from error
-        return data
+            for run in runs
+        ]
 
 
-BATCHES = ".runslot"
-"""Where the batches are, below the multirun's directory."""
+class ComposedConfigs:
+    """Keeps what Hydra's sweepers compose to check a batch: its launch needs the same."""
+
+    def __init__(self, loader: Any, config: Any) -> None:
+        self._loader = loader
+        self._config = config
+        self._configs: dict[tuple[str, ...], Any] = {}
+        self.expect()
+
+    def expect(self) -> None:
+        """Keep what is composed from now on, until `restore`."""
+        self._loader.load_sweep_config = self._load
+
+    def restore(self) -> None:
+        """Have the loader as it was."""
+        self._loader.__dict__.pop("load_sweep_config", None)
+        self._configs.clear()
+
+    def config(self, overrides: Sequence[str]) -> Any:
+        """Return the configuration of a job, which is the caller's own."""
+        config = self._configs.pop(tuple(overrides), None)
+        return self._compose(self._config, list(overrides)) if config is None else config
+
+    def _load(self, master_config: Any, sweep_overrides: list[str]) -> Any:
+        config = self._compose(master_config, sweep_overrides)
+        if master_config is self._config:
+            self._configs[tuple(sweep_overrides)] = config
+        return config
+
+    def _compose(self, config: Any, overrides: list[str]) -> Any:
+        return type(self._loader).load_sweep_config(self._loader, config, overrides)
 
 
-def _batch(first: int) -> str:
-    return f"{BATCHES}/batch-{first}.pkl"
+class Narrator:
+    """Logs what Hydra's user wants to hear of a launch."""
+
+    def __init__(self) -> None:
+        self._total = 0
+        self._ended = 0
+
+    def __call__(self, event: LaunchEvent) -> None:
+        """Log the event, if it is worth a line."""
+        match event:
+            case LaunchStarted():
+                self._total = len(event.runs)
+                log.info("Launching %s", todo_said(event))
+            case RunWaits():
+                log.info("\t#%s waits: %s", event.run.extras.get(JOB_KEY), event.by)
+            case RunEnded():
+                self._ended += not event.retry
+                self._end(event)
+            case Said():
+                log.info("%s", event.text)
+            case _:
+                pass
+
+    def _end(self, event: RunEnded) -> None:
+        outcome = event.outcome
+        text = f"\t#{event.run.extras.get(JOB_KEY)} {outcome.kind}: {outcome_said(outcome)}"
+        text += "; it is tried again" if event.retry else f" ({self._ended}/{self._total})"
+        if outcome.kind in WELL:
+            log.info("%s", text)
+        else:
+            log.warning("%s; %s", text, os.path.relpath(RunDir(event.directory).console))
 
 
-def _as_run(number: int, config: Any, root: Path, first: int) -> Run:
-    """Return the job as a run: its variant is what its overrides say."""
-    before = HydraConfig.instance().cfg
-    HydraConfig.instance().set_config(config)
+def _name(task_function: Any) -> str:
+    return str(getattr(task_function, "__qualname__", type(task_function).__qualname__))
+
+
+def _source_of(task_function: Any) -> Path | None:
     try:
-        place = os.path.relpath(root / str(config.hydra.sweep.subdir), root)
-        texts = list(OmegaConf.to_container(config.hydra.overrides.task))
-    finally:
-        HydraConfig.instance().cfg = before
-    if place == "." or place.startswith(".."):
-        raise InvalidInput(
-            f"hydra.sweep.subdir is {str(config.hydra.sweep.subdir)!r}: every job needs a directory"
-            " of its own below hydra.sweep.dir"
-        )
-    variant = _variant(texts)
-    seed = variant.pop(SEED_KEY, None)
-    extras = {
-        JOB_KEY: number,
-        BATCH_KEY: _batch(first),
-        "hydra_home": os.path.relpath(root, root / place),
-    }
-    name = (
-        ",".join(text for text in texts if text.lstrip("+").partition("=")[0] != SEED_KEY)
-        or "defaults"
-    )
-    return Run(
-        run_id({**variant, SEED_KEY: seed, **extras}),
-        name.replace("/", "."),
-        to_jsonable(variant),
-        place,
-        seed=seed if isinstance(seed, int) else None,
-        extras=extras,
-    )
+        file = inspect.getsourcefile(inspect.unwrap(task_function))
+    except TypeError:
+        return None
+    return None if file is None or not os.path.isfile(file) else Path(file).absolute()  # noqa: PTH113
 
 
-def _variant(texts: Sequence[str]) -> dict[str, Any]:
-    variant: dict[str, Any] = {}
-    for override in OverridesParser.create().parse_overrides(list(texts)):
-        value = override.value()
-        plain = isinstance(value, (bool, int, float, str)) or value is None
-        variant[override.get_key_element().lstrip("+~")] = (
-            value if plain else override.get_value_string()
-        )
-    return variant
-
-
-def _record(experiment: ExperimentDir, plan: Plan) -> None:
-    """Write the experiment, or add these runs to that of the batches before."""
+def _record(experiment: ExperimentDir, plan: Plan, copies: bool) -> None:
+    """Write the experiment, or add these runs to those of the batches before."""
     if not experiment.experiment_file.exists():
+        if copies:
+            source = find_source(plan.code, (experiment.path,), script=plan.script)
+            plan = with_copy(experiment, plan, source)
         write_plan(experiment, plan)
         return
     widened = compare(experiment, plan)
     opened = OpenExperiment.open(experiment, {})
     try:
-        widen(experiment, plan, widened)
+        widen(
+            experiment, replace(plan, file=replace(plan.file, code=experiment.read().code)), widened
+        )
     finally:
         opened.close()
 
 
-def _returned(directory: Path, config: Any) -> JobReturn:
-    if (job := read_return(directory)) is not None:
-        return job
-    job = JobReturn(cfg=config, status=JobStatus.FAILED)
-    job.return_value = RunslotError(
-        f"the job in {directory} ended without a record: see `runslot logs {directory}`"
+def clear(experiment: ExperimentDir, runs: Sequence[Run]) -> None:
+    """Make way for these runs where an earlier multirun has used the directory.
+
+    As with Hydra's basic launcher the jobs write over what is there; `Busy` where jobs still run.
+    """
+    if not experiment.experiment_file.exists():
+        _remove_records(experiment)
+        return
+    lock = LauncherLock(experiment)
+    lock.acquire()
+    try:
+        under_way = [
+            run for run in read_status(experiment).runs if run.state == "running" or run.name
+        ]
+        if under_way:
+            place = shlex.quote(str(experiment.path))
+            raise Busy(
+                f"{counted(len(under_way), 'job')} of an earlier multirun in {experiment.path}"
+                f" still run: `runslot stop {place}` ends them, or take another hydra.sweep.dir"
+            )
+        log.warning("%s has an earlier multirun, which is written over", experiment.path)
+        _remove_records(experiment)
+        for run in runs:
+            _remove_attempts(RunDir(experiment.path / run.directory))
+    finally:
+        lock.release()
+
+
+def _withdraw(experiment: ExperimentDir) -> bool:
+    """Remove an experiment of which nothing has run; tell whether that is so."""
+    if read_status(experiment).counts.keys() != {"queued"}:
+        return False
+    _remove_records(experiment)
+    return True
+
+
+def _remove_records(experiment: ExperimentDir) -> None:
+    for file in (
+        experiment.experiment_file,
+        experiment.runs_file,
+        experiment.journal_file,
+        experiment.launcher_log,
+        experiment.function_pickle,
+    ):
+        file.unlink(missing_ok=True)
+    for directory in (experiment.payloads, experiment.provenance, experiment.requests):
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remove_attempts(run_dir: RunDir) -> None:
+    """Remove what says that a run was executed here, and what its logger would add to."""
+    for file in (
+        run_dir.run_file,
+        run_dir.variant_file,
+        run_dir.outcome_file,
+        run_dir.attempt_file,
+        run_dir.console,
+        run_dir.progress,
+        run_dir.system,
+    ):
+        file.unlink(missing_ok=True)
+    for kept in run_dir.path.glob("attempt_*"):
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def _returned(directory: Path, config: Any, outcome: Outcome | None) -> JobReturn:
+    """Return Hydra's record of a job; one of which there is none has failed, unless it exited."""
+    if outcome is None or outcome.kind in WELL or outcome.kind == "failed":
+        job = read_return(directory)
+        if job is not None:
+            return job
+    job = JobReturn(
+        overrides=list(config.hydra.overrides.task),
+        cfg=config,
+        status=JobStatus.COMPLETED
+        if outcome is not None and outcome.kind in WELL
+        else JobStatus.FAILED,
     )
+    if job.status == JobStatus.FAILED:
+        end = "has not ended" if outcome is None else f"{outcome.kind}: {outcome_said(outcome)}"
+        job.return_value = RunslotError(f"the job in {directory} {end}")
     return job
-
-
-def _show(event: LaunchEvent) -> None:
-    log.debug("%s", event)

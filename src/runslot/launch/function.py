@@ -46,9 +46,9 @@ def refer(work: str | Callable[..., Any], unpack: bool = False) -> tuple[Functio
     name = getattr(work, "__qualname__", type(work).__qualname__)
     module = _importable_module(work)
     if module is not None:
-        digest = digest_of_module(module) or _digest_of_source(work)
+        digest = digest_of_module(module) or digest_of_source(work)
         return Function(name, module=module, digest=digest, unpack=unpack), None
-    digest = _digest_of_source(work)
+    digest = digest_of_source(work)
     return Function(name, pickle="function.pkl", digest=digest, unpack=unpack), by_value(
         work, f"function {name!r}"
     )
@@ -169,7 +169,8 @@ def _culprit(value: Any, dumps: Callable[[Any], bytes]) -> str:
     return ""
 
 
-def _digest_of_source(work: Any) -> str:
+def digest_of_source(work: Any) -> str:
+    """Return the hash of a function's source, or of its code; an empty string for what has none."""
     with suppress(OSError, TypeError):
         return _digest(inspect.getsource(work).encode())
     code = getattr(work, "__code__", None)

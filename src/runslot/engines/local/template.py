@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.channel import Channel
@@ -46,17 +46,39 @@ it is bare.
 """
 
 
+class Process(Protocol):
+    """What a template's launcher needs of the process that it started, as of a `Popen`."""
+
+    returncode: Any
+
+    def poll(self) -> int | None:
+        """Return how it ended, or None."""
+
+    def wait(self) -> int:
+        """Wait for its end, and return how it ended."""
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal, unless it has ended."""
+
+
 class TemplateProcess:
     """One template process, bare or with a function imported."""
 
-    def __init__(
-        self,
+    def __init__(self, channel: Channel, process: Process) -> None:
+        self._channel = channel
+        self._process = process
+
+    @classmethod
+    def start(
+        cls,
         python: str,
         log: Path | None,
         bare: bool,
         interpreter: PythonEnvironment | None = None,
-    ) -> None:
-        """`interpreter` is the environment of a Python that is not this one: it has runslot as one
+    ) -> TemplateProcess:
+        """Start one in an interpreter of its own.
+
+        `interpreter` is the environment of a Python that is not this one: it has runslot as one
         file alone.
         """
         package = PACKAGE
@@ -66,7 +88,7 @@ class TemplateProcess:
             from runslot.transport.zipapp import cached_archive
 
             package = str(cached_archive())
-        self._channel, far_end = Channel.pair()
+        channel, far_end = Channel.pair()
         words = (far_end.fileno(), package, original_limit())
         code = start_code("execute.template", "main", *words, package=package)
         # Without site packages the interpreter, and so each of its forks, stays small; a user's
@@ -75,7 +97,7 @@ class TemplateProcess:
         argv = [python, *flags, "-c", code]
         try:
             with far_end, os.fdopen(open_to_append(log or os.devnull), "ab") as console:
-                self._process = subprocess.Popen(
+                process = subprocess.Popen(
                     argv,
                     stdin=subprocess.DEVNULL,
                     stdout=console,
@@ -85,8 +107,9 @@ class TemplateProcess:
                     start_new_session=True,
                 )
         except BaseException:
-            self._channel.close()
+            channel.close()
             raise
+        return cls(channel, process)
 
     @classmethod
     def expect(cls, python: str, bare: bool) -> None:
@@ -96,7 +119,18 @@ class TemplateProcess:
         if (python, bare) in _early:
             return
         with contextlib.suppress(OSError):  # no processes, no files: said where it is needed
-            _early[python, bare] = cls(python, None, bare)
+            _early[python, bare] = cls.start(python, None, bare)
+
+    def wait_for(self, python: str) -> None:
+        """Be what `begin` returns next for a function of this interpreter."""
+        self.withdraw(python)
+        _early[python, False] = self
+
+    @staticmethod
+    def withdraw(python: str) -> None:
+        """End the one that waits for `begin`, if any does."""
+        if (early := _early.pop((python, False), None)) is not None:
+            early.close()
 
     @classmethod
     def begin(
@@ -105,7 +139,7 @@ class TemplateProcess:
         """Return a template whose output goes to `log`."""
         early = _early.pop((python, bare), None) if interpreter is None else None
         if early is None:
-            return cls(python, log, bare, interpreter)
+            return cls.start(python, log, bare, interpreter)
         try:
             with os.fdopen(open_to_append(log or os.devnull), "ab") as console:
                 early._ask({"verb": "print"}, [console.fileno()])
@@ -113,7 +147,7 @@ class TemplateProcess:
             early.close()
             if not isinstance(error, ProcessDied):
                 raise
-            return cls(python, log, bare)
+            return cls.start(python, log, bare)
         return early
 
     def import_function(

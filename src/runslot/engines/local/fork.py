@@ -1,0 +1,133 @@
+"""The launching process itself as the template of its next launch: what it has imported, registered
+and closed over comes along, and nothing is pickled.
+
+`runslot.hydra` forks here before it launches. What must stay true: the fork is made before the
+launch has a lock or a lease, which it would hold as well; nothing of the launching process's own
+(its threads, its exit handlers, its terminal) goes on in the fork; it never returns to the caller.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from runslot.engines.local.template import TemplateProcess
+from runslot.execute.channel import Channel
+from runslot.execute.open_files import original_limit
+from runslot.execute.template import why_unsafe_to_fork
+from runslot.experiment.files import DISK_THREAD
+
+_SIGNALS = (
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    signal.SIGALRM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
+
+class ForkedProcess:
+    """A child of this process, with what a launcher needs of a `Popen`."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Return how it ended, or None."""
+        return self._wait(os.WNOHANG)
+
+    def wait(self) -> int:
+        """Wait for its end, and return how it ended."""
+        return self._wait(0) or 0
+
+    def send_signal(self, sig: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, sig)
+
+    def _wait(self, options: int) -> int | None:
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self.pid, options)
+            except ChildProcessError:  # somebody else in this process has waited for all children
+                self.returncode = 0
+            else:
+                self.returncode = os.waitstatus_to_exitcode(status) if pid else None
+        return self.returncode
+
+
+def fork_here(function: Callable[..., Any]) -> str:
+    """Fork this process as the template that the next launch takes, which has `function`.
+
+    Returns why it cannot be forked, or an empty string. Until the launch, `end_fork` ends it.
+    """
+    if reason := _why_not():
+        return reason
+    limit = original_limit()
+    channel, far_end = Channel.pair()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    with warnings.catch_warnings():
+        # Python warns of threads; whether any is left that a fork would lack is looked at below.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        _become_template(channel, far_end.detach(), function, limit)
+    far_end.close()
+    template = TemplateProcess(channel, ForkedProcess(pid))
+    # Libraries that survive forks, as OpenBLAS, have ended their threads for it by now.
+    if reason := why_unsafe_to_fork("it has"):
+        template.close()
+        return reason
+    template.wait_for(sys.executable)
+    return ""
+
+
+def end_fork() -> None:
+    """End the fork that no launch has taken, if there is one."""
+    TemplateProcess.withdraw(sys.executable)
+
+
+def _why_not() -> str:
+    if sys.platform != "linux":
+        return why_unsafe_to_fork("it has")
+    for thread in threading.enumerate():
+        if thread.name == DISK_THREAD:  # of a launch before
+            thread.join()
+        elif thread is not threading.current_thread():
+            return f"it has threads ({thread.name}), which a fork does not have"
+    if threading.current_thread() is not threading.main_thread():
+        return "jobs are launched from a thread, which is all that a fork would have"
+    return ""
+
+
+def _become_template(
+    channel: Channel, descriptor: int, function: Callable[..., Any], limit: int
+) -> None:
+    """Serve as a template, in the fork; never returns."""
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in (0, 1, 2):
+            os.dup2(null, standard)
+        os.close(null)
+        signal.set_wakeup_fd(-1)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        channel.close()
+        from runslot.execute.forked_template import serve_fork  # while the launcher goes on
+
+        serve_fork(descriptor, function, limit)
+    except BaseException:  # noqa: BLE001  into the launcher's log: there is nobody else to tell
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(0)
