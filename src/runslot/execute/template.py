@@ -99,7 +99,7 @@ class Template:
                 case "print":
                     answer = _print_to(*descriptors)
                 case "import":
-                    answer = self._import(**message)
+                    answer = self._import(message)
                 case "keeper":
                     answer = self._fork_keeper(*descriptors)
                 case verb:
@@ -125,14 +125,7 @@ class Template:
         for finalizer in self._finalizers:
             finalizer.atexit = False
 
-    def _import(
-        self,
-        function: dict[str, Any],
-        home: str,
-        path: list[str],
-        cwd: str,
-        environment: dict[str, str],
-    ) -> dict[str, Any]:
+    def _import(self, message: dict[str, Any]) -> dict[str, Any]:
         # A bare template, which every keeper of scripts is a fork of, stays small; and nothing of
         # the user's path is taken for what these load.
         from runslot.execute.functions import find_function
@@ -141,14 +134,16 @@ class Template:
         from runslot.execute.process import enter_import_path
 
         # Pools without threads, for a fork loses threads; and as many GPUs as a run will see.
-        settings = {**dict.fromkeys(_ONE_THREAD, "1"), **environment}
+        settings = {**dict.fromkeys(_ONE_THREAD, "1"), **message["environment"]}
         values = {name: os.environ.get(name) for name in settings}
         os.environ.update(settings)
-        os.chdir(cwd)
-        enter_import_path(tuple(path), self._package)
+        os.chdir(message["cwd"])
+        enter_import_path(tuple(message["path"]), self._package)
         try:
             with ImportState() as state:
-                self._function = find_function(Function.from_json(function), Path(home))
+                self._function = find_function(
+                    Function.from_json(message["function"]), Path(message["home"])
+                )
             reason, renewed = state.examine(self._function)
             importlib.import_module("runslot.logger")  # every run will need it
             if "numpy" in sys.modules:

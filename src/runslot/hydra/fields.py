@@ -51,8 +51,7 @@ def experiment_of(name: str, fields: Mapping[str, Any]) -> Experiment:
 def _read(key: str, parse: Callable[[Any], Any], values: Mapping[str, Any]) -> Any:
     if key not in values:
         return None
-    text = str(values[key])
     try:
-        return parse(int(text) if text.isdigit() else text)
+        return parse(values[key])
     except InvalidInput as error:
         raise InvalidInput(f"hydra.launcher.{key} {error}") from None

@@ -44,6 +44,8 @@ class Application:
         self._task_function = task_function
         self._configs = configs
         """By the number of the job; empty in an interpreter that it has travelled to."""
+        self._chance = random.getstate()
+        """As the launching process, or the template, has it: Python seeds `random` in forks."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel with the state of Hydra's process, and without the configurations."""
@@ -53,6 +55,7 @@ class Application:
         Singleton.set_state(state.pop("singletons"))
         setup_globals()
         self.__dict__.update(state)
+        self._chance = random.getstate()
 
     def __call__(self, variant: Mapping[str, Any]) -> None:
         """Run the job that the variant names; an exception of its is raised."""
@@ -63,8 +66,8 @@ class Application:
         config = self._configs.get(number)
         if config is None:
             config = unpickle(home / config_file(number))
-        elif run.seed is None:
-            draw_apart(number)
+        if run.seed is None:
+            draw_apart(self._chance, number)
         _place(config, home)
         (run.directory / RETURN_FILE).unlink(missing_ok=True)
         job = run_job(
@@ -119,15 +122,16 @@ def _place(config: Any, home: Path) -> None:
             config.hydra.sweep.dir = str(home)
 
 
-def draw_apart(number: int) -> None:
+def draw_apart(chance: Any, number: int) -> None:
     """Give the job random numbers of its own: forks have the state of the launching process.
 
     The first job has that very state, as with Hydra's basic launcher; each other one a state that
     follows from it, so that what was seeded once is the same in every multirun.
     """
+    random.setstate(chance)
     if number == 0:
         return
-    random.seed(_seed(repr(random.getstate()).encode(), number))
+    random.seed(_seed(repr(chance).encode(), number))
     if (numpy := sys.modules.get("numpy.random")) is not None:
         numpy.seed(_seed(repr(numpy.get_state()[1].tolist()).encode(), number))
     if (torch := sys.modules.get("torch")) is not None:
@@ -197,4 +201,4 @@ def read_return(directory: Path) -> JobReturn | None:
     error = job._return_value
     if text and isinstance(error, BaseException) and error.__cause__ is None:
         error.__cause__ = None if hasattr(job, "_remote_traceback") else JobTraceback(text)
-    return job  # type: ignore[no-any-return]
+    return job

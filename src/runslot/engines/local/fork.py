@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from runslot.execute.open_files import original_limit
 from runslot.execute.template import why_unsafe_to_fork
 from runslot.experiment.files import DISK_THREAD
 
+_THREAD_END_S = 0.2
+"""Seconds in which a thread that has ended is no longer listed."""
 _SIGNALS = (
     signal.SIGTERM,
     signal.SIGHUP,
@@ -84,8 +87,7 @@ def fork_here(function: Callable[..., Any]) -> str:
         _become_template(channel, far_end.detach(), function, limit)
     far_end.close()
     template = TemplateProcess(channel, ForkedProcess(pid))
-    # Libraries that survive forks, as OpenBLAS, have ended their threads for it by now.
-    if reason := why_unsafe_to_fork("it has"):
+    if reason := _why_unsafe():
         template.close()
         return reason
     template.wait_for(sys.executable)
@@ -108,6 +110,18 @@ def _why_not() -> str:
     if threading.current_thread() is not threading.main_thread():
         return "jobs are launched from a thread, which is all that a fork would have"
     return ""
+
+
+def _why_unsafe() -> str:
+    """Return why the fork that was just made may not work, or an empty string.
+
+    Libraries that survive forks, as OpenBLAS, have ended their threads for it, which the kernel may
+    list for a moment longer.
+    """
+    until = time.monotonic() + _THREAD_END_S
+    while (reason := why_unsafe_to_fork("it has")) and time.monotonic() < until:
+        time.sleep(0.002)
+    return reason
 
 
 def _become_template(
