@@ -131,7 +131,11 @@ def test_a_users_program_has_no_error_and_each_mistake_is_seen(
 def test_the_wheel_says_that_it_has_types_and_holds_no_tests(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "runslot/py.typed" in names
+    # A file in `hydra_plugins` itself would hide the plugins of others, which share the name.
+    plugins = {name.split("/")[1] for name in names if name.startswith("hydra_plugins/")}
+    assert all(name.startswith("runslot_") for name in plugins)
     assert {name.split("/")[0] for name in names} == {
         "runslot",
+        "hydra_plugins",
         wheel.name.split("-py3")[0] + ".dist-info",
     }

@@ -199,6 +199,7 @@ def read_return(directory: Path) -> JobReturn | None:
         return None
     job, text = pickle.loads(data)  # noqa: S301  our own
     error = job._return_value
-    if text and isinstance(error, BaseException) and error.__cause__ is None:
-        error.__cause__ = None if hasattr(job, "_remote_traceback") else JobTraceback(text)
+    # Hydra 1.4 brings the traceback itself.
+    if text and isinstance(error, BaseException) and not hasattr(job, "_remote_traceback"):
+        error.__cause__ = JobTraceback(text)
     return job

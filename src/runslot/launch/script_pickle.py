@@ -14,10 +14,11 @@ import functools
 import io
 import pickle
 import sys
-from collections.abc import Iterable, Iterator
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import cloudpickle
 
@@ -32,10 +33,35 @@ def dumps(value: Any) -> bytes:
     """
     script = _script()
     if script is None:
-        return bytes(cloudpickle.dumps(value))
+        return _by_value(value)
     buffer = io.BytesIO()
     _ScriptPickler(buffer, script).dump(value)
     return buffer.getvalue()
+
+
+def _by_value(value: Any) -> bytes:
+    buffer = io.BytesIO()
+    _ValuePickler(buffer).dump(value)
+    return buffer.getvalue()
+
+
+def _reduce_code(code: CodeType) -> tuple[Any, ...]:
+    """Reduce code as cloudpickle does, with the file it is of, which tracebacks name."""
+    make, parts, *rest = _cloudpickle_code(code)
+    return (
+        make,
+        tuple(code.co_filename if part == "<dynamic-code>" else part for part in parts),
+        *rest,
+    )
+
+
+_cloudpickle_code = cloudpickle.Pickler.dispatch_table[CodeType]
+
+
+class _ValuePickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    dispatch_table: ClassVar[Mapping[type, Any]] = ChainMap(
+        {CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table
+    )
 
 
 class _Script:
@@ -104,7 +130,7 @@ def _mentioned(tree: ast.Module, parts: Iterable[ast.AST]) -> Iterator[str]:
                     waiting.append(functions[name])
 
 
-class _ScriptPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+class _ScriptPickler(_ValuePickler):
     def __init__(self, buffer: io.BytesIO, script: _Script) -> None:
         super().__init__(buffer)
         self._script = script
@@ -116,7 +142,7 @@ class _ScriptPickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle 
         main, script = sys.modules["__main__"], self._script
         values, lost = _values(value, main, script)
         try:
-            by_value = bytes(cloudpickle.dumps(value))
+            by_value = _by_value(value)
         except Exception:
             if lost:  # the run would have it neither way
                 raise
@@ -171,7 +197,7 @@ def _pickled(value: Any) -> bytes:
             value
         )  # with what the script defines by name: it is loaded there by then
     except Exception:  # noqa: BLE001  modules, lambdas
-        return bytes(cloudpickle.dumps(value))
+        return _by_value(value)
 
 
 def _used(value: Any, space: dict[str, Any]) -> set[str]:
