@@ -18,7 +18,7 @@ from typing import Any
 
 from runslot.execute.channel import Channel
 from runslot.execute.import_state import note_renewals
-from runslot.execute.pools import find_pools
+from runslot.execute.placement import find_pools
 from runslot.execute.spawn import take_room
 from runslot.execute.template import Template
 

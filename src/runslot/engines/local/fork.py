@@ -20,7 +20,7 @@ from typing import Any
 
 from runslot.engines.local.template import TemplateProcess
 from runslot.execute.channel import Channel
-from runslot.execute.open_files import original_limit
+from runslot.execute.spawn import original_limit
 from runslot.execute.template import why_unsafe_to_fork
 from runslot.experiment.files import DISK_THREAD
 
