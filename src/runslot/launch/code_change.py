@@ -15,7 +15,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -247,6 +246,8 @@ def _clone(repository: Repository) -> Path:
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
     cache = Path(home, "runslot", "code")
     cache.mkdir(parents=True, exist_ok=True)
+    import tempfile  # few launches need it
+
     temporary = Path(tempfile.mkdtemp(prefix=".clone-", dir=cache))
     try:
         tree = temporary / "tree"

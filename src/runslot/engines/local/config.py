@@ -18,7 +18,6 @@ from runslot.engines.local.template import Import
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.errors import InvalidInput
-from runslot.execute.image import check_image
 from runslot.execute.leftovers import end_escaped
 from runslot.experiment.records import Command, ExperimentFile, Run, RunFile, travels_by_value
 from runslot.experiment.status import ExperimentStatus
@@ -26,7 +25,6 @@ from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.slots import Slot, carve, describe_quota, describe_slots
-from runslot.transport.zipapp import experiment_archive
 
 
 @dataclass(frozen=True)
@@ -139,6 +137,9 @@ def check_container(experiment: OpenExperiment, launcher: LocalLauncher) -> None
     """Refuse an image, an engine or a function that no run could execute with; for a launcher
     once.
     """
+    from runslot.execute.image import check_image  # this, and the archive, cost a launch 10 ms
+    from runslot.transport.zipapp import experiment_archive
+
     file, home = experiment.file, experiment.directory.path
     if file.container is None:
         raise InvalidInput(f"{home} has no container")
