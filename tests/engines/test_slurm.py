@@ -106,6 +106,12 @@ def wait(variant):
     note("began")
     while not Path("go").exists():
         time.sleep(0.05)
+
+def search_it(lr):
+    from runslot import logger
+    wait({})
+    logger.record_dict({"epoch": 1, "loss": lr})
+    logger.dump_tabular()
 '''
 
 
@@ -555,3 +561,24 @@ def test_digits_has_the_same_table_here_and_in_slurm_with_one_and_four_runs_a_ta
         assert "lr" in table
         tables.append(table)
     assert tables[0] == tables[1] == tables[2]
+
+
+SEARCH = ("--search", "lr=uniform(0,1)", "--sampler", "random", "--metric", "loss", "--mode", "min")
+
+
+def test_a_search_on_two_nodes_takes_up_what_a_cancelled_pilot_had(sweep: Sweep) -> None:
+    """Nothing of runslot's is alive on the login node; one pilot is cancelled, one node fails."""
+    sweep.configure(at_a_time=4, cpus=8)
+    sweep.run("program.py:search_it", *SEARCH, "--trials", "8", "--grace", "2")
+    until(lambda: len(sweep.notes()) >= 4, what="all pilots are busy")
+    slurm_says("scancel", f"{sweep.jobs()[0]}_1")
+    down("node2")
+    try:
+        (sweep.place.directory / "go").touch()
+        until(lambda: sweep.place.status()["search"]["is_over"], what="the search is over")
+    finally:
+        up()
+    assert sweep.counts() == {"succeeded": 8}
+    trials = sweep.place.status()["search"]["trials"]
+    assert len({trial["params"]["lr"] for trial in trials}) == 8
+    assert max(run["attempts"] for run in sweep.place.status()["runs"]) > 1

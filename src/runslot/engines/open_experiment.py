@@ -103,9 +103,7 @@ class OpenExperiment:
         lock.acquire(take_over)
         _withdraw_requests(directory)
         file = _with_package(from_copy(directory.read(), directory))
-        opened = cls(
-            directory, file, environment, lock, Journal(directory.journal_file), directory.requests
-        )
+        opened = cls(directory, file, environment, lock, _journal(directory), directory.requests)
         if front_door(file).counts_launched:
             events = read_events(directory.journal_file)
             opened.launched = len({event["run"] for event in events if event["event"] == "start"})
@@ -270,6 +268,15 @@ class OpenExperiment:
             (
                 self.lock if place == self.directory.path else LauncherLock(ExperimentDir(place))
             ).release()
+
+
+def _journal(directory: ExperimentDir) -> Journal:
+    """Return the journal of an experiment, which other processes may write as well."""
+    if directory.turns.is_dir():
+        from runslot.experiment.turn import SharedJournal  # few launches take turns
+
+        return SharedJournal(directory.turns, directory.journal_file)
+    return Journal(directory.journal_file)
 
 
 def _with_package(file: ExperimentFile) -> ExperimentFile:

@@ -154,6 +154,64 @@ class HasBacklog(Protocol):
         """
 
 
+class Crew(Protocol):
+    """What a pilot of a search knows of itself and of the others, from the system that runs
+    them.
+    """
+
+    name: str
+    """Of this pilot, as the journal has it: `slurm/0001/3`."""
+    job: str
+    """What the system calls it."""
+
+    def look(self, is_due: bool = False) -> None:
+        """Ask the system how the others are, where that is due; it may take seconds."""
+
+    def gone(self, pilot: str) -> str:
+        """Return why a pilot is at work no longer; empty where it may be."""
+
+    def may_begin(self, longest: float) -> bool:
+        """Tell whether there is time for a run that takes as long as the longest so far."""
+
+    def is_stop_asked(self, run: str, pilot: str) -> bool:
+        """Tell whether somebody asked for a run of a pilot to stop."""
+
+    def why_ended(self, run: Run, outcome: Outcome) -> Outcome:
+        """Return how a run ended that nobody asked to stop, and that ended with its pilot."""
+
+
+class Pilots(Crew, Protocol):
+    """Sends processes to an engine with a queue that ask for the runs of a search by themselves."""
+
+    @property
+    def most(self) -> int:
+        """How many there are at a time, at most."""
+
+    @property
+    def slots(self) -> int:
+        """How many runs each has at a time."""
+
+    def living(self) -> int:
+        """Return how many there are, waiting or at work."""
+
+    def check(self) -> str:
+        """Get ready to send some; return what each has, in one line. `InvalidInput` where they
+        would not be taken.
+        """
+
+    def send(self, count: int) -> None:
+        """Hand so many over."""
+
+    def withdraw_stops(self) -> None:
+        """Forget which runs were to stop: they are asked for again."""
+
+    def stop(self, kill: bool) -> None:
+        """Have them ask for nothing further, and end them."""
+
+    def close(self) -> None:
+        """Leave them to their engine."""
+
+
 # ---- the record, from which a launcher is opened -------------------------------------------------
 
 
@@ -241,6 +299,17 @@ class LauncherConfig(ABC):
         With 0 runs nothing is to be started, and what was handed over before is to be watched, or
         stopped.
         """
+
+    def pilots(self, experiment: OpenExperiment, observer: Observer) -> Pilots | None:
+        """Return what sends the pilots of a search, which decide for themselves; None where the
+        launcher decides.
+        """
+        del experiment, observer
+        return None
+
+    def search_obstacle(self) -> str:
+        """Return why a search cannot go there; empty where it can."""
+        return "" if self.grows else "takes all its runs at once: leave --on out"
 
     def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:  # noqa: B027  an engine may hold nothing
         """Give back what is still held for an experiment that has nothing further to do, as a

@@ -1,6 +1,7 @@
 """The journal: what happened to an experiment, one JSON object a line, only ever appended to.
 
-Its one writer is the launcher that holds the experiment's lock; a torn last line (a kill in
+Its one writer is the launcher that holds the experiment's lock, or whoever has the turn where
+several processes decide (`experiment.turn`); a torn last line (a kill in
 mid-write) is cut off when the journal is next opened for writing, and ignored by readers.
 """
 
@@ -62,10 +63,15 @@ _SHAPES: Mapping[str, Shape] = {
     "launcher_ended": Shape({"counts": "Mapping[str, Any]"}),
     "launcher_left": Shape({"runs": "int"}),
     "request": Shape({"verb": "str", "arguments": "tuple[str, ...]"}),
+    "search_problem": Shape({"why": "str"}),
+    "again": Shape(_OF_RUN),
 }
 """By event: what its readers rely on. Events of other names are passed over: newer versions may
 have some.
 """
+
+
+_TURNS = (int, type(None))
 
 
 def check_event(event: Mapping[str, Any]) -> None:
@@ -78,26 +84,38 @@ def check_event(event: Mapping[str, Any]) -> None:
         shape.check(event)
         if name == "ended":
             shape_of(Outcome).check(event["outcome"])
+    if event.get("turn").__class__ not in _TURNS:
+        raise Damaged("its turn is no number")
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:
     """Yield what happened, oldest first; a line that is no event of runslot's is `Damaged`, and
     named.
     """
+    latest = 0
     for number, event in enumerate(read_lines(path), 1):
         try:
             check_event(event)
         except Damaged as error:
             raise Damaged(f"{path}, line {number}: {error}") from error
+        if (turn := event.get("turn")) is not None:  # several processes write it (`turn`)
+            if turn < latest:
+                continue
+            latest = turn
         yield event
+
+
+def last_turn(path: Path) -> int:
+    """Return the highest turn in which anything was written; 0 where there is none."""
+    return max((event.get("turn") or 0 for event in read_events(path)), default=0)
 
 
 def append_lines(path: Path, records: list[Mapping[str, Any]]) -> None:
     """Append one line a record, all or none (a full disk), after cutting off a torn last line."""
     with os.fdopen(open_to_append(path, os.O_RDWR), "ab+", buffering=0) as file:
-        _cut_torn_line(file.fileno())
+        cut_torn_line(file.fileno())
         size = os.fstat(file.fileno()).st_size
-        data = memoryview(b"".join(_line(record) for record in records))
+        data = memoryview(b"".join(journal_line(record) for record in records))
         try:
             while data:
                 data = data[os.write(file.fileno(), data) :]
@@ -113,6 +131,7 @@ class JournalReader:
         self._path = path
         self._offset = 0
         self._lines = 0
+        self._turn = 0
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Yield the objects of the lines that were completed since the last call."""
@@ -128,6 +147,10 @@ class JournalReader:
             event = parsed_line(self._path, number, line)
             check_event(event)
             self._lines = number
+            if (turn := event.get("turn")) is not None:
+                if turn < self._turn:  # of a process that had lost its turn by then
+                    continue
+                self._turn = turn
             yield event
 
 
@@ -140,7 +163,7 @@ class Journal:
         self._unsynced = False
         self._synced = 0.0
         self.path = path
-        _cut_torn_line(self._descriptor)
+        cut_torn_line(self._descriptor)
 
     def write(self, event: str, time: float, **details: Any) -> OSError | None:
         """Append one event, in one write.
@@ -148,7 +171,7 @@ class Journal:
         On a full disk it is kept and written with the next one; the error is returned, since the
         runs go on.
         """
-        self._unwritten += _line({"time": round(time, 3), "event": event, **details})
+        self._unwritten += journal_line({"time": round(time, 3), "event": event, **details})
         error = self._flush()
         if event in _ENDS:
             self.sync()
@@ -199,11 +222,13 @@ class Journal:
         return None
 
 
-def _line(record: Mapping[str, Any]) -> bytes:
+def journal_line(record: Mapping[str, Any]) -> bytes:
+    """Return an event as a line of the journal."""
     return json.dumps(record, separators=(",", ":")).encode() + b"\n"
 
 
-def _cut_torn_line(descriptor: int) -> None:
+def cut_torn_line(descriptor: int) -> None:
+    """Cut off what a process that was killed as it wrote has left of its last line."""
     size = os.fstat(descriptor).st_size
     end = size
     while end > 0:

@@ -83,9 +83,7 @@ class RunDir:
 
     @property
     def params_file(self) -> Path:
-        """What rlpyt's `logger_context` writes: the script's configuration with `name` and
-        `run_ID`.
-        """
+        """What rlpyt's `logger_context` writes: the script's settings, `name` and `run_ID`."""
         return self.path / PARAMS
 
     @property
@@ -95,9 +93,7 @@ class RunDir:
 
     @property
     def logger_problems(self) -> Path:
-        """What the logger could not write: a JSON object with a list `problems`, one sentence
-        each.
-        """
+        """What the logger could not write: an object with a list `problems`, a sentence each."""
         return self.path / "logger_problems.json"
 
     @property
@@ -212,7 +208,7 @@ COLLECTION = ".runslot"
 LATEST = "latest"
 """Link in an experiment's name directory to its newest launch."""
 
-_OWN_DIRECTORIES = ("requests", "workers", "payloads", "provenance", ".incoming")
+_OWN_DIRECTORIES = ("requests", "workers", "payloads", "provenance", "turns", ".incoming")
 _ENGINE_DIRECTORIES = ("slurm", "pbs", "cloud")
 """What runslot makes in an experiment's directory beside its runs, itself and by its engines."""
 
@@ -280,6 +276,11 @@ class ExperimentDir:
     def lock_file(self) -> Path:
         """Which launcher is at work."""
         return self.path / "launcher.lock"
+
+    @property
+    def turns(self) -> Path:
+        """Whose turn it is, where several processes decide (`turn`)."""
+        return self.path / "turns"
 
     @property
     def launcher_log(self) -> Path:

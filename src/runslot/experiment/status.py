@@ -125,7 +125,15 @@ def read_status(directory: ExperimentDir) -> ExperimentStatus:
     waits = tuple(dict.fromkeys(journal.waits.values())) if launcher else ()
     paused = journal.paused and launcher is not None
     return ExperimentStatus(
-        directory, file, runs, launcher, journal.slots, counts, paused, waits, problems
+        directory,
+        file,
+        runs,
+        launcher,
+        journal.slots,
+        counts,
+        paused,
+        waits,
+        (*problems, *journal.problems),
     )
 
 
@@ -154,6 +162,8 @@ class _Journal:
     paused: bool = False
     waits: dict[int | None, str] = field(default_factory=dict)
     """By slot."""
+    problems: tuple[str, ...] = ()
+    """Why a search cannot go on."""
 
 
 def _read_journal(path: Path) -> _Journal:
@@ -183,6 +193,9 @@ def _read_journal(path: Path) -> _Journal:
                 journal.waits[event["slot"]] = event["by"]
             case "launcher_started":
                 journal.slots, journal.paused, journal.waits = event.get("slots"), False, {}
+                journal.problems = ()
+            case "search_problem":
+                journal.problems = (f"the search cannot go on: {event['why']}",)
             case "request" if event["verb"] in {"pause", "continue"}:
                 journal.paused = event["verb"] == "pause"
     return journal

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from runslot.engines.events import Observer
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import LauncherConfig
+from runslot.engines.protocol import Crew, LauncherConfig
 from runslot.engines.registry import entry_of
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Outcome, Run
@@ -41,6 +41,10 @@ class Growth(Protocol):
     @property
     def is_over(self) -> bool:
         """Whether nothing further is to be decided: the winner is, and has been tested."""
+
+    @property
+    def expects(self) -> bool:
+        """Whether what others' runs show may yet add some, though none of this launch's is left."""
 
     def begin(self, status: ExperimentStatus) -> Sequence[tuple[Run, int]]:
         """Take in how the runs stand; return those that are to go on, with the number of their next
@@ -82,6 +86,21 @@ def open_growth(experiment: OpenExperiment, observer: Observer) -> Growth | None
     return growth
 
 
+class PilotGrowth(Growth, Protocol):
+    """Adds to a list of runs about which pilots decide."""
+
+    def wake(self, failed: bool, only: Sequence[str]) -> int:
+        """Begin a launch: have run again what was stopped, or lost, or (on request) failed; return
+        how many runs there may be yet.
+        """
+
+
+def searcher_of_pilots(experiment: OpenExperiment, observer: Observer, crew: Crew) -> PilotGrowth:
+    """Return what decides, in turns with others, about further runs of an experiment."""
+    growth: PilotGrowth = _from_search("pilot").PilotSearcher(experiment, observer, crew)
+    return growth
+
+
 def _from_search(module: str) -> Any:
     return importlib.import_module(f"runslot.search.{module}")
 
@@ -120,11 +139,10 @@ def opening_of(
     """Return how a search begins; refused where its runs would go to what takes no further ones."""
     from runslot.search.start import open_search
 
-    if launcher is not None and not launcher.grows:
+    if launcher is not None and (obstacle := launcher.search_obstacle()):
         raise InvalidInput(
-            f"a search asks for its runs one after the other, and {launcher.name}"
-            f" ({entry_of(launcher).kind}) takes "
-            "all at once: leave --on out, and it runs on this machine"
+            f"a search asks for its runs one after the other; {launcher.name}"
+            f" ({entry_of(launcher).kind}): {obstacle}"
         )
     earlier = _from_search("sources").earlier_trials
     race = seeds if isinstance(seeds, str) else ""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, overload
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine, end_lost
 from runslot.engines.open_experiment import OpenExperiment, front_door
-from runslot.engines.protocol import Engine, LauncherConfig, LeftRunning, UnderWay
+from runslot.engines.protocol import Engine, LauncherConfig, LeftRunning, Pilots, UnderWay
 from runslot.engines.registry import of_entry, refreshed
 from runslot.errors import Busy, Damaged, InvalidInput, shortage_of
 from runslot.experiment.records import Outcome, Run
@@ -154,16 +154,17 @@ def launch(
 ) -> Outcomes:
     """Do what is missing of an experiment that is on disk, and return how all its runs stand.
 
-    `notify` are URLs of services (apprise's) that are told of the end and of the first failure.
-    Where the engine has a queue of its own, the runs are left to it, unless this is to `wait` for
-    them. Raises KeyboardInterrupt after the runs were stopped on Ctrl-C, and `Busy` where another
-    launcher is at work. A `fresh` experiment that is refused before its first run is removed again.
+    `notify` are URLs of services (apprise's), told of the end and of the first failure. An engine
+    with a queue of its own is left the runs, unless this is to `wait` for them. Raises
+    KeyboardInterrupt after Ctrl-C stopped them, and `Busy` where another launcher is at work. A
+    `fresh` experiment that is refused before its first run is removed again.
     """
     experiment = _open(directory, environment, take_over, fresh)
     try:
         observer = notifying(observer, notify)
-        entry = experiment.file.launcher
-        config = ThisMachine() if entry is None else of_entry(entry)
+        config = ThisMachine() if (e := experiment.file.launcher) is None else of_entry(e)
+        if experiment.file.search is not None and (pilots := config.pilots(experiment, observer)):
+            return _leave_to_pilots(experiment, pilots, observer, failed, only, wait)
         growth = _growth(experiment, observer)
         status = _standing(experiment, config, fresh, observer)
         todo = work_out(status, failed, only, take_over)
@@ -201,6 +202,36 @@ def launch(
     if growth is not None and growth.problem:
         raise InvalidInput(growth.problem)
     return outcomes_of(directory, are_left=leaves)
+
+
+def _leave_to_pilots(
+    experiment: OpenExperiment,
+    pilots: Pilots,
+    observer: Observer,
+    failed: bool,
+    only: Sequence[str],
+    wait: bool,
+) -> Outcomes:
+    """Have a search go on by itself in its engine's queue."""
+    from runslot.launch.pilots import send_pilots, wait_for_pilots  # a sweep loads none of it
+
+    directory = experiment.directory
+    try:
+        _status_of(experiment)
+        is_left = send_pilots(experiment, pilots, observer, failed, only)
+        if is_left and is_newest(directory):
+            point_latest(directory)
+        experiment.close()
+        if not is_left:
+            observer(Said(nothing_said(len(directory.read_runs()), directory.path)))
+        elif wait:
+            wait_for_pilots(directory, pilots)
+    finally:
+        pilots.close()
+    outcomes = outcomes_of(directory)
+    if is_left and not wait:
+        outcomes.left = max(1, len(outcomes.not_started))
+    return outcomes
 
 
 def _growth(experiment: OpenExperiment, observer: Observer) -> Growth | None:

@@ -91,7 +91,7 @@ class Printer:
                 counts += [f"{count} dropped ({reason})" for reason, count in self._dropped.items()]
                 yield f"ended: {', '.join(counts)}; {event.directory}"
 
-            case LaunchLeft():
+            case LaunchLeft() if event.runs:  # a search's pilots ask for theirs
                 yield f"{counted(event.runs, 'run')} handed over; {event.directory}"
 
     def _line(self, word: str, run: Run, text: str) -> str:

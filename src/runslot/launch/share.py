@@ -89,13 +89,17 @@ class Progress:
     """
 
     def waits(self, holds: Holds) -> bool:
-        """Tell whether further runs may come though none is left: it is paused, or there is no room
-        for them, or its directory is away for a while.
+        """Tell whether further runs may come though none is left: it is paused, or others' runs may
+        make work for it, or there is no room for them, or its directory is away for a while.
         """
         growth = self.growth
         if growth is None or growth.problem or growth.is_over:
             return False
-        return self.held or (self.is_blocked and not holds.has_given_up(self.experiment))
+        return (
+            self.held
+            or growth.expects
+            or (self.is_blocked and not holds.has_given_up(self.experiment))
+        )
 
     def halts(self, now: float) -> Iterator[Event]:
         """Yield which runs have shown enough; all are stopped where their search cannot go on."""

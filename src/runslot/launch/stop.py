@@ -17,7 +17,7 @@ from runslot.engines.events import LaunchEvent
 from runslot.engines.local.config import end_lost
 from runslot.engines.local.launcher import LocalLauncher
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Launcher, UnderWay
+from runslot.engines.protocol import Launcher, LauncherConfig, UnderWay
 from runslot.engines.registry import of_experiment, refreshed
 from runslot.errors import Busy, InvalidInput, NotFound, shortage_of
 from runslot.experiment.claim import find_keeper
@@ -188,6 +188,7 @@ def _act(
         experiment.close()
         raise
     try:
+        _stop_pilots(experiment, configured, run_ids, kill)
         status = read_status(directory)
         if end_lost(status):
             status = read_status(directory)
@@ -213,6 +214,25 @@ def _act(
     finally:
         launcher.close()
         experiment.close()
+
+
+def _stop_pilots(
+    experiment: OpenExperiment,
+    configured: LauncherConfig | None,
+    run_ids: Sequence[str],
+    kill: bool,
+) -> None:
+    """End what asks for runs by itself, so that nothing further starts; unless some runs alone are
+    to stop.
+    """
+    if run_ids or configured is None or experiment.file.search is None:
+        return
+    pilots = configured.pilots(experiment, _no_observer)
+    if pilots is not None:
+        try:
+            pilots.stop(kill)
+        finally:
+            pilots.close()
 
 
 def _note(experiment: OpenExperiment, run: Run, outcome: Outcome) -> None:

@@ -54,6 +54,8 @@ def main(argv: Sequence[str]) -> int:
     submission = submission_of(directory, options.system, options.submission)
     if submission is None:
         raise NotFound(f"{directory.path} has no submission {options.submission}")
+    if submission.slots:
+        return _fly(directory, submission, options, job, script)
     runs = _runs(directory, submission, options.task)
     if not runs:
         print("nothing to do: all runs of this task were stopped, or put into another one")
@@ -75,6 +77,33 @@ def main(argv: Sequence[str]) -> int:
         return _requeue(job, status)
     _say_timed_out(directory, submission, runs)
     return 1
+
+
+def _fly(
+    directory: ExperimentDir,
+    submission: Submission,
+    options: argparse.Namespace,
+    job: BatchJob,
+    script: str | None,
+) -> int:
+    """Be a pilot of a search, and have it started again where its time is up and there is more."""
+    from runslot.remote.batch_pilot import SearchMissing, fly  # most tasks have their runs
+
+    if submission.withdrawn:
+        return 0
+    try:
+        with _own_locks(), _signals() as received:
+            job.tell_in_time(options.ahead)
+            has_more = fly(directory, submission, options.task, job, options.ahead, options.moved)
+    except SearchMissing as error:
+        if script is None:
+            raise
+        _report_unfit(script, str(error))
+    if not has_more:
+        return 0
+    if signal.SIGTERM in received and not _time_is_up(job, received, options.ahead):
+        return UNFINISHED_STATUS
+    return _requeue(job, UNFINISHED_STATUS)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -88,25 +88,25 @@ def _after(outcome: Outcome, number: int, policy: Policy) -> NextStep:
     return NextStep("leave", outcome.attempt)
 
 
-_NOTICES = (signal.SIGTERM, signal.SIGUSR1)
+NOTICES = (signal.SIGTERM, signal.SIGUSR1)
 """An engine says that the time is up in several ways, one after the other: none shortens the
 grace.
 """
 
 
-class _Notices:
+class Notices:
     """Hears them from the worker's first moment to its last, not only while runs are under way."""
 
     def __init__(self) -> None:
         self.has_come = False
 
-    def __enter__(self) -> _Notices:
-        for number in _NOTICES:
+    def __enter__(self) -> Notices:
+        for number in NOTICES:
             signal.signal(number, self._hear)
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number in _NOTICES:
+        for number in NOTICES:
             signal.signal(
                 number, signal.SIG_IGN
             )  # the worker ends, with a status that says what it did
@@ -128,7 +128,7 @@ def work(
 
     For a process of its own: SIGTERM and SIGUSR1 mean from here on that its time is up.
     """
-    with _Notices() as notices:
+    with Notices() as notices:
         return _work(directory, items, name, moved, observer, place, notices)
 
 
@@ -139,7 +139,7 @@ def _work(
     moved: bool,
     observer: Observer | None,
     place: ThisMachine | None,
-    notices: _Notices,
+    notices: Notices,
 ) -> int:
     listener = observer or Printer()
     experiment = OpenExperiment.as_worker(directory, name, dict(os.environ), moved)
@@ -152,7 +152,7 @@ def _work(
             experiment, len(share.runs) + len(share.adopt), listener
         )
         try:
-            supervisor = Supervisor(engine.launcher, listener, notices=_NOTICES)
+            supervisor = Supervisor(engine.launcher, listener, notices=NOTICES)
             supervisor.add(
                 Share(
                     experiment,

@@ -69,9 +69,6 @@ class Searcher:
         # What reads logs takes a third of a second to load, in which no slot should wait.
         Thread(target=step_name, args=[()], daemon=True).start()
         self._replay()
-        # What is between two launches is not of the budget, also where this one writes before its
-        # runs begin.
-        self._write({"event": "search_opened"})
         self._list_missing()
         self._reopen()
         self._settle_halted()
@@ -85,6 +82,11 @@ class Searcher:
     def is_over(self) -> bool:
         """Whether nothing further is to be decided: the winner is, and has been tested."""
         return self._study.is_over
+
+    @property
+    def expects(self) -> bool:
+        """Whether others' runs may add some: this launch has all of them."""
+        return False
 
     @property
     def _can_pause(self) -> bool:
@@ -101,6 +103,9 @@ class Searcher:
             last = event["time"]
             self._study.apply(event)
         self._used += last - began if began is not None and last is not None else 0.0
+        # What is between two launches is not of the budget, also where this one writes before its
+        # runs begin.
+        self._write({"event": "search_opened"})
 
     def _reopen(self) -> None:
         """Let a search go on that had come to its end, and was given more trials, or more time."""
@@ -264,7 +269,7 @@ class Searcher:
                 )
                 return
             try:
-                _rising(curve, entry, self._attempts.get(run.id, 1))
+                rising(curve, entry, self._attempts.get(run.id, 1))
             except InvalidInput as error:
                 self.problem = str(error)
 
@@ -286,7 +291,7 @@ class Searcher:
                     continue
                 try:
                     self._study.note_rows(
-                        entry.id, _rising(curve, entry, self._attempts.get(entry.id, 1))
+                        entry.id, rising(curve, entry, self._attempts.get(entry.id, 1))
                     )
                 except InvalidInput as error:
                     self.problem = str(error)
@@ -361,7 +366,7 @@ class Searcher:
             self._experiment.journal.write(event["event"], time.time(), **details)
 
 
-def _rising(curve: LoggedCurve, entry: TrialRun, attempt: int) -> Rows:
+def rising(curve: LoggedCurve, entry: TrialRun, attempt: int) -> Rows:
     """Return the rows of a run that is judged at rungs; `InvalidInput` where its step falls, or
     stands still.
     """

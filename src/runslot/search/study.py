@@ -91,8 +91,7 @@ class Study:
 
     def _close(self, event: Mapping[str, Any]) -> None:
         self.closed = event["event"] == "search_closed"
-        if not self.closed:
-            self.best = None
+        self.best = self.best if self.closed else None
 
     def _take_earlier(self, event: Mapping[str, Any]) -> None:
         self.earlier = [
@@ -110,10 +109,11 @@ class Study:
         run = self.runs.get(event["run"])
         if run is None or event.get("retry"):
             return
-        if event["event"] == "start":
-            self.note_start(run.id)
-        else:
+        self._states.pop(run.trial, None)
+        if event["event"] == "ended":
             self._take_end(run, event["outcome"]["kind"])
+        else:
+            run.state = "running" if event["event"] == "start" else "waiting"
 
     def note_start(self, run_id: str) -> None:
         """Note that a run is under way."""
@@ -444,6 +444,7 @@ _EVENTS: Mapping[str, Callable[[Study, Mapping[str, Any]], None]] = {
     "reopened": Study._close,
     "earlier": Study._take_earlier,
     "start": Study._take_journal,
+    "again": Study._take_journal,
     "ended": Study._take_journal,
 }
 """By name, how an event of the journal is taken in."""

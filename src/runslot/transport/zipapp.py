@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +40,8 @@ _PARTS = (
     "rlpyt",
     "launchkit",
 )
+_OF_SEARCHES = ("quantiles", "results", "search")
+"""What a process needs besides that decides about a search; these need polars and numpy there."""
 _BESIDE = ("cloudpickle", "pynvml")
 """Modules of others; one that is not installed here is left out, and then missed only by what needs
 it.
@@ -56,14 +58,14 @@ sys.exit(main())
 _EPOCH = (2020, 1, 1, 0, 0, 0)
 
 
-def one_file(directory: Path) -> Path:
+def one_file(directory: Path, searches: bool = False) -> Path:
     """Return the archive in `directory`, made where it is not there; its name tells its content.
 
     Each version keeps its own file: processes that run from one read it again at every import.
     """
     if isinstance(runslot.__loader__, zipimporter_class()):
         return _own_archive()
-    sources = dict(_sources())
+    sources = dict(_sources(_PARTS + (_OF_SEARCHES if searches else ())))
     digest = hashlib.sha256(repr(sys.version_info[:2]).encode())
     for name, data in sources.items():
         digest.update(name.encode() + b"\0" + data)
@@ -85,9 +87,9 @@ def zipimporter_class() -> type:
     return zipimporter
 
 
-def experiment_archive(experiment: ExperimentDir) -> Path:
+def experiment_archive(experiment: ExperimentDir, searches: bool = False) -> Path:
     """Return the archive in an experiment's directory, which goes wherever that goes."""
-    return one_file(experiment.path)
+    return one_file(experiment.path, searches)
 
 
 def with_package(file: ExperimentFile) -> ExperimentFile:
@@ -109,11 +111,11 @@ def _own_archive() -> Path:
     return Path(runslot.__file__).parent.parent
 
 
-def _sources() -> Iterator[tuple[str, bytes]]:
+def _sources(parts: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     package = Path(runslot.__file__).parent
     for name in ("__init__.py", "__main__.py"):
         yield f"runslot/{name}", (package / name).read_bytes()
-    for part in _PARTS:
+    for part in parts:
         yield from _module_files(package / part, f"runslot/{part}")
     for name in _BESIDE:
         spec = importlib.util.find_spec(name)

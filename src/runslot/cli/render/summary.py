@@ -116,10 +116,10 @@ def tell_left(outcomes: Outcomes, quiet: bool) -> None:
         where = shown(outcomes.directory)
         launcher = ExperimentDir(outcomes.directory).read().launcher
         written = launcher is not None and launcher.settings.get("script_only")
-        state = (
-            "are written, and wait to be submitted" if written else "go on without this terminal"
-        )
-        print(f"{outcomes.left} runs {state}:")
+        state = "are written, and wait to be submitted" if written else "on without this terminal"
+        searches = ExperimentDir(outcomes.directory).read().search is not None
+        subject = "the search goes" if searches else f"{outcomes.left} runs go"
+        print(f"{outcomes.left} runs {state}:" if written else f"{subject} {state}:")
         print(f"  runslot status {where}           how they stand")
         print(f"  runslot resume {where} --wait    wait for them, and run again what was lost")
         print(f"  runslot stop {where}             end them")

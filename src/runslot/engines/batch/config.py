@@ -7,6 +7,7 @@ import re
 import sys
 from abc import abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from runslot.engines.batch.cluster import BatchCluster, BatchError
@@ -16,7 +17,7 @@ from runslot.engines.batch.site import LoginSite, SharedSite, Site
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import check_function, local_launcher
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Engine, LauncherConfig
+from runslot.engines.protocol import Engine, LauncherConfig, Pilots
 from runslot.errors import InvalidInput
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
@@ -129,23 +130,52 @@ class BatchConfig(LauncherConfig):
     def _open(
         self, experiment: OpenExperiment, runs: int, observer: Observer, cluster: BatchCluster
     ) -> Engine:
+        site, writer = self.writer_for(experiment, cluster, observer, submits=bool(runs))
+        launcher = BatchLauncher(experiment, cluster, site, writer, observer)
+        return Engine(launcher, writer.said())
+
+    def writer_for(
+        self,
+        experiment: OpenExperiment,
+        cluster: BatchCluster,
+        observer: Observer,
+        submits: bool = True,
+    ) -> tuple[Site, ScriptWriter]:
+        """Return where the cluster has the experiment, and what writes its scripts; where something
+        is to be submitted, it was asked whether it would be taken, and what is needed was brought.
+        """
         site = self.site(experiment.directory, experiment.file, cluster)
-        submits = cluster.programs[0]
-        if not runs or (self.script_only and not cluster.has(submits)):
+        command = cluster.programs[0]
+        if not submits or (self.script_only and not cluster.has(command)):
             size = self.usual_array_size
-        elif not cluster.has(submits):
-            raise cluster.missing(submits)
+        elif not cluster.has(command):
+            raise cluster.missing(command)
         else:
             size = self._array_size(cluster, observer)
         frame = self._frame(experiment, site, size)
         writer = self.writer(frame, experiment.file.resources, cluster)
-        if runs:
+        if submits:
             if not self.script_only:
                 cluster.test(writer.trial())
             self._check_function(experiment, observer)
             self._bring(experiment, site)
-        launcher = BatchLauncher(experiment, cluster, site, writer, observer)
-        return Engine(launcher, writer.said())
+        return site, writer
+
+    def pilots(self, experiment: OpenExperiment, observer: Observer) -> Pilots:
+        """Return what sends the pilots of a search."""
+        from runslot.engines.batch.pilots import BatchPilots  # few launches search
+
+        return BatchPilots(experiment, self, observer)
+
+    def search_obstacle(self) -> str:
+        """Return why a search cannot go there; empty where it can."""
+        if not self.grows:
+            return super().search_obstacle()
+        if self.login is not None:
+            return "its pilots decide on the cluster: launch on the login node, without `login`"
+        if self.script_only:
+            return "its pilots are submitted by runslot, not by hand: leave script_only out"
+        return ""
 
     def _array_size(self, cluster: BatchCluster, observer: Observer) -> int:
         try:
@@ -169,7 +199,7 @@ class BatchConfig(LauncherConfig):
 
     def _bring(self, experiment: OpenExperiment, site: Site) -> None:
         directory = experiment.directory
-        site.send(what_runs_need(directory, experiment.file, experiment_archive(directory)))
+        site.send(what_runs_need(directory, experiment.file, archive_of(experiment)))
 
     def cluster(self, experiment: OpenExperiment | None = None) -> BatchCluster:
         """Return the cluster's commands."""
@@ -194,7 +224,7 @@ class BatchConfig(LauncherConfig):
         return Frame(
             directory=site.directory,
             python=self.python or ("python3" if site.moved else of_launch),
-            archive=f"{site.directory}/{experiment_archive(experiment.directory).name}",
+            archive=f"{site.directory}/{archive_of(experiment).name}",
             runs_per_job=self.runs_per_job,
             array_size=array_size,
             at_a_time=self.at_a_time,
@@ -212,6 +242,12 @@ class BatchConfig(LauncherConfig):
         from runslot.engines.batch.status import refreshed_by
 
         return refreshed_by(self, status)
+
+
+def archive_of(experiment: OpenExperiment) -> Path:
+    """Return the archive that the tasks execute; those of a search decide what comes next."""
+    searches = experiment.file.search is not None
+    return experiment_archive(experiment.directory, searches)
 
 
 def cpus_of(cpus: int | None, resources: Resources, runs: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from runslot.engines.batch.cluster import BatchCluster
+from runslot.engines.batch.pilots import all_places
 from runslot.engines.batch.queue import POLITE, Look, look
 from runslot.engines.batch.script import ScriptWriter
 from runslot.engines.batch.site import Site
@@ -31,6 +32,7 @@ from runslot.experiment.files import write_json
 from runslot.experiment.lock import leave_request
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
+from runslot.experiment.turn import stop_file
 from runslot.hardware.slots import Slot
 
 _FILES = 1.0
@@ -193,7 +195,8 @@ class BatchLauncher(Launcher):
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
         """Watch a run that was handed over; None where no submission has it."""
         if not self._places:
-            self._places = places(read_submissions(self._experiment.directory, self._cluster.word))
+            directory = self._experiment.directory
+            self._places = all_places(directory, read_submissions(directory, self._cluster.word))
         place = self._places.get(run.id)
         if place is None:
             return None
@@ -342,6 +345,8 @@ class BatchLauncher(Launcher):
         """Tell whether a task has a run left that was not asked to stop, also one that this
         launcher does not watch.
         """
+        if place.submission.slots:  # a pilot asks for further runs
+            return not stop_file(self._experiment.directory).exists()
         if not self._runs:
             self._runs = {run.id: run for run in self._experiment.directory.read_runs()}
         for run, attempt in place.submission.tasks[place.task]:

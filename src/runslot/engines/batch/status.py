@@ -7,13 +7,14 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runslot.engines.batch.launcher import evidence_of, settle
+from runslot.engines.batch.pilots import all_places, living, pilot_places, pilots_said
 from runslot.engines.batch.queue import POLITE, Look, look, read_look
-from runslot.engines.batch.submissions import Submission, TaskPlace, places, read_submissions
+from runslot.engines.batch.submissions import Submission, TaskPlace, read_submissions
 from runslot.engines.batch.task import Task, how_it_ended, task_name
 from runslot.engines.batch.wait_reason import is_held, wait_lines, wait_reason
 from runslot.errors import RunslotError
@@ -31,7 +32,8 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     """
     submissions = read_submissions(status.directory, config.system)
     status = replace(status, waits=(*status.waits, *unfit_lines(submissions)))
-    placed = places(submissions)
+    placed = all_places(status.directory, submissions)
+    pilots = pilot_places(submissions)
     before = read_look(status.directory, config.system)
     open_runs = {
         entry.run.id for entry in status.runs if _is_open(entry, placed.get(entry.run.id), before)
@@ -39,10 +41,12 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     killed = {
         entry.run.id for entry in status.runs if _was_killed(entry) and entry.run.id in placed
     }
-    if not open_runs and not killed:
+    flying = living(pilots, before)
+    if not open_runs and not killed and not flying:
         return status
     handed = {run: placed[run] for run in open_runs if run in placed}
-    answer = _look(config, status, handed, before) if open_runs else before
+    handed |= {place.submission.pilot(place.task): place for place in flying}
+    answer = _look(config, status, handed, before) if handed or open_runs else before
     uncertain = open_runs | killed
     runs = tuple(
         (
@@ -55,7 +59,22 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     counts: Counter[str] = Counter(entry.state for entry in runs)
     waiting = {entry.name for entry in runs if entry.state == "queued"}
     tasks = (task for task in answer.tasks.values() if task.waits and task.name in waiting)
-    return replace(status, runs=runs, counts=counts, waits=(*status.waits, *wait_lines(tasks)))
+    lines = [*wait_lines(tasks)]
+    if flying := living(pilots, answer):
+        runs, lines = _with_pilots(runs, flying, answer), [pilots_said(flying, answer), *lines]
+    return replace(status, runs=runs, counts=counts, waits=(*status.waits, *lines))
+
+
+def _with_pilots(
+    runs: Sequence[RunStatus], flying: Sequence[TaskPlace], sight: Look
+) -> tuple[RunStatus, ...]:
+    """Return the runs of a search of which those that wait are its pilots' to ask for."""
+    tasks = [task for place in flying if (task := sight.task(place)) is not None]
+    name = tasks[0].job if tasks else flying[0].submission.number
+    reason = wait_reason(tasks[0]) if tasks and all(task.waits for task in tasks) else ""
+    return tuple(
+        replace(run, name=name, waits_for=reason) if run.state == "queued" else run for run in runs
+    )
 
 
 def unfit_lines(submissions: Iterable[Submission]) -> list[str]:
@@ -73,6 +92,8 @@ def _is_open(entry: RunStatus, place: TaskPlace | None, before: Look) -> bool:
     """Tell whether the system may know better than the files how a run stands."""
     if entry.state == "running":
         return True
+    if place is not None and place.submission.slots:  # its pilot says how it ended
+        return False
     if entry.state in {"queued", "succeeded"} or place is None or entry.attempts < place.attempt:
         return False
     if place.submission.stopped(entry.run.id).exists():
@@ -144,6 +165,8 @@ def _stands(
     ended = how_it_ended(replace(evidence, stopped=stopped, system=config.title))
     name = task_name(job or "", place.task)
     if ended is not None:
+        if place.submission.slots and ended.kind == "stopped" and not stopped:
+            ended = replace(ended, kind="lost")  # its pilot was cancelled, not the run
         settle(run_dir, ended)
         return RunStatus(
             entry.run, ended.kind, ended.attempt, ended.to_json(), entry.started, entry.slot

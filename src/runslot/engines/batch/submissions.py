@@ -56,6 +56,10 @@ class Submission:
     """The system's id for it; None where it was not handed over, or the answer not noted."""
     withdrawn: bool = False
     """Its tasks will do nothing, should the system have them after all."""
+    slots: int = 0
+    """Of pilots: how many runs each has at a time, for which it asks by itself; 0 where the tasks
+    have their runs.
+    """
 
     @property
     def number(self) -> str:
@@ -80,6 +84,10 @@ class Submission:
     def log(self, task: int) -> Path:
         """What a task printed."""
         return self.path / f"{task}.log"
+
+    def pilot(self, task: int) -> str:
+        """Return what the journal calls the pilot that a task is."""
+        return f"{self.directory}/{task}"
 
     def worker(self, task: int) -> str:
         """Return the name of the worker that a task is, under which it takes requests."""
@@ -137,7 +145,7 @@ class TaskPlace:
 
 
 def add_submission(
-    experiment: ExperimentDir, system: str, job_name: str, tasks: Tasks
+    experiment: ExperimentDir, system: str, job_name: str, tasks: Tasks, slots: int = 0
 ) -> Submission:
     """Record an array that is about to be submitted; its script comes next."""
     place = experiment.path / system
@@ -149,11 +157,12 @@ def add_submission(
     path.mkdir()
     (path / _STOPPED).mkdir()
     (path / UNFIT).mkdir()
-    submission = Submission(path, job_name, tasks)
+    submission = Submission(path, job_name, tasks, slots=slots)
     content = {
         "format": FORMAT,
         "job_name": submission.job_name,
         "tasks": [list(map(list, task)) for task in tasks],
+        **({"slots": slots} if slots else {}),
     }
     write_json(path / _TASKS, content)
     return submission
@@ -173,6 +182,7 @@ def read_submission(path: Path) -> Submission | None:
         check_format(value)
         name = str(value["job_name"])
         tasks = [[(str(run), int(attempt)) for run, attempt in task] for task in value["tasks"]]
+        slots = int(value.get("slots", 0))
     except Damaged as error:
         raise type(error)(f"{path / _TASKS}: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -191,7 +201,7 @@ def read_submission(path: Path) -> Submission | None:
     job = record.get("job")
     if not isinstance(job, str | None):
         raise Damaged(f"{path / _JOB} names the job {job!r:.80}, which is no text")
-    return Submission(path, name, tasks, job, (path / _WITHDRAWN).exists())
+    return Submission(path, name, tasks, job, (path / _WITHDRAWN).exists(), slots)
 
 
 def submission_of(experiment: ExperimentDir, system: str, number: str) -> Submission | None:

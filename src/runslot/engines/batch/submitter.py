@@ -41,18 +41,18 @@ class Submitter:
         self.limit: SubmitLimit | None = None
         """What the system said when it took no more."""
 
-    def submit(self, tasks: Tasks) -> tuple[list[Submission], Tasks]:
+    def submit(self, tasks: Tasks, slots: int = 0) -> tuple[list[Submission], Tasks]:
         """Submit as many tasks as a limit of the user's lets, in their order; return the arrays,
         and the rest.
 
         An array is taken as a whole or not at all, and what is left of a limit cannot be asked for
-        everywhere: smaller ones are tried.
+        everywhere: smaller ones are tried. With `slots` the tasks are pilots.
         """
         submissions: list[Submission] = []
         rest, size = list(tasks), len(tasks)
         while rest and size:
             try:
-                submissions.append(self._submit_array(rest[:size]))
+                submissions.append(self._submit_array(rest[:size], slots))
             except SubmitLimit as error:
                 self.limit, size = error, size // 2
             else:
@@ -60,9 +60,10 @@ class Submitter:
                 size = min(size, len(rest))
         return submissions, rest
 
-    def _submit_array(self, tasks: Tasks) -> Submission:
+    def _submit_array(self, tasks: Tasks, slots: int) -> Submission:
         job_name = self._cluster.job_name(self._experiment.file.name)
-        submission = add_submission(self._experiment.directory, self._cluster.word, job_name, tasks)
+        directory = self._experiment.directory
+        submission = add_submission(directory, self._cluster.word, job_name, tasks, slots)
         write_script(submission, self._writer.script(submission))
         try:
             self._site.send([submission.path])

@@ -47,6 +47,7 @@ class Slurm(BatchConfig):
     constraint: str | None = field(default=None, kw_only=True)
     """Features that the nodes must have, as Slurm takes them: `a100|h100`."""
 
+    grows = True
     commands = SlurmCluster
     usual_array_size = DEFAULT_ARRAY_SIZE
     line_keys = ("partition", "account", "qos", "gres", "constraint", "mem")

@@ -50,6 +50,7 @@ _OWN_DIRECTORIES = {
             _EXPERIMENT.workers,
             _EXPERIMENT.payloads,
             _EXPERIMENT.provenance,
+            _EXPERIMENT.turns,
         )
     ),
 }

@@ -1,0 +1,224 @@
+"""The pilots of a search: tasks of an array that ask for their runs by themselves.
+
+Which run a pilot has, its journal's `start` says; how the pilots are, the batch system. Read by
+whoever looks at a search, stops it, or sends further pilots.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from runslot.engines.batch.cluster import BatchCluster
+from runslot.engines.batch.queue import POLITE, Look, look
+from runslot.engines.batch.submissions import (
+    Submission,
+    TaskPlace,
+    places,
+    read_submissions,
+    submission_of,
+)
+from runslot.engines.batch.submitter import Submitter
+from runslot.engines.events import Observer, Said
+from runslot.engines.open_experiment import OpenExperiment
+from runslot.experiment.journal import read_events
+from runslot.experiment.records import Outcome, Run
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.turn import stop_file
+
+if TYPE_CHECKING:
+    from runslot.engines.batch.config import BatchConfig
+
+_LOOK_PERIOD_S = 30.0
+"""Between a pilot's questions how the others are."""
+USUAL_PILOTS = 8
+"""Where the launcher's table does not say how many tasks there may be at a time."""
+
+
+def all_places(
+    experiment: ExperimentDir, submissions: Sequence[Submission]
+) -> dict[str, TaskPlace]:
+    """Return by run id where each run was put last, those of pilots included."""
+    known = places(submissions)
+    by_pilot = {place.submission.pilot(place.task): place for place in pilot_places(submissions)}
+    if not by_pilot:
+        return known
+    for event in read_events(experiment.journal_file):
+        if event["event"] == "start" and (place := by_pilot.get(event.get("pilot", ""))):
+            known[event["run"]] = TaskPlace(place.submission, place.task, event["attempt"])
+    return known
+
+
+def pilot_places(submissions: Iterable[Submission]) -> list[TaskPlace]:
+    """Return the pilots that were handed over."""
+    return [
+        TaskPlace(submission, task, 0)
+        for submission in submissions
+        if submission.slots and not submission.withdrawn
+        for task in range(len(submission.tasks))
+    ]
+
+
+def living(pilots: Iterable[TaskPlace], sight: Look) -> list[TaskPlace]:
+    """Return the pilots that run, or wait to, as far as the system was asked."""
+    return [place for place in pilots if not _is_over(place, sight)]
+
+
+def _is_over(place: TaskPlace, sight: Look) -> bool:
+    task = sight.task(place)
+    if task is None:  # or its launcher was killed before it had handed it over
+        return sight.gone(place) or place.submission.job is None
+    return task.over
+
+
+def pilots_said(pilots: Iterable[TaskPlace], sight: Look) -> str:
+    """Return how many pilots there are, in a few words: `3 pilots at work, 2 waiting`."""
+    tasks = [sight.task(place) for place in pilots]
+    waiting = sum(task is None or task.waits for task in tasks)
+    counts = {"at work": len(tasks) - waiting, "waiting": waiting}
+    words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    return f"pilots: {words}" if words else ""
+
+
+class Lookout:
+    """How the pilots of one experiment are, as its batch system says; asked as seldom as may be."""
+
+    def __init__(self, directory: ExperimentDir, system: str) -> None:
+        self._directory = directory
+        self._system = system
+        self._looked = -_LOOK_PERIOD_S
+        self._gone: dict[str, str] = {}
+        self.sight = Look()
+
+    def look(
+        self, cluster: Callable[[], BatchCluster], is_due: bool = False, oldest: float = POLITE
+    ) -> list[TaskPlace]:
+        """Ask how they are, where that is due, and return those that are at work, or wait; an
+        answer may be `oldest` seconds old.
+        """
+        pilots = pilot_places(read_submissions(self._directory, self._system))
+        if pilots and (is_due or time.monotonic() - self._looked >= _LOOK_PERIOD_S):
+            self._looked = time.monotonic()
+            self.sight = look(self._directory, cluster(), pilots, time.time() - oldest)
+        alive = living(pilots, self.sight)
+        for place in pilots:
+            pilot, task = place.submission.pilot(place.task), self.sight.task(place)
+            if place not in alive:
+                said = "is no longer known" if task is None else f"is {task.state}"
+                self._gone[pilot] = f"its pilot {place.name} {said}"
+            elif task is not None and task.waits:  # again: what it had has ended
+                self._gone[pilot] = f"its pilot {place.name} was requeued"
+            else:
+                self._gone.pop(pilot, None)
+        return alive
+
+    def gone(self, pilot: str) -> str:
+        """Return why a pilot is at work no longer; empty where it may be."""
+        return self._gone.get(pilot, "")
+
+    def is_stop_asked(self, run: str, pilot: str) -> bool:
+        """Tell whether somebody asked for a run of a pilot to stop."""
+        system, number, _ = (*pilot.split("/"), "", "")[:3]
+        submission = None if not number else submission_of(self._directory, system, number)
+        return submission is not None and submission.stopped(run).exists()
+
+
+class BatchPilots:
+    """Sends the pilots of one experiment, counts them, and ends them; decides beside them (`Crew`)
+    for a launcher, which has no runs.
+    """
+
+    name = job = ""
+
+    def __init__(self, experiment: OpenExperiment, config: BatchConfig, observer: Observer) -> None:
+        self._experiment = experiment
+        self._config = config
+        self._observer = observer
+        self._cluster = config.cluster(experiment)
+        self._lookout = Lookout(experiment.directory, self._cluster.word)
+
+    def look(self, is_due: bool = False) -> None:
+        """Ask the system how the pilots are."""
+        del is_due
+        self.living()
+
+    def living(self) -> int:
+        """Return how many there are, as the system says; `BatchError` where it cannot be asked."""
+        return len(self._lookout.look(lambda: self._cluster, is_due=True, oldest=0.0))
+
+    def gone(self, pilot: str) -> str:
+        """Return why a pilot is at work no longer; empty where it may be."""
+        return self._lookout.gone(pilot)
+
+    def is_stop_asked(self, run: str, pilot: str) -> bool:
+        """Tell whether somebody asked for a run of a pilot to stop."""
+        return self._lookout.is_stop_asked(run, pilot)
+
+    def may_begin(self, longest: float) -> bool:
+        """Tell that no run begins here."""
+        del longest
+        return False
+
+    def why_ended(self, run: Run, outcome: Outcome) -> Outcome:
+        """Return the outcome as it is: no run ends here."""
+        del run
+        return outcome
+
+    @property
+    def most(self) -> int:
+        """How many there are at a time, at most."""
+        return self._config.at_a_time or USUAL_PILOTS
+
+    @property
+    def slots(self) -> int:
+        """How many runs each has at a time."""
+        return self._config.runs_per_job
+
+    def check(self) -> str:
+        """Have all brought that pilots need; return what each has, in one line. `InvalidInput`
+        where the system would not take them.
+        """
+        self._site, self._writer = self._config.writer_for(
+            self._experiment, self._cluster, self._observer
+        )
+        return self._writer.said()
+
+    def send(self, count: int) -> None:
+        """Submit so many pilots, which `check` has prepared."""
+        submitter = Submitter(self._experiment, self._cluster, self._site, self._writer, self._say)
+        submissions, rest = submitter.submit([()] * count, self.slots)
+        if not submissions and submitter.limit is not None:
+            raise submitter.limit
+        if rest:
+            self._say(f"{count - len(rest)} of {count} pilots are submitted: {submitter.limit}")
+
+    def withdraw_stops(self) -> None:
+        """Forget which runs were to stop: they are asked for again."""
+        for submission in read_submissions(self._experiment.directory, self._cluster.word):
+            for file in submission.stopped("").iterdir() if submission.slots else ():
+                file.unlink(missing_ok=True)
+
+    def stop(self, kill: bool) -> None:
+        """Have them ask for nothing further, and end them: also those that wait."""
+        directory = self._experiment.directory
+        directory.turns.mkdir(exist_ok=True)
+        stop_file(directory).touch()
+        tasks: dict[str, list[int]] = {}
+        jobs: dict[str, str | None] = {}
+        for place in self._lookout.look(lambda: self._cluster, is_due=True, oldest=0.0):
+            task, submission = self._lookout.sight.task(place), place.submission
+            jobs[submission.job_name] = submission.job
+            # A task may have been submitted anew, from its node.
+            job = self._lookout.sight.job(submission) if task is None else task.job
+            if job is not None:
+                tasks.setdefault(job, []).append(place.task)
+        if tasks:
+            self._cluster.cancel(tasks, jobs, kill)
+
+    def close(self) -> None:
+        """Leave them to the system."""
+        self._cluster.close()
+
+    def _say(self, text: str) -> None:
+        self._observer(Said(text))

@@ -1,0 +1,241 @@
+"""A search on Slurm: pilots that take turns, and of which any may be killed.
+
+Slurm is the fake one, whose tasks are real processes, so that a pilot can be killed at a moment
+that is chosen; `test_slurm.py` has what wants two nodes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shlex
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runslot.testing.contract import Place, until
+
+FAKE = Path(__file__).parent.parent / "testbeds" / "slurm-fake"
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
+
+PROGRAM = '''
+import os, pathlib, time
+from runslot import logger
+
+def train(lr=0.1, seed=0, epochs=3, pause=0.05):
+    """Continue from a snapshot, where there is one; one process at a time."""
+    place = pathlib.Path(os.environ["RUNSLOT_RUN"])
+    with open(place / "begun.txt", "a") as file:
+        file.write(os.environ["RUNSLOT_ATTEMPT"] + "\\n")
+    snapshot = place / "state.pkl"
+    done = int(snapshot.read_text()) if snapshot.exists() else 0
+    for epoch in range(done + 1, int(epochs) + 1):
+        time.sleep(pause)
+        while os.path.exists("hold"):
+            time.sleep(0.05)
+        logger.record_dict({"epoch": epoch, "loss": (lr - 0.3) ** 2 + 0.01 * seed + 1 / epoch})
+        logger.dump_tabular()
+        snapshot.write_text(str(epoch))
+'''
+
+LOSS = ("--metric", "loss", "--mode", "min", "--sampler", "random", "-q")
+SPACE = ("--search", "lr=uniform(0,1)")
+
+
+class Cluster:
+    """The fake Slurm, and a project whose launcher is one of at most three tasks at a time."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.state = directory / "state"
+        programs = directory / "bin"
+        for made in (self.state, programs, directory / "project"):
+            made.mkdir()
+        for name in ("sbatch", "squeue", "scancel", "scontrol", "sacct"):
+            call = f"{shlex.quote(sys.executable)} {shlex.quote(str(FAKE))} {name}"
+            text = "exit 1" if name == "sacct" else f'exec {call} "$@"'
+            (programs / name).write_text(f"#!/bin/sh\n{text}\n")
+            (programs / name).chmod(0o755)
+        monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+        monkeypatch.setenv("FAKE_SLURM", str(self.state))
+        self.place = Place(directory / "project", "cluster", ())
+        (self.place.directory / "program.py").write_text(PROGRAM)
+        self.configure(at_a_time=3)
+
+    def configure(self, **entry: Any) -> None:
+        lines = [
+            f"{key} = {json.dumps(value)}" for key, value in {"kind": "slurm", **entry}.items()
+        ]
+        text = "\n".join(["[launchers.cluster]", *lines, ""])
+        (self.place.directory / "runslot.toml").write_text(text)
+
+    def search(self, *arguments: str, status: int | None = 0) -> str:
+        root = ("--root", str(self.place.directory / "runs"))
+        return self.place(
+            "run", "program.py:train", "--on", "cluster", *root, *LOSS, *arguments, status=status
+        ).stderr
+
+    def tasks(self) -> list[dict[str, Any]]:
+        text = (self.state / "jobs.json").read_text()
+        jobs = json.loads(text) if text else {}
+        return [task for job in jobs.values() for task in job["tasks"].values()]
+
+    def kill(self, task: dict[str, Any]) -> None:
+        """Kill a pilot and all that it started, as a node does that is gone; Slurm knows."""
+        os.kill(task["daemon"], signal.SIGKILL)
+        for file in self.place.experiment.rglob("attempt.json"):
+            keeper = json.loads(file.read_text())["pid"]
+            if parent_of(keeper) == task["pid"]:
+                os.kill(keeper, signal.SIGKILL)
+        os.killpg(task["pid"], signal.SIGKILL)
+        jobs = json.loads((self.state / "jobs.json").read_text())
+        for job in jobs.values():
+            for each in job["tasks"].values():
+                if each.get("pid") == task["pid"]:
+                    each["state"] = "NODE_FAIL"
+        (self.state / "jobs.json").write_text(json.dumps(jobs))
+
+    def running(self) -> list[dict[str, Any]]:
+        return [task for task in self.tasks() if task["state"] == "RUNNING"]
+
+    def events(self) -> list[dict[str, Any]]:
+        lines = (self.place.experiment / "journal.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+    def until_over(self) -> dict[str, Any]:
+        until(lambda: self.place.status()["search"]["is_over"], what="the search is over")
+        return self.place.status()
+
+    def end(self) -> None:
+        (self.place.directory / "hold").unlink(missing_ok=True)
+        for task in self.tasks() if (self.state / "jobs.json").exists() else ():
+            if "pid" in task:
+                try:
+                    os.killpg(task["pid"], signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except FileNotFoundError:
+        return 0
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    made = Cluster(tmp_path, monkeypatch)
+    yield made
+    made.end()
+
+
+def test_pilots_ask_for_all_trials_and_the_last_one_tests_the_winner(cluster: Cluster) -> None:
+    """The launch ends at once; three pilots do the trials, each of which is told once."""
+    cluster.search(*SPACE, "--trials", "7", "--test-seeds", "2")
+    status = cluster.until_over()
+
+    assert status["counts"] == {"succeeded": 9}
+    assert len({trial["params"]["lr"] for trial in status["search"]["trials"]}) == 7
+    ends = Counter(event["run"] for event in cluster.events() if event["event"] == "ended")
+    assert set(ends.values()) == {1}
+    assert len(cluster.tasks()) == 3
+    until(lambda: not cluster.running(), what="no pilot is left")
+    assert "nothing to do" in cluster.place("resume", str(cluster.place.experiment)).stdout
+
+
+def test_pilots_promote_from_snapshots_as_a_search_here_does(cluster: Cluster) -> None:
+    """ASHA's paused trials go on where another pilot is free, from their snapshot."""
+    asha = ("--prune", "asha:first=1,eta=3,last=9", "--resumable")
+    cluster.search(*SPACE, "--grid", "epochs=9", "--grid", "pause=0.4", "--trials", "9", *asha)
+    status = cluster.until_over()
+
+    assert status["counts"]["paused"] >= 4
+    assert status["counts"]["succeeded"] >= 1
+    verdicts = Counter((e["run"], e["rung"]) for e in cluster.events() if e["event"] == "rung")
+    assert set(verdicts.values()) == {1}, "no run is judged twice at a rung"
+    continued = [run for run in status["runs"] if run["attempts"] > 1]
+    assert continued
+    for run in continued:
+        rows = (Path(run["directory"]) / "progress.csv").read_text().splitlines()
+        assert len(rows) == len(set(rows))
+
+
+def test_a_search_survives_pilots_that_are_killed_at_random(cluster: Cluster) -> None:
+    """Whoever is killed, lock and run in hand: the others, and a resume, lose nothing."""
+    chance = random.Random(3)
+    cluster.configure(at_a_time=4)
+    cluster.search(*SPACE, "--grid", "pause=0.3", "--trials", "16")
+    kills = 0
+    while kills < 6:
+        until(cluster.running, what="a pilot is at work")
+        time.sleep(chance.uniform(0.3, 1.5))
+        if running := cluster.running():
+            cluster.kill(chance.choice(running))
+            kills += 1
+        if len(cluster.running()) < 2:
+            cluster.place("resume", str(cluster.place.experiment))
+    cluster.place("resume", str(cluster.place.experiment), "--wait")
+    status = cluster.until_over()
+
+    trials = [event for event in cluster.events() if event["event"] == "trial"]
+    assert [event["trial"] for event in trials] == list(range(16))
+    assert status["counts"] == {"succeeded": 16}
+    listed = (cluster.place.experiment / "runs.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["id"] for line in listed}) == len(listed) == 16
+    last = {e["run"]: e["outcome"]["kind"] for e in cluster.events() if e["event"] == "ended"}
+    assert set(last.values()) == {"succeeded"}
+
+
+def test_stop_ends_the_pilots_and_resume_goes_on(cluster: Cluster) -> None:
+    """Nothing starts after the stop; afterwards all is done, and no trial is asked twice."""
+    (cluster.place.directory / "hold").touch()
+    cluster.search(*SPACE, "--trials", "6")
+    until(lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy")
+    cluster.place("stop", str(cluster.place.experiment))
+    until(lambda: not cluster.running(), what="no pilot is left")
+    assert cluster.place.status()["counts"] == {"stopped": 3}
+
+    (cluster.place.directory / "hold").unlink()
+    cluster.place("resume", str(cluster.place.experiment), "--wait")
+    status = cluster.until_over()
+    assert status["counts"] == {"succeeded": 6}
+    assert sorted(run["attempts"] for run in status["runs"]) == [1, 1, 1, 2, 2, 2]
+
+
+def test_what_no_run_logs_ends_the_search_and_status_says_it(cluster: Cluster) -> None:
+    """No pilot goes on, and the nearest name is there."""
+    cluster.search(*SPACE, "--trials", "6", "--metric", "los")
+    until(lambda: cluster.place.status().get("problems"), what="the problem is seen")
+    (problem,) = cluster.place.status()["problems"]
+    assert "logged no 'los' (did you mean 'loss'?)" in problem
+    until(lambda: not cluster.running(), what="no pilot is left")
+    assert sum(event["event"] == "trial" for event in cluster.events()) < 6
+
+
+def test_a_python_without_what_searches_need_is_named_by_its_node(cluster: Cluster) -> None:
+    """It is the nodes' interpreter that decides, and it may be another one."""
+    python = cluster.place.directory / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
+    python.chmod(0o755)
+    cluster.configure(at_a_time=1, python=str(python))
+    cluster.search(*SPACE, "--trials", "2")
+    experiment = str(cluster.place.experiment)
+    until(lambda: "kept off" in cluster.place("status", experiment).stdout, what="it is said")
+    assert "has no polars, which a search needs" in cluster.place("status", experiment).stdout
+
+
+def test_what_cannot_be_is_refused_before_anything_starts(cluster: Cluster) -> None:
+    """A script by hand would be submitted without the launcher, which counts pilots."""
+    said = cluster.search(*SPACE, "--trials", "2", "--script-only", status=2)
+    assert "leave script_only out" in said
+    cluster.configure(login="node1")
+    assert "launch on the login node" in cluster.search(*SPACE, "--trials", "2", status=2)
+    assert not (cluster.place.directory / "runs").exists()
