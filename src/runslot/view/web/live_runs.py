@@ -32,7 +32,8 @@ _REST_FACTOR = 3
 """Times as long as reading took, what was read counts as now: a huge tree does not keep a core
 busy."""
 
-_LONGEST_REST_S = 15.0
+_LONGEST_REST_S, _RESTS_PER_COST = 90.0, 150
+"""An idle page looks again after so many times what a look costs: below one per cent of a core."""
 _MOST_TEMPLATES = 3
 """Templates of paths whose runs are kept at a time, beside those that the server was started
 with."""
@@ -126,8 +127,7 @@ class LiveRuns:
         self._lock = threading.Lock()
         self._until = 0.0
         self.rest_s = 1.0
-        """How long an open page may rest between two looks where nothing happens: so long that
-        reading costs half a per cent of a core."""
+        """How long an open page may rest between two looks where nothing happens."""
         self._fresh: set[str] = set()
         """Templates whose runs were read less than so long ago."""
 
@@ -148,7 +148,9 @@ class LiveRuns:
                 began, cost = time.monotonic(), time.thread_time()
                 reading.read(self._engines.waits)
                 ended = time.monotonic()
-                self.rest_s = min(_LONGEST_REST_S, max(1.0, 200 * (time.thread_time() - cost)))
+                self.rest_s = min(
+                    _LONGEST_REST_S, max(1.0, _RESTS_PER_COST * (time.thread_time() - cost))
+                )
                 self._until = ended + max(_FRESH_S, _REST_FACTOR * (ended - began))
                 self._fresh.add(path)
             assert reading.moment is not None

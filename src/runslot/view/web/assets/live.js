@@ -92,8 +92,8 @@
     return none();
   }
 
-  const SOON_MS = 1000, LONGEST_MS = 15000;
-  let wait = SOON_MS;
+  const SOON_MS = 1000, REST_MS = 15000, LONGEST_MS = 90000;
+  let wait = SOON_MS, timer = null;
   async function ask() {
     const panels = document.getElementById("panels"), place = panels || document.getElementById("run-panels");
     if (!place || document.hidden || place.dataset.busy === "true") return;
@@ -104,11 +104,12 @@
     if (now.version !== seen) {
       wait = SOON_MS;
       set(panels ? "tick" : "run-tick", { data: Date.now() });
-    } else wait = Math.min(LONGEST_MS, Math.max(wait, now.is_live ? 0 : wait * 1.5, 1000 * Math.min(now.rest_s, now.is_live ? 5 : LONGEST_MS)));
+    } else wait = Math.max(now.is_live ? SOON_MS : Math.min(REST_MS, wait * 1.5), Math.min(now.is_live ? 5000 : LONGEST_MS, 1000 * now.rest_s));
   }
-  const again_soon = () => window.setTimeout(() => ask().catch(() => {}).finally(again_soon), wait);
-  again_soon();
-  document.addEventListener("visibilitychange", () => { wait = SOON_MS; });
+  // A server that is gone is told by `look`; here it is asked again later.
+  const soonAgain = () => { window.clearTimeout(timer); timer = window.setTimeout(() => ask().catch(() => {}).finally(soonAgain), wait); };
+  soonAgain();
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) { wait = SOON_MS; soonAgain(); } });
 
   window.runslotLive = { again, grow, note, openTable, wasOpen: () => grid !== null };
 
@@ -145,6 +146,7 @@
       const place = document.getElementById("panels") || document.getElementById("run-panels");
       if (place) set(place.id, { "data-busy": "false" });
       wait = SOON_MS;
+      soonAgain();
       if (document.getElementById("panels")) set("drawing", { data: false });
       again();
     } catch (error) {

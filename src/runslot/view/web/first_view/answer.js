@@ -9,7 +9,7 @@
   const LISTS = ["show", "off", "log", "also", "less", "pick"];
   const WORDS = ["base", "find", "k", "order", "task", "view", "at", "size", "big", "more", "hx", "hy", "search"];
   const USUAL_CURVES = 5, RUNS_LISTED = 500, MOST_OVERLAID = 24;
-  const POLL_MS = 2000, REST_MS = 15000;
+  const POLL_MS = 2000, REST_MS = 15000, LONGEST_MS = 90000;
   const writes = !embedded && document.querySelector('meta[name="runslot-writes"]') !== null;
   let page = null, state = null, hovered = null, cursor = null, wait = POLL_MS, timer = null;
   const unfolded = new Map();  // label → its runs, or null while they are asked for
@@ -495,7 +495,7 @@
       if (answer.status !== 204) return await answer.json();
       // What reading costs there decides how often it is worth to ask, most where runs go on.
       const isLive = page && page.live && page.live.running, rest = 1000 * Number(answer.headers.get("Runslot-Rest") || 0);
-      wait = Math.max(isLive ? POLL_MS : Math.min(REST_MS, wait * 1.5), Math.min(isLive ? 5000 : REST_MS, rest));
+      wait = Math.max(isLive ? POLL_MS : Math.min(REST_MS, wait * 1.5), Math.min(isLive ? 5000 : LONGEST_MS, rest));
     } catch (error) {
       if (mine === number) gone(true);
     }
@@ -506,6 +506,7 @@
     if (!embedded) timer = window.setTimeout(() => { if (document.hidden) again(); else load(page ? page.version : undefined); }, wait);
   }
 
+  document.addEventListener("visibilitychange", () => { if (!embedded && !document.hidden && page) { wait = POLL_MS; load(page.version); } });
   window.addEventListener("popstate", () => {
     const before = asked(state);
     state = read();

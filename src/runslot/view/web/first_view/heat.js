@@ -3,7 +3,7 @@
 (function () {
   "use strict";
   const { el, short } = window.runslotChart;
-  const MOST_VALUES = 30, FULL_SHARE = 0.4;
+  const MOST_VALUES = 30, FULL_SHARE = 0.6;
 
   const ordered = (words) => [...new Set(words)].sort((a, b) => (Number.isNaN(a - b) ? a.localeCompare(b, undefined, { numeric: true }) : a - b));
 
