@@ -172,7 +172,7 @@
     if (search.message) { section.append(el("p", { class: "faint" }, search.message)); return section; }
     section.append(el("p", { class: "account", id: "search-best" }, best(search)));
     if (!search.trials.length) return section;
-    const wide = Math.min(900, options.width >= 900 ? options.width / 2 - 14 : options.width);
+    const wide = Math.min(900, window.innerWidth >= 940 ? options.width / 2 - 14 : options.width);
     const part = (title, id, content) => el("figure", { id }, el("figcaption", {}, title), content);
     const figures = [part(`${search.metric} in the order of the trials; the line is the best so far`, "search-history", history(search, wide, options.onTrial))];
     if (search.rungs.length) figures.push(part("Rungs: who came, who went on, who was pruned", "search-rungs", rungs(search, wide)));

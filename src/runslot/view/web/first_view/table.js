@@ -109,7 +109,7 @@
     }
 
     function badges(variant) {
-      const parts = Object.entries(variant.bad).map(([word, count]) => el("span", { class: "badge" }, `${count} ${word.replace("_", " ")}`));
+      const parts = Object.entries(variant.bad).map(([word, count]) => el("span", { class: word === "pruned" || word === "stopped" ? "badge calm" : "badge" }, `${count} ${word.replace("_", " ")}`));
       if (variant.running) parts.push(el("span", { class: "badge", style: `color:${page.colours.running}` }, `${variant.running} running`));
       return parts;
     }
@@ -141,14 +141,14 @@
       const settings = compact ? [el("td", { class: "wide settings" }, fold, chip, keys.map((key) => view.valueOf(variant, key)).join(" · "), tags(variant))]
         : keys.map((key, i) => el("td", { class: variant.tags || variant.note ? "wide tagged" : "wide" }, i === 0 ? [fold, chip] : null, view.valueOf(variant, key), i === keys.length - 1 ? tags(variant) : null));
       const delta = variant.delta ? el("span", { title: `${variant.delta.paired ? "seed by seed" : "Welch"}, ${100 * page.level} % interval` }, variant.delta.text) : "";
-      const small = window.innerWidth < 700, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 92);
+      const small = window.innerWidth < 700, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 80);
       const also = state.also.map((name) => el("td", { class: "num wide" }, ((variant.also || {})[name] || { text: "" }).text));
       const part = el("tr", { "data-variant": label, class: [ticked ? "on" : "", off ? "off" : "", pinned ? "pinned" : ""].join(" ").trim() || null, onpointerenter: () => view.light(label), onpointerleave: () => view.light(null) },
         el("td", { class: "hands" }, hands(variant)), small ? el("td", { class: "narrow" }, chip, view.labelOf(variant), tags(variant)) : null, settings.length ? settings : el("td", { class: "wide" }, fold, chip, label, tags(variant)),
         el("td", { class: "num mean" }, el("span", { class: variant.mean === null ? "faint value" : "value" }, meanText(variant)), small && mark ? el("div", {}, mark) : null), small || hidden("interval") ? null : el("td", { class: "scale" }, mark),
         hidden("n") ? null : el("td", { class: "num" }, variant.n === variant.asked ? String(variant.n) : `${variant.n}/${variant.asked}`, badges(variant)),
         hidden("chance") ? null : el("td", { class: "num wide chance" }, view.percent(variant.chance)), hidden("delta") ? null : el("td", { class: "num wide delta" }, delta), also,
-        hidden("curve") ? null : el("td", { class: "wide spark-cell" }, curve ? sparkline(curve, faint, 60) : null));
+        hidden("curve") ? null : el("td", { class: "wide spark-cell" }, curve ? sparkline(curve, faint, 48) : null));
       const edit = editing && editing.place.label === label ? el("tr", { class: "runs" }, el("td", { colspan: 20 }, editing.node)) : null;
       return [part, edit, isOpen ? runsRow(label) : null];
     }
