@@ -511,6 +511,7 @@ def test_results_rank_trials_with_their_rungs_and_count_the_pruned_apart(job):
     complete = [trial["status"] == "complete" for trial in trials]
     assert complete == sorted(complete, reverse=True)
     rows = job("results", "--csv", "-", str(directory)).stdout.splitlines()
+    rows = job("results", "--csv", "-", str(directory)).stdout.splitlines()
     assert rows[0].split(",")[:4] == ["lr", "trial", "rung", "at_rung"]
     rungs = [int(row.split(",")[2]) for row in rows[1:]]
     assert rungs == sorted(rungs, reverse=True)
