@@ -178,7 +178,7 @@ def _launcher(status: ExperimentStatus, report: SearchReport | None) -> str:
             " them"
         )
     ended = sum(status.counts.get(state, 0) for state in WELL)
-    is_over = report is None or report.study.is_over
+    is_over = report is None or report.is_over
     if ended == len(status.runs) and is_over:
         return f"finished: runslot results {where}"
     missing = len(status.runs) - ended - sum(status.counts.get(state, 0) for state in FAILED)

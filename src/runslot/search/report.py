@@ -45,6 +45,13 @@ class SearchReport:
         return "stopped" if is_stopped else self.study.status_of(trial)
 
     @property
+    def is_over(self) -> bool:
+        """Whether a resume has nothing to do: the winner is tested, or every trial has failed."""
+        study = self.study
+        asked = study.closed or (self.limit is not None and len(study.trials) >= self.limit)
+        return study.is_over or (asked and self.counts.keys() == {"failed"})
+
+    @property
     def best(self) -> Trial | None:
         """The winner, or the best so far."""
         return self.study.best or self.study.best_now()

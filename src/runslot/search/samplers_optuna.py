@@ -64,6 +64,8 @@ class TpeSampler:
 
     def __init__(self, mode: Mode) -> None:
         self.mode: Mode = mode
+        self._codes: tuple[SearchSpace | None, dict[str, BaseDistribution]] = (None, {})
+        """Of the space that was asked for last, whose parameters are the same in all trials."""
         self._frozen: dict[tuple[Any, ...], FrozenTrial | None] = {}
 
     def propose(
@@ -90,11 +92,13 @@ class TpeSampler:
                 sampler=sampler,
             )
             trial = _frozen(number, Status.RUNNING, {}, {}, None, None)
-            relative_space = _together(space) or sampler.infer_relative_search_space(study, trial)
+            codes = self._codes_of(space)
+            together = {name: code for name, code in codes.items() if not code.single()}
+            relative_space = together or sampler.infer_relative_search_space(study, trial)
             relative = sampler.sample_relative(study, trial, relative_space)
 
             def choose(name: str, distribution: Distribution) -> Any:
-                code = code_of(distribution)
+                code = codes.get(name) or code_of(distribution)
                 if name in relative and relative_space[name] == code:
                     internal = relative[name]
                 else:
@@ -102,6 +106,15 @@ class TpeSampler:
                 return decode(distribution, internal)
 
             return space.propose(number, choose)
+
+    def _codes_of(self, space: SearchSpace) -> dict[str, BaseDistribution]:
+        """Return what all trials have in common, which Optuna would look for in every trial;
+        nothing of a function.
+        """
+        if self._codes[0] is not space:
+            parameters = sorted(space.parameters.items())
+            self._codes = (space, {name: code_of(each) for name, each in parameters})
+        return self._codes[1]
 
     def seen(self, space: SearchSpace, trials: Sequence[TrialState]) -> list[FrozenTrial]:
         """Return the trials that the model sees, by number: all that run, and of the finished ones
@@ -190,14 +203,6 @@ def decode(distribution: Distribution, code: Any) -> Any:
         return distribution.at((math.log(code) - low) / (high - low))
     assert isinstance(distribution, Uniform)
     return distribution.at((code - distribution.low) / (distribution.high - distribution.low))
-
-
-def _together(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """Return what all trials have in common, which Optuna would look for in every trial; nothing of
-    a function.
-    """
-    codes = {name: code_of(distribution) for name, distribution in sorted(space.parameters.items())}
-    return {name: code for name, code in codes.items() if not code.single()}
 
 
 def _frozen(

@@ -330,6 +330,9 @@ class Searcher:
             self.problem = str(error)
             return ()
         self._write_all([move.event for move in moves if move.event])
+        for move in moves:
+            if move.event.get("event") == "search_closed":
+                self._observer(Said(f"{move.event['why']}: no further trial begins"))
         starts = [move.run for move in moves if move.run is not None]
         self._unlisted += [entry.run for entry in starts if entry.id not in known]
         self._unstarted += [(entry.run, self._attempts.get(entry.id, 0) + 1) for entry in starts]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import InvalidInput, nearest
+from runslot.errors import InvalidInput, RunslotError, nearest
 from runslot.execute.functions import find_function
 from runslot.experiment.records import ExperimentFile, Function, Run
 from runslot.hardware.visibility import THREAD_VARIABLES
@@ -147,7 +147,16 @@ def record_of(file: ExperimentFile) -> SearchRecord:
 def space_of(record: SearchRecord, home: Path) -> SearchSpace | None:
     """Return what trials are drawn from; None where the experiment's variants are the trials."""
     if record.function is not None:
-        return SearchSpace(function=find_function(record.function, home))
+        try:
+            return SearchSpace(function=find_function(record.function, home))
+        except RunslotError:
+            raise
+        except Exception as error:  # whatever the user's file raises, and where it is gone
+            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            raise InvalidInput(
+                f"the space of the search, {record.function}, cannot be loaded ({reason}): put it"
+                " back as it was"
+            ) from error
     return parse_space(record.space) if record.space else None
 
 
