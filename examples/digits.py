@@ -34,11 +34,10 @@ def train(variant: dict[str, Any]) -> None:
         random_state=seed,
     )
     classes = np.unique(digits.target)
-    accuracy = network.score(x_test, y_test) if hasattr(network, "n_iter_") else 0.0
-    for epoch in range(getattr(network, "n_iter_", 0), EPOCHS):
+    for epoch in range(len(getattr(network, "loss_curve_", ())), EPOCHS):
         network.partial_fit(x_train, y_train, classes=classes)
         accuracy = network.score(x_test, y_test)
         logger.record_dict({"epoch": epoch, "loss": network.loss_, "accuracy": accuracy})
         logger.dump_tabular()
         logger.save_itr_params(epoch, network)
-    print(f"test accuracy {accuracy:.4f}")
+    print(f"test accuracy {network.score(x_test, y_test):.4f}")
