@@ -45,6 +45,8 @@ class Printer:
         self._out = out
         self._total = 0
         self._ended = 0
+        self._paused: set[str] = set()
+        """Runs that have ended for now, and may go on."""
         self._dropped: dict[str, int] = {}
 
     def __call__(self, event: LaunchEvent) -> None:
@@ -64,6 +66,8 @@ class Printer:
             case RunStarted() if event.slot is None and not event.adopted:
                 pass  # it waits in an engine's own queue: nobody knows when it starts
             case RunStarted():
+                self._ended -= event.run.id in self._paused
+                self._paused.discard(event.run.id)
                 yield self._line(
                     "adopted" if event.adopted else "started", event.run, _where(event)
                 )
@@ -71,6 +75,7 @@ class Printer:
                 yield self._line("waits", event.run, event.by)
             case RunEnded():
                 self._ended += not event.retry
+                self._paused |= {event.run.id} if event.outcome.kind == "paused" else set()
                 text = outcome_said(event.outcome) + ("; it is tried again" if event.retry else "")
                 yield self._line(
                     event.outcome.kind, event.run, f"{text} ({self._ended}/{self._total})"

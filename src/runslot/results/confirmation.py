@@ -114,9 +114,10 @@ def _without_tests(results: Results, homes: Mapping[str, Path]) -> Results:
     }
     if not tests:
         return results
-    runs = f"{len(tests)} runs" if len(tests) > 1 else "1 run"
+    runs = f"{len(tests)} runs" if len(tests) > 1 else "one run"
+    are = "are" if len(tests) > 1 else "is"
     words = (
-        f"The {runs} of {', '.join(sorted(set(tests.values())))} on seeds that chose nothing are"
+        f"The {runs} of {', '.join(sorted(set(tests.values())))} on seeds that chose nothing {are}"
         " left out here: runslot status says what they came to (--all-seeds pools all)."
     )
     chosen = results.where(~pl.col("run").is_in(list(tests)))

@@ -187,8 +187,9 @@ def _print_results(directory: ExperimentDir) -> bool:
     from runslot.results.confirmation import confirmed
     from runslot.results.read.reader import load
     from runslot.results.text.table import print_table
+    from runslot.results.trials import with_trials
 
-    results = confirmed(load(directory.path))
+    results = with_trials(confirmed(load(directory.path)))
     if not results.metrics:
         return False
     search = file.search or {}
