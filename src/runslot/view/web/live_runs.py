@@ -32,7 +32,7 @@ _REST_FACTOR = 3
 """Times as long as reading took, what was read counts as now: a huge tree does not keep a core
 busy."""
 
-_LONGEST_REST_S, _RESTS_PER_COST = 90.0, 150
+_LONGEST_REST_S, _RESTS_PER_COST = 120.0, 200
 """An idle page looks again after so many times what a look costs: below one per cent of a core."""
 _MOST_TEMPLATES = 3
 """Templates of paths whose runs are kept at a time, beside those that the server was started

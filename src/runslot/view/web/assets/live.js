@@ -92,7 +92,7 @@
     return none();
   }
 
-  const SOON_MS = 1000, REST_MS = 15000, LONGEST_MS = 90000;
+  const SOON_MS = 1000, REST_MS = 15000, LONGEST_MS = 120000;
   let wait = SOON_MS, timer = null;
   async function ask() {
     const panels = document.getElementById("panels"), place = panels || document.getElementById("run-panels");
@@ -113,7 +113,7 @@
 
   window.runslotLive = { again, grow, note, openTable, wasOpen: () => grid !== null };
 
-  const EVERY = 3000, PATIENCE = 15000;
+  const EVERY = 5000, PATIENCE = 15000;
   const GONE = "The server does not answer; this page shows what it sent last, and goes on when it is back.";
   const OTHER = "The server was started anew and asks for its token: open the address that it printed.";
   const alive = { server: null, said: "" };

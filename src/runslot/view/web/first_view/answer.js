@@ -9,7 +9,7 @@
   const LISTS = ["show", "off", "log", "also", "less", "pick"];
   const WORDS = ["base", "find", "k", "order", "task", "view", "at", "size", "big", "more", "hx", "hy", "search"];
   const USUAL_CURVES = 5, RUNS_LISTED = 500, MOST_OVERLAID = 24;
-  const POLL_MS = 2000, REST_MS = 15000, LONGEST_MS = 90000;
+  const POLL_MS = 2000, REST_MS = 15000, LONGEST_MS = 120000;
   const writes = !embedded && document.querySelector('meta[name="runslot-writes"]') !== null;
   let page = null, state = null, hovered = null, cursor = null, wait = POLL_MS, timer = null;
   const unfolded = new Map();  // label → its runs, or null while they are asked for
