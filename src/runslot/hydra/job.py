@@ -106,7 +106,7 @@ def hydra_config(config: Any) -> Iterator[None]:
     """Let `${hydra:…}` inside mean this configuration."""
     instance = HydraConfig.instance()
     before = instance.cfg
-    instance.set_config(config)
+    instance.cfg = config  # `set_config` copies, which takes as long as all else that is done here
     try:
         yield
     finally:
