@@ -386,3 +386,16 @@ def main(cfg):
     text = project.train("lr=1,2")
     assert text.count("the end") == 1
     assert [text.strip() for text in project.texts("console.log")] == ["end of job"] * 2
+
+
+def test_jobs_have_the_interpreter_that_is_named(project: Project, tmp_path: Path) -> None:
+    python = tmp_path / "other" / "python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nOTHER=yes exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    project.write(
+        "@main\ndef main(cfg):\n    print(cfg.lr, os.environ.get('OTHER'))\n    return cfg.lr\n"
+    )
+    project.train("lr=1,2", f"hydra.launcher.python={python}")
+    assert project.outcomes() == ["succeeded"] * 2
+    assert [line.split()[0] for line in project.texts("console.log")] == ["1", "2"]

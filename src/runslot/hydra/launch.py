@@ -325,6 +325,7 @@ def _remove_records(experiment: ExperimentDir) -> None:
         experiment.journal_file,
         experiment.launcher_log,
         experiment.function_pickle,
+        *experiment.path.glob("runslot-*.pyz"),
     ):
         file.unlink(missing_ok=True)
     for directory in (experiment.payloads, experiment.provenance, experiment.requests):

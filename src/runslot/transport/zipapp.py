@@ -2,7 +2,7 @@
 machines without runslot.
 
 It holds what needs the standard library alone, with cloudpickle and nvidia-ml-py, and serves
-`exec`, `work`, `serve`.
+`exec`, `work`, `serve`; and what a job of Hydra's needs, where Hydra is.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ _PARTS = (
     "remote",
     "rlpyt",
     "launchkit",
+    "hydra",
 )
 _OF_SEARCHES = ("quantiles", "results", "search")
 """What a process needs besides that decides about a search; these need polars and numpy there."""
