@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -399,3 +400,68 @@ def test_jobs_have_the_interpreter_that_is_named(project: Project, tmp_path: Pat
     project.train("lr=1,2", f"hydra.launcher.python={python}")
     assert project.outcomes() == ["succeeded"] * 2
     assert [line.split()[0] for line in project.texts("console.log")] == ["1", "2"]
+
+
+def program(path: Path, line: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\nexec {line}\n")
+    path.chmod(0o755)
+
+
+def on_cluster(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in ("sbatch", "squeue", "scancel", "scontrol"):
+        fake = TESTS / "testbeds" / "slurm-fake"
+        program(home / "bin" / name, f'{sys.executable} {fake} {name} "$@"')
+    (home / "state").mkdir()
+    monkeypatch.setenv("FAKE_SLURM", str(home / "state"))
+    return 'kind = "slurm"'
+
+
+def on_host(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (home / "far").mkdir()
+    program(home / "bin" / "ssh", f'{sys.executable} {TESTS / "cli" / "ssh_stand_in"} "$@"')
+    monkeypatch.setenv("FAR_HOME", str(home / "far"))
+    return f'kind = "ssh"\nhosts = ["far1"]\npython = "{sys.executable}"\nsync_every = 0.5'
+
+
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("place", [on_cluster, on_host])
+def test_jobs_go_where_on_says_and_their_values_come_back(
+    project: Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: Callable[[Path, pytest.MonkeyPatch], str],
+) -> None:
+    settings = place(tmp_path, monkeypatch)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    (project.directory / "runslot.toml").write_text(f"[launchers.there]\n{settings}\n")
+    project.write(SAY + "    if cfg.lr == 2:\n        raise ValueError('of a job')\n")
+    text = project.train("lr=1,2", "hydra.launcher.on=there", "hydra.launcher.cpus=1", code=1)
+    assert project.texts("said") == ["0 1", "1 2"]
+    assert project.outcomes() == ["succeeded", "failed"]
+    assert all((job / ".hydra" / "config.yaml").exists() for job in project.jobs())
+    assert "ValueError: of a job" in text
+
+
+def test_a_job_that_takes_too_long_is_one_message(project: Project) -> None:
+    project.write("@main\ndef main(cfg):\n    time.sleep(60)\n")
+    text = project.train("lr=1", "hydra.launcher.timeout=1", code=1)
+    assert "timed_out" in text
+    assert "Traceback" not in text
+
+
+def test_the_shell_completes_the_fields(project: Project) -> None:
+    project.write(SAY)
+    line = "python train.py hydra/launcher=runslot hydra.launcher."
+    done = subprocess.run(
+        [sys.executable, "train.py", "-sc", "query=bash"],
+        cwd=project.directory,
+        env={**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for field in ("cpus", "gpus", "runs_per_gpu", "memory", "timeout", "retries", "on", "python"):
+        assert f"hydra.launcher.{field}=" in done.stdout, done.stdout + done.stderr

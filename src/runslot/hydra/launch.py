@@ -363,5 +363,5 @@ def _returned(directory: Path, config: Any, outcome: Outcome | None) -> JobRetur
     )
     if job.status == JobStatus.FAILED:
         end = "has not ended" if outcome is None else f"{outcome.kind}: {outcome_said(outcome)}"
-        job.return_value = RunslotError(f"the job in {directory} {end}")
+        job.return_value = CompactHydraException(f"the job in {directory} {end}")
     return job
