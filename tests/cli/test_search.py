@@ -293,7 +293,9 @@ def test_a_race_of_a_plain_grid_gives_the_worse_variants_fewer_seeds(job):
     assert 3 in dropped
     assert events(directory, "winner")[0]["trial"] == 2
     assert len(list(directory.glob("lr=0.9/run_*"))) == 3
-    assert "chose nothing" in job("status", str(directory)).stdout
+    said = job("status", str(directory)).stdout
+    assert "chose nothing" in said
+    assert "saved" in next(line for line in said.splitlines() if line.startswith("race: "))
 
 
 def test_earlier_experiments_are_told_and_none_of_their_settings_runs_again(job):

@@ -15,7 +15,8 @@ from runslot.engines.events import SearchStands
 from runslot.experiment.journal import read_events
 from runslot.experiment.states import UNDER_WAY
 from runslot.experiment.status import ExperimentStatus
-from runslot.search.heats import as_json
+from runslot.search.heats import as_json, seed_values
+from runslot.search.race import report
 from runslot.search.rows import RunRows
 from runslot.search.start import make_study, record_of, space_of, trials_limit
 from runslot.search.study import Study
@@ -68,6 +69,7 @@ class SearchReport:
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items())
         lines = [f"search: {len(study.trials)}{of} trials: {counts or 'none yet'}"]
         lines += [f"rungs: {rungs}"] if (rungs := self._rungs()) else []
+        lines += [f"race: {words}"] if (words := self._race()) else []
         if self.best is None:
             return [*lines, f"no trial has a value of {metric} yet"]
         word = "best" if study.best is not None else "best so far"
@@ -80,6 +82,15 @@ class SearchReport:
             return _counted_seeds({run.run.seed for run in trial.runs.values()})
         rung = self.study.rung_of(trial)
         return "under way" if rung is None else f"at rung {rung}"
+
+    def _race(self) -> str:
+        """Return what a race of seeds has saved so far, and how likely a wrong drop is."""
+        study = self.study
+        if study.race is None or not study.drops:
+            return ""
+        least, bases = study.race.at_least, study.record.bases
+        scores = seed_values(study.trials, least, bases, study.objective)
+        return report(study.race, scores, study.drops).words
 
     def _rungs(self) -> str:
         stages = [] if self.study.ladder is None else self.study.ladder.stages()
