@@ -465,3 +465,26 @@ def test_the_shell_completes_the_fields(project: Project) -> None:
     )
     for field in ("cpus", "gpus", "runs_per_gpu", "memory", "timeout", "retries", "on", "python"):
         assert f"hydra.launcher.{field}=" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_commands_of_the_page_run(project: Project) -> None:
+    page = (TESTS.parent / "docs" / "hydra.md").read_text()
+    project.write(SAY, config="lr: 1\nseed: 0\nmodel:\n  name: small\n")
+    program(project.directory / "bin" / "python", f'{sys.executable} "$@"')
+    program(project.directory / "bin" / "runslot", f'{sys.executable} -m runslot "$@"')
+    blocks = [block.partition("```")[0] for block in page.split("```sh\n")[1:]]
+    ours = [block for block in blocks if "hydra/launcher=runslot" in block or "multirun/2" in block]
+    assert len(ours) >= 2
+    for block in ours:
+        multiruns = sorted(project.directory.glob("multirun/*/*"))
+        newest = str(multiruns[-1]) if multiruns else ""
+        text = block.replace("multirun/2026-11-27/09-30-00", newest)
+        done = subprocess.run(
+            ["bash", "-ec", text],
+            cwd=project.directory,
+            env={**os.environ, "PATH": f"{project.directory / 'bin'}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, text + done.stdout + done.stderr
