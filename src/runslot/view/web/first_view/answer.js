@@ -523,6 +523,13 @@
   let resizing = null;
   window.addEventListener("resize", () => { window.clearTimeout(resizing); resizing = window.setTimeout(() => page && draw(), 120); });
 
+  // A tree that is read for the first time takes its time: that it is under way is seen.
+  const began = Date.now(), waiting = window.setInterval(() => {
+    const words = root.querySelector(".wait"), seconds = Math.round((Date.now() - began) / 1000);
+    if (page || !words) window.clearInterval(waiting);
+    else if (seconds) words.textContent = `Reading the runs … ${span(seconds)}; what was read is kept, so that the next time is quick`;
+  }, 500);
+
   state = read();
   if (embedded) { page = JSON.parse(embedded.textContent); draw(); } else load();
 })();
