@@ -24,7 +24,7 @@ from runslot.execute.spawn import original_limit
 from runslot.execute.template import why_unsafe_to_fork
 from runslot.experiment.files import DISK_THREAD
 
-_THREAD_END_S = 0.2
+_THREAD_END_S = 1.0
 """Seconds in which a thread that has ended is no longer listed."""
 _SIGNALS = (
     signal.SIGTERM,
