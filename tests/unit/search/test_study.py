@@ -163,8 +163,8 @@ def test_no_slot_waits_while_trials_are_left():
     [
         ({"mode": "up"}, "max or min"),
         ({"sampler": "tpee"}, "did you mean 'tpe'"),
-        ({"trials": 0}, "1 or more"),
-        ({"trials": True}, "1 or more"),
+        ({"trials": 0}, "from 1 to"),
+        ({"trials": True}, "from 1 to"),
         ({"budget": -1}, "0 or more"),
         ({"over_seeds": "median"}, "mean, iqm, worst"),
         ({"space": {"lr": object()}}, "neither a list of choices"),
