@@ -235,7 +235,10 @@ def why_unsafe_to_fork(cause: str = "importing it") -> str:
     if gpus and not surviving:
         return f"{cause} opened the GPU ({gpus[0]})"
     for thread in Path("/proc/self/task").glob("*"):
-        name = (thread / "comm").read_text().strip()
+        try:
+            name = (thread / "comm").read_text().strip()
+        except OSError:  # it has ended since it was listed
+            continue
         survives = name in _SURVIVING or name.startswith(tuple(surviving))
         if thread.name != str(os.getpid()) and not survives:
             return f"{cause} started threads ({name}), which a fork does not have"
