@@ -90,10 +90,13 @@ def results(
     states = tuple(include or ())
     way, spread = _way_of(mode), _spread_of(band)
     question = Question(metric, way, states, diverged, spread, level, at, *runs, all_seeds)
+    output = Output(json, latex, checklist, effects, gap, limit, csv, parquet)
     if system:
+        if vs is not None or latex or checklist or effects or gap is not None:
+            raise InvalidInput("--system is an output of its own, with --json or --csv; keep one")
         _print_system(question.read(paths), json, csv, parquet)
         return
-    answer(words, vs, question, Output(json, latex, checklist, effects, gap, limit, csv, parquet))
+    answer(words, vs, question, output)
 
 
 def _way_of(mode: str | None) -> Mode | None:

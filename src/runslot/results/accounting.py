@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from runslot.results.standing import (
+from runslot.results.standings import (
     COUNTED,
     DIVERGED,
     WITHOUT,

@@ -69,6 +69,8 @@ class Verdicts:
     ranks: tuple[tuple[str, ...], RankTest] | None
     """Over tasks: the variants that have a value on all of them, and the test of their ranks."""
     level: float
+    tasks_left_out: tuple[str, ...] = ()
+    """Those that lack the variant with which all others are compared."""
 
     @property
     def undecided(self) -> list[VariantVerdict]:
@@ -247,6 +249,7 @@ def _decide(
         tuple(rows),
         _ranks(by_task, comparison),
         comparison.level,
+        tuple(sorted(set(by_task) - set(chosen))),
     )
 
 

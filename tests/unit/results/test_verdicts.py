@@ -337,3 +337,40 @@ def test_an_optimality_gap_is_what_runs_lack_and_nothing_makes_up_for(
     assert "no value" in file.getvalue()
     assert "16 runs" not in file.getvalue()
     assert "13 runs: 13 counted" in file.getvalue()
+
+
+def test_variants_of_different_tasks_are_not_compared_and_a_task_without_one_is_named(
+    write_run: Any, tmp_path: Path
+) -> None:
+    for env in ("pong", "qbert"):
+        for algo in ("a", "b", "c"):
+            for seed in range(3) if (env, algo) != ("qbert", "c") else ():
+                score = ord(algo) + NOISE[seed]
+                write_run({"env": env, "algo": algo}, seed=seed, rows=[{"score": score}])
+    comparison = compare(load(tmp_path), "score")
+    with pytest.raises(InvalidInput, match="have scales of their own; name two variants of one"):
+        decide_pair(comparison, "env=pong, algo=a", "env=qbert, algo=b")
+    pair = decide_pair(comparison, "a", "c")  # on the one task that has both
+    assert [row.label for row in pair.rows] == ["algo=c", "algo=a"]
+    assert pair.comparison.accounting.total == 6
+    words = " ".join(words_of(decide(comparison, "c")).split())
+    assert "Not compared, since there is no such variant: env=qbert." in words
+    assert "Without a value on some task, and no rank: algo=c." in words
+
+
+def test_variants_that_have_no_value_are_said_to_have_none(write_run: Any, tmp_path: Path) -> None:
+    for lr in (1.0, 2.0):
+        write_run({"lr": lr}, rows=[{"loss": "nan"}])
+    comparison = compare(load(tmp_path), "loss")
+    assert decide(comparison).sentence() == "no variant has a value."
+    write_run({"lr": 3.0}, rows=[{"loss": 0.5}])
+    verdicts = decide(compare(load(tmp_path), "loss"))
+    assert verdicts.sentence() == "lr=3 has loss 0.5, and no other variant has a value."
+
+
+def test_a_column_that_no_variant_of_two_launches_has_is_left_out(sweep: Any) -> None:
+    before, after = sweep(experiment="before"), sweep(experiment="after", shift=0.1)
+    verdicts = decide_experiments(
+        compare(load(after)), compare(load(before)), compare(load([before, after]))
+    )
+    assert "experiment" not in words_of(verdicts)

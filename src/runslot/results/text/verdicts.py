@@ -108,6 +108,9 @@ def _name_cells(
     """Return the columns that name the variants: a setting each, or all in one."""
     accounting = verdicts.comparison.accounting
     keys = [key for key in accounting.keys if key not in accounting.scales]
+    if all(len(row.account.values) == len(accounting.keys) for row in rows):
+        places = {key: accounting.keys.index(key) for key in keys}  # one that no row has is none
+        keys = [k for k in keys if any(row.account.values[places[k]] is not None for row in rows)]
     if not 0 < len(keys) <= _KEY_COLUMNS or any(
         len(row.account.values) != len(accounting.keys) for row in rows
     ):
@@ -183,8 +186,12 @@ def _notes(verdicts: Verdicts, command: str | None) -> list[str]:
         notes.append(
             f"Mean ranks over {ranks.tasks} tasks: {means}. Friedman χ² = {ranks.chi_square:.2f}, "
             f"p = {_p_words(ranks.p)} (Iman and Davenport); ranks {ranks.critical_difference:.2f} "
-            "apart differ (Nemenyi)."
+            f"apart differ (Nemenyi).{_unranked(verdicts, names)}"
         )
+    elsewhere = verdicts.tasks_left_out
+    if elsewhere:
+        some = "; ".join(elsewhere[:3]) + ("; …" if len(elsewhere) > 3 else "")
+        notes.append(f"Not compared, since there is no such variant: {some}.")
     advice = verdicts.seeds_advised
     if advice is not None:
         count, decided = advice
@@ -199,6 +206,14 @@ def _notes(verdicts: Verdicts, command: str | None) -> list[str]:
             " small beside what seeds do."
         )
     return notes
+
+
+def _unranked(verdicts: Verdicts, ranked: Sequence[str]) -> str:
+    """Return which variants have no rank; nothing where all have one."""
+    names = dict.fromkeys(label_in_task(row.label, row.task) for row in verdicts.rows)
+    others = [name for name in names if name not in ranked]
+    some = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+    return f" Without a value on some task, and no rank: {some}." if others else ""
 
 
 def _test_note(verdicts: Verdicts, differences: Sequence[Difference]) -> str:
