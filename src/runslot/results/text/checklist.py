@@ -39,7 +39,7 @@ def checklist_of(comparison: Comparison) -> str:
         ("Search space", _space(comparison, experiments)),
         ("Variants compared", many(comparison.table.height, "variant")),
         ("Hardware", _hardware(results.runs, experiments)),
-        ("Compute", _compute(results.runs)),
+        ("Compute", _compute(results.runs, experiments)),
         ("Code", _code(experiments)),
         ("Software", _software(experiments)),
     ]
@@ -146,14 +146,29 @@ def _hardware(runs: pl.DataFrame, experiments: Sequence[_Launch]) -> str:
     return "; ".join(parts) or _NOT_RECORDED
 
 
-def _compute(runs: pl.DataFrame) -> str:
+def _compute(runs: pl.DataFrame, experiments: Sequence[_Launch]) -> str:
     seconds = runs["seconds"].drop_nulls()
     if not len(seconds):
         return _NOT_RECORDED
-    hours = float(seconds.sum()) / _SECONDS_AN_HOUR
+    whole = float(seconds.sum())
+    hours = whole / _SECONDS_AN_HOUR
+    words = f"{hours:.3g} hours" if hours >= 1 else f"{hours:.3g} hours ({whole / 60:.2g} minutes)"
     missing = runs.height - len(seconds)
     rest = f"; of {many(missing, 'run')} no time is recorded" if missing else ""
-    return f"{hours:.3g} hours of all runs together (the last attempt of each){rest}"
+    gpus = _gpu_hours(runs, experiments)
+    return f"{words} of all runs together{gpus} (the last attempt of each){rest}"
+
+
+def _gpu_hours(runs: pl.DataFrame, experiments: Sequence[_Launch]) -> str:
+    """Return the hours of GPUs, where the runs asked for the same number of them."""
+    shares = {(f.resources.gpus, f.resources.runs_per_gpu) for f, _ in experiments}
+    if len(shares) != 1:
+        return ""
+    count, runs_per_gpu = shares.pop()
+    if not count:
+        return ""
+    hours = float(runs["seconds"].sum()) / _SECONDS_AN_HOUR * count / runs_per_gpu
+    return f", {hours:.3g} of GPUs"
 
 
 def _code(experiments: Sequence[_Launch]) -> str:

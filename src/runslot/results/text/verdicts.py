@@ -107,15 +107,16 @@ def _name_cells(
 ) -> tuple[list[str], list[tuple[str, ...]]]:
     """Return the columns that name the variants: a setting each, or all in one."""
     accounting = verdicts.comparison.accounting
-    keys = [key for key in accounting.keys if key not in accounting.scales]
-    if all(len(row.account.values) == len(accounting.keys) for row in rows):
-        places = {key: accounting.keys.index(key) for key in keys}  # one that no row has is none
-        keys = [k for k in keys if any(row.account.values[places[k]] is not None for row in rows)]
-    if not 0 < len(keys) <= _KEY_COLUMNS or any(
-        len(row.account.values) != len(accounting.keys) for row in rows
-    ):
+    is_whole = all(len(row.account.values) == len(accounting.keys) for row in rows)
+    places = [
+        place
+        for place, key in enumerate(accounting.keys)
+        if key not in accounting.scales
+        and is_whole
+        and any(row.account.values[place] is not None for row in rows)  # else it tells nothing
+    ]
+    if not 0 < len(places) <= _KEY_COLUMNS:
         return ["variant"], [(row.label,) for row in rows]
-    places = [accounting.keys.index(key) for key in keys]
     columns = [texts_of(row.account.values[place] for row in rows) for place in places]
     cells = [
         tuple(
@@ -124,7 +125,7 @@ def _name_cells(
         )
         for row in rows
     ]
-    return keys, cells
+    return [accounting.keys[place] for place in places], cells
 
 
 def _is_number(text: str) -> bool:
