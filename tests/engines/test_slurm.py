@@ -107,10 +107,10 @@ def wait(variant):
     while not Path("go").exists():
         time.sleep(0.05)
 
-def search_it(lr):
+def search_it(variant):
     from runslot import logger
     wait({})
-    logger.record_dict({"epoch": 1, "loss": lr})
+    logger.record_dict({"epoch": 1, "loss": variant["lr"]})
     logger.dump_tabular()
 '''
 
