@@ -514,7 +514,7 @@ def test_a_host_that_was_given_up_is_cleared_when_it_is_back(project: Project) -
     """
     project.configure(lost_after=6)
     launch = project.start(
-        "count", "--grid", "steps=100", "--seeds", "2", "--retries", "1", "--cpus-per-run", "2"
+        "count", "--grid", "steps=150", "--seeds", "2", "--retries", "1", "--cpus-per-run", "2"
     )
     until(
         lambda: len(project.alive("node1")) == 1 and len(project.notes()) == 2,
@@ -533,7 +533,7 @@ def test_a_host_that_was_given_up_is_cleared_when_it_is_back(project: Project) -
     assert project.counts() == {"succeeded": 2}
     for run, lines in project.notes().items():
         assert len(lines) == 1, lines  # of one attempt only
-        assert project.rows(run) == [str(step) for step in range(100)]
+        assert project.rows(run) == [str(step) for step in range(150)]
     outcomes = [run["outcome"] for run in project.place.status()["runs"]]
     assert sorted(outcome["attempt"] for outcome in outcomes) == [1, 2]
     assert "has not answered for 6 s" in (project.place.experiment / "journal.jsonl").read_text()
