@@ -554,7 +554,13 @@ def set_up(rented: Rented, cloud: str, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("its own setup\n")
-    assert (rented.path / "armed").read_text() == "shutdown -h +1440\n"
+    minutes = int((rented.path / "armed").read_text().removeprefix("shutdown -h +"))
+    since_boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+    passed = since_boot if since_boot < 3600 else 0
+    assert minutes == pytest.approx((86_400 - passed) / 60, abs=2)
+    assert float((home / ".runslot" / "armed").read_text()) == pytest.approx(
+        time.time() - passed, abs=60
+    )
     assert (home / ".runslot" / "shutdown").exists()
     return done.stdout
 
@@ -619,6 +625,34 @@ def test_a_machine_of_compute_engine_deletes_itself_at_its_deadline(
     else:
         assert not deleted.exists()
         assert "Required 'compute.instances.delete' permission" in rented.log("one")
+
+
+def test_a_machine_whose_container_hangs_is_deleted_at_its_deadline(
+    rented: Rented, service: Server
+) -> None:
+    """A container has no shutdown, and the setup no process of ours yet: one waits beside it."""
+    rented.stage({"lr": [0.1]}, cloud="gcp", seconds=1.0)
+    home = rented.path / "machine-home"
+    (home / ".runslot").mkdir(parents=True)
+    (home / ".runslot" / "sync").symlink_to(sys.prefix)
+    machine = Machine("gcp", image="docker:python:3.12", setup=("sleep 600",))
+    setup = task_of(machine, Job.from_json(rented.job), str(rented.place), {})["setup"]
+    environment = {
+        **rented.environment,
+        **of_cloud("gcp", service),
+        "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE": f"{service.url}/compute/v1/",
+        "HOME": str(home),
+    }
+    hanging = subprocess.Popen(
+        ["bash", "-c", setup], cwd=rented.place, env=environment, start_new_session=True
+    )
+    try:
+        deleted = rented.path / "metadata" / "deleted"
+        wait_for(deleted.exists, 30)
+    finally:
+        os.killpg(hanging.pid, signal.SIGKILL)
+        hanging.wait()
+    assert not (rented.path / "armed").exists()  # nothing was asked of a host that is not seen
 
 
 def test_a_machine_that_is_not_ours_alone_is_never_deleted(rented: Rented, service: Server) -> None:

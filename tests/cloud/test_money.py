@@ -7,6 +7,7 @@ import math
 import pytest
 
 from runslot.engines.sky import cost as money
+from runslot.engines.sky.tasks import Machine, settings_of
 from runslot.errors import InvalidInput
 
 
@@ -38,3 +39,41 @@ def test_a_limit_that_comes_before_the_expected_end_is_said() -> None:
         "runs will be stopped" in line
         for line in money.table(money.Budget(1, "x", "aws", 1.0, 9, 9.0, expected=9.0))
     )
+
+
+def test_disks_stand_in_the_table_and_count_for_the_limits() -> None:
+    budget = money.Budget(2, "x", "aws", 1.0, 9, 10.0, cloud="aws", disk_gb=64)
+    lines = money.table(budget)
+    assert any(line.startswith("disk") and "64 GB each" in line for line in lines)
+    assert any(line.startswith("traffic") and "$0.09 a GB" in line for line in lines)
+    assert budget.worst == pytest.approx(10 * (2 + 2 * 64 * 0.08 / 730))
+    # a place that says nothing of disks: a cluster's nodes
+    assert not any(
+        line.startswith("disk")
+        for line in money.table(money.Budget(1, "x", "slurm/here", 0.0, 9, 9.0, cloud="slurm"))
+    )
+
+
+# ---- what SkyPilot's configuration says while a machine is rented --------------------------------
+
+
+def test_the_end_of_a_machine_of_ec2_is_armed_at_its_boot_also_for_a_container() -> None:
+    for image in (None, "docker:python:3.12"):
+        settings = settings_of(Machine("aws/us-east-1", image=image), "s3://results/x", 5400.0)
+        assert settings["aws"]["post_provision_runcmd"] == ["shutdown -h +90"]
+
+
+@pytest.mark.parametrize(
+    ("infra", "store", "identities"),
+    [
+        ("aws", "s3://b/x", {"aws": "SERVICE_ACCOUNT", "gcp": "NO_UPLOAD"}),
+        ("aws/us-east-1", "gs://b/x", {"aws": "SERVICE_ACCOUNT"}),  # it pushes with Google's keys
+        ("gcp/us-central1", "gs://b/x", {"gcp": "SERVICE_ACCOUNT", "aws": "NO_UPLOAD"}),
+        ("kubernetes", "s3://b/x", {}),
+    ],
+)
+def test_keys_of_the_laptop_travel_only_to_where_the_bucket_wants_them(
+    infra: str, store: str, identities: dict[str, str]
+) -> None:
+    settings = settings_of(Machine(infra), store, 3600.0)
+    assert {cloud: values["remote_identity"] for cloud, values in settings.items()} == identities

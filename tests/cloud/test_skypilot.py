@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from runslot.engines.sky.client import SkyPilot
-from runslot.engines.sky.tasks import Job, Machine, task_of
+from runslot.engines.sky.tasks import Job, Machine, settings_of, task_of
 from runslot.errors import InvalidInput
 from runslot.transport.bucket import MachineShare
 
@@ -369,6 +370,26 @@ def test_tasks_for_ec2_pass_a_dry_run(
     offered = sky.offer(task)
     assert (offered.what, offered.price) == (what, price)
     sky.rent(task, "rs-dry-1", dryrun=True)
+
+
+@pytest.mark.parametrize("image", [None, "docker:python:3.12"])
+def test_a_machine_of_ec2_is_told_its_end_as_it_boots_and_gets_no_key_of_ours(
+    sky: SkyPilot, user: dict[str, str], tmp_path: Path, image: str | None
+) -> None:
+    """On the host, before SkyPilot or a setup does anything: as cloud-init is rendered."""
+    machine = Machine("aws/us-east-1", instance_type="m6i.xlarge", image=image)
+    job = Job("rs-boot-1", "x", 0, ("a",), "s3://results/x", MachineShare("b1"), seconds=7200.0)
+    settings = settings_of(machine, job.store, job.seconds)
+    task = task_of(machine, job, str(tmp_path), {"runslot": "x"})
+    sky.rent(task, "rs-boot-1", dryrun=True, settings=settings)
+    (rendered,) = Path(user["HOME"]).glob(".sky/generated/rs-boot-1.yml*")
+    cluster = yaml.safe_load(rendered.read_text())
+    (head,) = cluster["available_node_types"].values()
+    cloud_init = yaml.safe_load(head["node_config"]["UserData"])
+    assert cloud_init["runcmd"] == ["shutdown -h +120"]
+    assert not [name for name in cluster["file_mounts"] if ".aws" in name or "gcloud" in name]
+    assert head["node_config"]["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 64
+    rendered.unlink()
 
 
 def test_an_unknown_instance_type_is_refused_with_those_near_to_it(

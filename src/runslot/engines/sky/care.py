@@ -17,7 +17,7 @@ from typing import IO, Protocol
 
 from runslot.engines.sky.client import Seen, SkyPilot
 from runslot.engines.sky.rental import Rented
-from runslot.engines.sky.tasks import Machine
+from runslot.engines.sky.tasks import Machine, settings_of
 from runslot.errors import RunslotError
 from runslot.experiment.files import open_to_append, write_atomically
 from runslot.experiment.rundir import ExperimentDir
@@ -210,7 +210,14 @@ class Care:
         try:
             with os.fdopen(open_to_append(self._renting_file()), "a") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                self._sky.rent(task, rented.name, managed=rented.managed, hold=file.fileno())
+                settings = settings_of(self._terms.machine, self._store.url, rented.seconds)
+                self._sky.rent(
+                    task,
+                    rented.name,
+                    managed=rented.managed,
+                    hold=file.fileno(),
+                    settings=settings,
+                )
         except RunslotError as error:
             self._renting = False
             self._give_back()

@@ -102,11 +102,20 @@ class SkyPilot:
         dryrun: bool = False,
         managed: bool = False,
         hold: int | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
-        """Rent a machine and submit its job; who rents keeps the descriptor `hold` open, even after
-        we have died.
+        """Rent a machine and submit its job, with `settings` in SkyPilot's configuration; who rents
+        keeps the descriptor `hold` open, even after we have died.
         """
-        self._ask("rent", hold, task=task, name=name, dryrun=dryrun, managed=managed)
+        self._ask(
+            "rent",
+            hold,
+            task=task,
+            name=name,
+            dryrun=dryrun,
+            managed=managed,
+            settings=dict(settings or {}),
+        )
 
     def look(self, name: str, managed: bool = False) -> Seen:
         """Return how a machine is."""

@@ -74,7 +74,7 @@ class Sky(LauncherConfig):
     machines: int = 1
     """How many; the runs are divided among them."""
     disk: int | None = None
-    """GB."""
+    """GB; 64 on EC2 and Compute Engine where it is not given."""
     image: str | None = None
     """`docker:NAME`, or the cloud's own name of an image."""
     setup: tuple[str, ...] = ()
@@ -271,6 +271,8 @@ class Sky(LauncherConfig):
             expected=expected,
             controller=offer.controller,
             controller_price=offer.controller_price,
+            cloud=self.machine().cloud,
+            disk_gb=self.machine().disk_gb,
         )
 
     def check(self) -> Iterator[Finding]:

@@ -15,6 +15,14 @@ from runslot.errors import InvalidInput
 YES = "RUNSLOT_YES"
 """Variable that answers the question, for scripts; `--yes` sets it."""
 
+_HOURS_A_MONTH = 730.0
+DISK_PRICE = {"aws": 0.08, "gcp": 0.10}
+"""Dollars a GB a month of the disks that SkyPilot takes (EBS gp3; balanced persistent disk): list
+prices of the cheapest regions, others are up to half as much dearer.
+"""
+EGRESS_PRICE = {"aws": 0.09, "gcp": 0.12}
+"""Dollars a GB that leaves the cloud for home: list prices of the first terabytes."""
+
 _LEAST_SECONDS = 900.0
 """A machine that may live less is not worth its start."""
 
@@ -27,7 +35,7 @@ class Budget:
     what: str
     infra: str
     price: float
-    """Dollars an hour, of one machine."""
+    """Dollars an hour, of one machine, by SkyPilot's catalog, without its disk."""
     runs: int
     max_hours: float
     """Each machine's."""
@@ -43,11 +51,20 @@ class Budget:
     """The machine that SkyPilot rents besides, to look after managed jobs."""
     controller_price: float = 0.0
     """Dollars an hour."""
+    cloud: str = ""
+    """Whose list prices hold for disks and traffic."""
+    disk_gb: int | None = None
+    """Each machine's; None where the place decides, and charges nothing that is known."""
+
+    @property
+    def disk_price(self) -> float:
+        """Dollars an hour of one machine's disk."""
+        return DISK_PRICE.get(self.cloud, 0.0) * (self.disk_gb or 0) / _HOURS_A_MONTH
 
     @property
     def hourly(self) -> float:
-        """Dollars an hour of all machines together."""
-        return self.price * self.machines + self.controller_price
+        """Dollars an hour of all machines together, with their disks."""
+        return (self.price + self.disk_price) * self.machines + self.controller_price
 
     @property
     def seconds(self) -> float:
@@ -59,7 +76,7 @@ class Budget:
 
     @property
     def worst(self) -> float:
-        """Dollars that this launch can cost at most, storage and traffic left out."""
+        """Dollars that this launch can cost at most, the bucket and traffic left out."""
         return self.hourly * self.seconds / 3600
 
     @property
@@ -118,6 +135,7 @@ def table(budget: Budget) -> list[str]:
             "price",
             f"${budget.price:.3f} an hour each, ${budget.price * budget.machines:.3f} together",
         ),
+        *_disk(budget),
         *_controller(budget),
         ("expected hours", f"{hours}{cost}"),
         (
@@ -141,6 +159,17 @@ def table(budget: Budget) -> list[str]:
 
 def _counted(runs: int) -> str:
     return f"{runs} run{'s' * (runs != 1)}"
+
+
+def _disk(budget: Budget) -> list[tuple[str, str]]:
+    if not budget.disk_gb or budget.cloud not in DISK_PRICE:
+        return []
+    disk = (
+        f"{budget.disk_gb} GB each (disk = …), ${budget.disk_price * budget.machines:.3f} an hour"
+        " together"
+    )
+    traffic = f"about ${EGRESS_PRICE[budget.cloud]:.2f} a GB that comes home, in no sum here"
+    return [("disk", disk), ("traffic", traffic)]
 
 
 def _controller(budget: Budget) -> list[tuple[str, str]]:

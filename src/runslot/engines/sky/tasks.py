@@ -30,6 +30,12 @@ _SYNC = "$HOME/.runslot/sync"
 TAKEN_BACK = 75
 """Exit status of a job whose share another machine is to go on with (EX_TEMPFAIL)."""
 
+PUBLIC_CLOUDS = {"aws": "s3", "gcp": "gs"}
+"""Clouds that rent whole machines, with the scheme of their buckets."""
+
+DISK_GB = 64
+"""Of a machine that a public cloud rents, where the entry names no size (SkyPilot takes 256)."""
+
 _FILESYSTEMS = {"s3": "s3fs", "gs": "gcsfs"}
 
 
@@ -49,7 +55,7 @@ class Machine:
     max_price: float | None = None
     """Dollars an hour that it may cost at most."""
     disk: int | None = None
-    """GB."""
+    """GB; else `DISK_GB` where a public cloud rents the machine."""
     image: str | None = None
     setup: tuple[str, ...] = ()
     idle_minutes: int = 5
@@ -64,11 +70,19 @@ class Machine:
         return self.infra.partition("/")[0].lower()
 
     @property
+    def disk_gb(self) -> int | None:
+        """Size of its disk; None where the place decides."""
+        return self.disk or (DISK_GB if self.is_own else None)
+
+    @property
     def is_own(self) -> bool:
-        """Whether the machine is ours alone, as one of EC2 is, and a node of a cluster or a
-        container is not.
-        """
-        return self.cloud in {"aws", "gcp"} and not (self.image or "").startswith("docker:")
+        """Whether the machine is ours alone, as one of EC2 is, and a node of a cluster is not."""
+        return self.cloud in PUBLIC_CLOUDS
+
+    @property
+    def in_container(self) -> bool:
+        """Whether the task sees a container of the machine, which cannot switch its host off."""
+        return (self.image or "").startswith("docker:")
 
 
 def resources_of(machine: Machine, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -81,7 +95,7 @@ def resources_of(machine: Machine, labels: Mapping[str, str]) -> dict[str, Any]:
         "memory": machine.memory,
         "use_spot": machine.spot or None,
         "max_hourly_cost": machine.max_price,
-        "disk_size": machine.disk,
+        "disk_size": machine.disk_gb,
         "image_id": machine.image,
         "labels": dict(labels) if machine.cloud in {"aws", "gcp"} else None,
         # A machine that was told that it is taken back has ended its job before it went.
@@ -91,6 +105,32 @@ def resources_of(machine: Machine, labels: Mapping[str, str]) -> dict[str, Any]:
         **(machine.more or {}),
     }
     return {key: value for key, value in resources.items() if value is not None}
+
+
+def settings_of(machine: Machine, store: str, seconds: float) -> dict[str, Any]:
+    """Return what SkyPilot's configuration is to say while this machine is rented.
+
+    The switch-off is armed as the machine boots, on the host, before anything else can hang: EC2
+    takes commands for that (cloud-init's `runcmd`), Compute Engine's template none, there it is the
+    task's first line. The laptop's keys stay at home; those of another cloud travel only where
+    the bucket lies there.
+    """
+    if not machine.is_own:
+        return {}
+    bucket = store.partition("://")[0]
+    settings: dict[str, Any] = {
+        cloud: {"remote_identity": "NO_UPLOAD"}
+        for cloud, scheme in PUBLIC_CLOUDS.items()
+        if cloud != machine.cloud and scheme != bucket
+    }
+    settings[machine.cloud] = {"remote_identity": "SERVICE_ACCOUNT"}
+    if machine.cloud == "aws":
+        settings["aws"]["post_provision_runcmd"] = [f"shutdown -h +{_minutes(seconds)}"]
+    return settings
+
+
+def _minutes(seconds: float) -> int:
+    return max(1, round(seconds / 60))
 
 
 def task_of(machine: Machine, job: Job, workdir: str, labels: Mapping[str, str]) -> dict[str, Any]:
@@ -108,13 +148,9 @@ def _setup(machine: Machine, job: Job) -> list[str]:
     scheme = job.store.partition("://")[0]
     lines = ["set -e", "mkdir -p ~/.runslot"]
     if machine.is_own:
-        # First of all: whatever happens from here on, the machine switches itself off.
-        minutes = max(1, round(job.seconds / 60))
-        lines.append(
-            f"if sudo shutdown -h +{minutes}; then touch ~/.runslot/shutdown; "
-            "else echo 'runslot: no deadline could be armed with shutdown'; fi"
-        )
-    lines.append("date +%s > ~/.runslot/armed")
+        lines += _deadline(machine, job)
+    else:
+        lines.append("date +%s > ~/.runslot/armed")
     if scheme in _FILESYSTEMS:
         package = _FILESYSTEMS[scheme]
         lines += [
@@ -140,11 +176,44 @@ def _setup(machine: Machine, job: Job) -> list[str]:
     return [*lines, *machine.setup]
 
 
+def _deadline(machine: Machine, job: Job) -> list[str]:
+    """First of all: whatever happens from here on, the machine ends.
+
+    The time counts from the boot, as EC2's switch-off does that is armed there; a container reads
+    its host's boot too.
+    """
+    lines = [
+        "RUNSLOT_UPTIME=$(cut -d. -f1 /proc/uptime)",
+        # A host that has been up for longer was not booted for this machine.
+        "[ $RUNSLOT_UPTIME -lt 3600 ] || RUNSLOT_UPTIME=0",
+        f"RUNSLOT_LEFT=$(( {round(job.seconds)} - RUNSLOT_UPTIME ))",
+        "echo $(( $(date +%s) - RUNSLOT_UPTIME )) > ~/.runslot/armed",
+    ]
+    if not machine.in_container:
+        lines.append(
+            "if sudo shutdown -h +$(( RUNSLOT_LEFT > 60 ? RUNSLOT_LEFT / 60 : 1 )); then"
+            " touch ~/.runslot/shutdown; "
+            "else echo 'runslot: no deadline could be armed with shutdown'; fi"
+        )
+    if machine.cloud == "gcp":
+        # A shutdown only stops it, and a container has none: it asks its cloud to delete it.
+        lines += [
+            "touch ~/.runslot/own",
+            (
+                'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" RUNSLOT_OWN=1 nohup setsid'
+                f" {shlex.quote(job.python)} -m runslot.remote.sky.lifetime delete $RUNSLOT_LEFT"
+                " >~/.runslot/deadline.log 2>&1 </dev/null &"
+            ),
+        ]
+    return lines
+
+
 def _run(job: Job) -> list[str]:
     python = f"{_SYNC}/bin/python"
     return [
         "export RUNSLOT_ARMED=$(cat ~/.runslot/armed)",
         "[ ! -e ~/.runslot/shutdown ] || export RUNSLOT_SHUTDOWN=1",
+        "[ ! -e ~/.runslot/own ] || export RUNSLOT_OWN=1",
         f"RUNSLOT_PYTHON={python}; [ -x {python} ] || RUNSLOT_PYTHON={shlex.quote(job.python)}",
         (
             'PYTHONPATH="$(echo "$PWD"/runslot-*.pyz)" exec "$RUNSLOT_PYTHON" -m'

@@ -29,6 +29,7 @@ import importlib
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -41,8 +42,8 @@ from runslot.transport.bucket.push import BEAT, Pusher, TakenOver
 
 
 def armed() -> float:
-    """Return the Unix time from which this machine's life is counted: the first line of its task,
-    else now.
+    """Return the Unix time from which this machine's life is counted: its boot, where it is ours
+    alone; else the first line of its task, else now.
     """
     text = os.environ.get("RUNSLOT_ARMED")
     return float(text) if text else time.time()
@@ -80,13 +81,20 @@ def end_early(cloud: str) -> None:
     """Delete the machine now that everything is sent at its deadline, where switching it off would
     only stop it.
     """
-    if cloud == "gcp" and _is_armed():
+    if cloud == "gcp" and _is_own():
         delete_itself()
 
 
 def _is_armed() -> bool:
-    """Tell whether the task has armed the switch-off: the machine is ours alone."""
+    """Tell whether the task has armed the switch-off: the machine is ours alone, and no container
+    stands between.
+    """
     return bool(os.environ.get("RUNSLOT_SHUTDOWN"))
+
+
+def _is_own() -> bool:
+    """Tell whether the machine may be deleted from here."""
+    return bool(os.environ.get("RUNSLOT_OWN")) or _is_armed()
 
 
 # ---- notices -------------------------------------------------------------------------------------
@@ -162,8 +170,16 @@ def _said(error: Exception) -> str:
         return str(error)
 
 
-if __name__ == "__main__":
-    terminate_at_shutdown()
+def main(words: list[str]) -> None:
+    """`delete SECONDS`: delete this machine after so long, whatever it does then; else have its
+    shutdown terminate it.
+    """
+    if words[:1] == ["delete"]:
+        time.sleep(max(0.0, float(words[1])))
+        while not delete_itself():
+            time.sleep(60)
+    else:
+        terminate_at_shutdown()
 
 
 _METADATA_TIMEOUT_S = 2.0
@@ -295,3 +311,7 @@ class Sender:
             say(f"{error}; the next push sends it")
         except Exception as error:  # noqa: BLE001  the runs go on; the last push says it again
             say(f"a push failed: {type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -97,19 +97,47 @@ def _what(resources: Any) -> str:
     return ", ".join(part for part in (*parts, "spot" if resources.use_spot else "") if part)
 
 
-def rent(task: Mapping[str, Any], name: str, dryrun: bool = False, managed: bool = False) -> None:
+def rent(
+    task: Mapping[str, Any],
+    name: str,
+    dryrun: bool = False,
+    managed: bool = False,
+    settings: Mapping[str, Any] | None = None,
+) -> None:
     """Rent a machine and give it its job; returns when the job is submitted. `Refused` where the
     cloud has none.
+
+    `settings` join SkyPilot's configuration: what the user's own says of an identity stands, and
+    commands at the boot are done before the user's.
     """
     sky = sdk()
     made = make(task)
     try:
-        if managed:
-            jobs.launch(sky, made, name)
-        else:
-            sky.get(sky.launch(made, cluster_name=name, dryrun=dryrun))
+        with _configured(settings or {}):
+            if managed:
+                jobs.launch(sky, made, name)
+            else:
+                sky.get(sky.launch(made, cluster_name=name, dryrun=dryrun))
     except Exception as error:
         raise Refused("later", f"{name} could not be rented: {first_line(error)}") from error
+
+
+def _configured(settings: Mapping[str, Any]) -> contextlib.AbstractContextManager[None]:
+    """Return SkyPilot's configuration with `settings`, as long as it is entered; the client sends
+    it with each request.
+    """
+    config = importlib.import_module("sky.skypilot_config")
+    merged: dict[str, Any] = {}
+    for cloud, values in settings.items():
+        merged[cloud] = {}
+        for key, value in values.items():
+            before = config.get_nested((cloud, key), default_value=None)
+            if isinstance(value, list):
+                merged[cloud][key] = [*value, *(before or [])]
+            elif before is None:
+                merged[cloud][key] = value
+    override: contextlib.AbstractContextManager[None] = config.override_skypilot_config(merged)
+    return override
 
 
 def look(name: str, managed: bool = False) -> dict[str, Any]:
