@@ -77,6 +77,11 @@ class RunDir:
         return self.path / "progress.csv"
 
     @property
+    def objective(self) -> Path:
+        """What the run is judged by, where it reported that: a row a report."""
+        return self.path / "objective.csv"
+
+    @property
     def system(self) -> Path:
         """What the run used while it went on: a row a look, from the age `SYSTEM_FROM_S` on."""
         return self.path / SYSTEM
@@ -235,16 +240,12 @@ KEPT_PROGRESS = "progress_of_attempt.csv"
 
 
 def attempt_of(value: Mapping[str, Any]) -> Attempt:
-    """Make the record from what `attempt.json` holds, also where the outcome stands in the same
-    file.
-    """
+    """Make the record from what `attempt.json` holds, also where that has the outcome, too."""
     return Attempt.from_json({**value, "slot": value[LEASE]} if LEASE in value else value)
 
 
 class ExperimentDir:
-    """The directory that records an experiment; its runs lie in it, or beside it in a launchkit
-    collection.
-    """
+    """The directory that records an experiment; its runs lie in it, or beside it (launchkit)."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
@@ -271,6 +272,11 @@ class ExperimentDir:
     def study_log(self) -> Path:
         """A search's trials for optuna-dashboard: a copy, which nothing here reads."""
         return self.path / "study.log"
+
+    @property
+    def best_file(self) -> Path:
+        """The best of a search, as sweepers of Hydra leave it."""
+        return self.path / "optimization_results.yaml"
 
     @property
     def lock_file(self) -> Path:

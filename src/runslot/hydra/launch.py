@@ -73,14 +73,14 @@ class Multirun:
     def launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         """Run these jobs, the first of which has this number, and return Hydra's records."""
         setup_globals()
-        self._configure_log()
+        configure_hydra_log(self._context, self._config)
         try:
             with refusals():
                 return self._launch(job_overrides, first)
         except RunslotError as error:
             raise CompactHydraException(str(error)) from error
         finally:
-            self._configure_log()
+            configure_hydra_log(self._context, self._config)
             self._composed.expect()
 
     def _launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
@@ -118,12 +118,6 @@ class Multirun:
             end_fork()
         return self._returns(plan.runs, configs, outcomes)
 
-    def _configure_log(self) -> None:
-        words = {}
-        if hasattr(self._context, "execution_whitelist"):  # since Hydra 1.4
-            words = {"execution_whitelist": self._context.execution_whitelist}
-        configure_log(self._config.hydra.hydra_logging, self._config.hydra.verbose, **words)
-
     def _compose(self, number: int, overrides: Sequence[str]) -> Any:
         config = self._composed.config(overrides)
         with open_dict(config):
@@ -133,28 +127,14 @@ class Multirun:
 
     def _plan(self, configs: Mapping[int, Any], root: Path) -> Plan:
         """Return the jobs as runs, without touching anything."""
-        name = re.sub(r"[\x00-\x1f\x7f/]+", "-", str(self._config.hydra.job.name)).strip(".") or "-"
-        experiment = experiment_of(name, self._fields)
+        experiment = experiment_of(job_name(self._config), self._fields)
         plan = experiment.plan()
         launcher = experiment.launcher()
         self._moves = launcher is not None and launcher.moves
         runs = runs_of(configs, root)
-        file = _source_of(self._task_function)
-        digest = digest_of_source(inspect.unwrap(self._task_function))
-        function = Function(_name(self._task_function), pickle="function.pkl", digest=digest)
-        return replace(
-            plan,
-            runs=runs,
-            code=Path.cwd() if file is None else file.parent,
-            script="" if file is None else str(file),
-            file=replace(
-                plan.file,
-                work=function,
-                path=import_path() if plan.file.interpreter is None else plan.file.path,
-                space=f"listed ×{len(runs)}",
-                front_door="hydra",
-            ),
-        )
+        plan = of_application(plan, self._task_function)
+        space = f"listed ×{len(runs)}"
+        return replace(plan, runs=runs, file=replace(plan.file, space=space))
 
     def _pickles(
         self, application: Application, configs: Mapping[int, Any], needed: bool
@@ -250,6 +230,36 @@ class Narrator:
             log.info("%s", text)
         else:
             log.warning("%s; %s", text, os.path.relpath(RunDir(event.directory).console))
+
+
+def configure_hydra_log(context: Any, config: Any) -> None:
+    """Have Hydra's own log as it was before a job configured that of its own."""
+    words = {}
+    if hasattr(context, "execution_whitelist"):  # since Hydra 1.4
+        words = {"execution_whitelist": context.execution_whitelist}
+    configure_log(config.hydra.hydra_logging, config.hydra.verbose, **words)
+
+
+def job_name(config: Any) -> str:
+    """Return the experiment's name: the application's, as a directory can have it."""
+    return re.sub(r"[\x00-\x1f\x7f/]+", "-", str(config.hydra.job.name)).strip(".") or "-"
+
+
+def of_application(plan: Plan, task_function: Any) -> Plan:
+    """Return the plan with the application as the runs' work."""
+    file = _source_of(task_function)
+    digest = digest_of_source(inspect.unwrap(task_function))
+    return replace(
+        plan,
+        code=Path.cwd() if file is None else file.parent,
+        script="" if file is None else str(file),
+        file=replace(
+            plan.file,
+            work=Function(_name(task_function), pickle="function.pkl", digest=digest),
+            path=import_path() if plan.file.interpreter is None else plan.file.path,
+            front_door="hydra",
+        ),
+    )
 
 
 def _name(task_function: Any) -> str:

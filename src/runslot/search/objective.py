@@ -21,6 +21,8 @@ Mode = Literal["max", "min"]
 Summary = Literal["mean", "iqm", "worst"]
 MODES: tuple[Mode, ...] = ("max", "min")
 SUMMARIES: tuple[Summary, ...] = ("mean", "iqm", "worst")
+REPORTED = "objective"
+"""The metric of a run that reports it by itself, or returns it: the column of `objective.csv`."""
 LAST_LIMIT = 1_000_000
 """Rows that `last-K` may ask for; more is a slip of the hand."""
 

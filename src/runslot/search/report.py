@@ -6,6 +6,8 @@ it replays the journal and reads the runs' rows, and changes nothing.
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -193,6 +195,28 @@ def settings_of(trial: Trial) -> str:
     """Return a trial's parameters in words, or its variant's name where it has none."""
     words = ", ".join(f"{key}={value}" for key, value in trial.params.items())
     return words or next(iter(trial.runs.values())).run.name
+
+
+def best_yaml(params: Mapping[str, Any], value: float | None) -> str:
+    """Return the best trial as Hydra's sweeper for Optuna writes it into its directory."""
+    lines = ["name: runslot", "best_params:" if params else "best_params: {}"]
+    lines += [f"  {_yaml(key)}: {_yaml(value)}" for key, value in params.items()]
+    lines.append(f"best_value: {_yaml(value)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _yaml(value: Any) -> str:
+    """Return a value on one line of YAML, which every reader takes for the same."""
+    if isinstance(value, float):
+        text = {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(repr(value), repr(value))
+        return text if "." in text else text.replace("e", ".0e")  # `1e-05` is text to some
+    if isinstance(value, str) and re.fullmatch(_PLAIN_YAML, value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+_PLAIN_YAML = r"(?!(?i:true|false|null|yes|no|on|off|y|n)$)[A-Za-z_][\w./@-]*"
+"""Text that needs no quotes."""
 
 
 def _shown(value: float | None) -> str:

@@ -19,6 +19,8 @@ from runslot.variants import Variant, canonical, flatten, is_plain, to_jsonable
 from runslot.variants.encode import SEED_KEY, run_ids
 from runslot.variants.variant import folded, joined, named, overlay, part_name, plain, with_hash
 
+HYDRA_LAYOUT = "hydra"
+"""The layout of a record whose runs lie where Hydra's jobs do."""
 RACE = "race:"
 """How seeds begin that are a race."""
 
@@ -137,11 +139,14 @@ class Roster:
         name, variant = self._trials[number] if record.has_space else ("", {})
         settings = overlay(plain(record.variants[base]), plain(variant))
         name = joined(self._plain(base), name)
+        directory = f"{name}/run_{seed}" if name else f"run_{seed}"
+        if record.layout == HYDRA_LAYOUT:
+            directory = f"test_{column}" if is_test else str(number * record.columns + column)
         return Run(
             id=run_ids(settings)(seed),
             name=name,
             variant=to_jsonable(settings),
-            directory=f"{name}/run_{seed}" if name else f"run_{seed}",
+            directory=directory,
             seed=seed,
             run_ID=seed,
             extras={SEED_KEY: seed},

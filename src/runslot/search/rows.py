@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from runslot.experiment.files import open_regular
 from runslot.experiment.rundir import RunDir
+from runslot.search.objective import REPORTED
 
 if TYPE_CHECKING:
     from runslot.results import Reader
@@ -51,7 +52,8 @@ class RunRows:
         self.run_dir = run_dir
         self._metric = metric
         self._step = step
-        self._file = _RowFile(run_dir.progress, metric, step)
+        file = run_dir.objective if metric == REPORTED else run_dir.progress
+        self._file = _RowFile(file, metric, step)
         self._reader: Reader | None = None
 
     def read(self, resumed: bool) -> LoggedCurve:
@@ -181,6 +183,11 @@ def missing_said(metric: str, step: str, curve: LoggedCurve, run: str) -> str:
     """
     from runslot.errors import nearest
 
+    if metric == REPORTED and column_named(metric, curve.columns) is None:
+        return (
+            f"job {run} has ended, and neither returned a number nor reported one: return it,"
+            " report it, or name what it logs (docs: hydra)"
+        )
     if not curve.columns:
         return (
             f"{run} has ended, and logged nothing: a search needs {metric} of every run; log it,"

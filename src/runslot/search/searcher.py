@@ -27,7 +27,8 @@ from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.search.objective import refuse_fallen_step
 from runslot.search.optuna_log import optuna_log
 from runslot.search.recovery import explain
-from runslot.search.report import SearchReport
+from runslot.search.report import SearchReport, best_yaml
+from runslot.search.roster import HYDRA_LAYOUT
 from runslot.search.rows import LoggedCurve, RunRows, missing_said, step_name
 from runslot.search.start import make_study, most_runs, record_of, space_of, trials_limit
 from runslot.search.trial import Event, Rows, TrialRun
@@ -350,6 +351,10 @@ class Searcher:
         self._observer(report.stands())
         for line in report.lines():
             self._observer(Said(line))
+        best = self._study.best
+        if self._record.layout == HYDRA_LAYOUT and self._study.is_over and best is not None:
+            text = best_yaml(best.params, self._study.value_of(best))
+            write_atomically(self._directory.best_file, text)
 
     def _copy(self) -> None:
         """Write the copy for optuna-dashboard anew; a full disk keeps the one before."""

@@ -216,6 +216,9 @@ class SearchRecord(RecordBase):
     """Trials of a function are named by the variant that it returned; older searches, by what it
     asked for.
     """
+    layout: str = ""
+    """`hydra`: the runs' directories are numbers, and the best stands in a file, as sweepers of
+    Hydra leave it."""
 
     @property
     def has_space(self) -> bool:

@@ -44,9 +44,10 @@ HYDRA_ITSELF = "hydra.yaml"
 HYDRA_FILES = ("config.yaml", "overrides.yaml", HYDRA_ITSELF)
 ZOO_FILES = ("config.yml", "args.yml")
 """RL Zoo's, in ALGO/ENV_N/ENV/."""
-RUN_FILE, PROGRESS, VARIANT = (
+RUN_FILE, PROGRESS, OBJECTIVE, VARIANT = (
     RunDir("").run_file.name,
     RunDir("").progress.name,
+    RunDir("").objective.name,
     RunDir("").variant_file.name,
 )
 SETTINGS = (
@@ -236,7 +237,8 @@ def our_logs(directory: str, names: Collection[str], globs: Collection[str]) -> 
     match = _logger_match(directory, names, lambda _: "")
     if match is not None:
         return match.logs
-    return tuple(sorted(name for name in names if is_events(name)))
+    events = tuple(sorted(name for name in names if is_events(name)))
+    return events or ((OBJECTIVE,) if OBJECTIVE in names else ())
 
 
 def is_ours(text: str) -> bool:
