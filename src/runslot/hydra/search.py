@@ -129,13 +129,15 @@ class TrialSearch:
             return {"function.pkl": dumps(Untravelled(str(error)))}
 
     def _returns(self, experiment: ExperimentDir) -> list[JobReturn]:
-        """Return Hydra's record of each job; where none went well, the exception of the first is
-        raised.
-        """
+        """Return Hydra's record of each job that came to its end."""
         records = [read_return(self._root / run.directory) for run in experiment.read_runs()]
         returns = [job for job in records if job is not None]  # who was ended early left none
         if returns and all(job.status != JobStatus.COMPLETED for job in returns):
-            _ = returns[0].return_value
+            error = returns[0]._return_value
+            raise InvalidInput(
+                f"none of {len(returns)} trials succeeded; the first: {type(error).__name__}:"
+                f" {error} ({os.path.relpath(RunDir(self._root / '0').console)})"
+            ) from error
         return returns
 
 

@@ -100,7 +100,9 @@ class SweepSettings:
                 seed=self.sampler_seed,
             )
         except InvalidInput as error:
-            raise InvalidInput(f"{_WORD}: {error}") from None
+            word, blank, rest = str(error).partition(" ")
+            word = {"trials": "n_trials", "seed": "sampler_seed"}.get(word, word)
+            raise InvalidInput(f"{_WORD}{word}{blank}{rest}") from None
 
     @property
     def is_grid(self) -> bool:

@@ -121,7 +121,10 @@ def _axis(element: str, override: Override) -> Axis:
             f"{override.input_line}: the tag {names} means nothing here; `log` is the one that does"
         )
     if isinstance(value, IntervalSweep):
-        return Axis(element, _interval(value, bool(tags)))
+        try:
+            return Axis(element, _interval(value, bool(tags)))
+        except InvalidInput as error:
+            raise InvalidInput(f"{override.input_line}: {error}") from None
     elements = list(override.sweep_iterator())
     if not elements:
         raise InvalidInput(f"{override.input_line}: there is nothing to choose from")

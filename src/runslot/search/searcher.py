@@ -32,6 +32,7 @@ from runslot.search.roster import HYDRA_LAYOUT
 from runslot.search.rows import LoggedCurve, RunRows, missing_said, step_name
 from runslot.search.start import make_study, most_runs, record_of, space_of, trials_limit
 from runslot.search.trial import Event, Rows, TrialRun
+from runslot.variants.variant import flatten
 
 COPY_PERIOD_S = 10.0
 """Between copies of the study for optuna-dashboard."""
@@ -353,7 +354,8 @@ class Searcher:
             self._observer(Said(line))
         best = self._study.best
         if self._record.layout == HYDRA_LAYOUT and self._study.is_over and best is not None:
-            text = best_yaml(best.params, self._study.value_of(best))
+            settings = best.params or flatten(next(iter(best.runs.values())).run.variant)
+            text = best_yaml(settings, self._study.value_of(best))
             write_atomically(self._directory.best_file, text)
 
     def _copy(self) -> None:
