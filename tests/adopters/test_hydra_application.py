@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -68,6 +69,27 @@ def test_a_sweep_of_the_application_as_a_command(app: Path) -> None:
     results = load(runs)
     assert set(results.identity) == {"model", "optimizer.lr"}
     assert results.runs["rows"].to_list() == [20] * 8
+
+
+PAGE = EXAMPLE.parents[1] / "docs" / "hydra.md"
+COMMANDS = re.findall(r"^```sh\n(python train.py .*?)^```$", PAGE.read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_page_run(app: Path, command: str) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    call(app, "env", f"PATH={path}", "bash", "-ec", command)
+    (multirun,) = app.glob("multirun/*/*/multirun.yaml")
+    results = load(multirun.parent)
+    assert (results.runs["state"] == "succeeded").all()
+    assert len(results.identity) > 0
+
+
+def test_the_page_has_a_command_of_the_launcher_and_one_of_the_sweeper() -> None:
+    assert [("hydra/sweeper" in text, "hydra/launcher" in text) for text in COMMANDS] == [
+        (False, True),
+        (True, True),
+    ]
 
 
 ODD: dict[str, Any] = {
