@@ -106,6 +106,15 @@ def test_hydra_finds_the_sweeper() -> None:
     assert "RunslotSweeper" in names
 
 
+def test_what_every_application_of_hydra_loads_is_the_plugin_alone() -> None:
+    code = (
+        "import sys, hydra_plugins.runslot_sweeper\n"
+        "print([name for name in sys.modules if name.startswith('runslot')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_trials_are_drawn_from_hydras_grammar_and_the_best_is_written(project: Project) -> None:
     project.write("return (cfg.lr - 0.3) ** 2 + cfg.model.width")
     text = project.sweep(

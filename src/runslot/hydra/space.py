@@ -32,7 +32,7 @@ LOG = "log"
 
 
 @dataclass(frozen=True)
-class Axis:
+class SweptOverride:
     """One override that is swept."""
 
     element: str
@@ -60,13 +60,13 @@ class Axis:
 class OverrideSpace:
     """The overrides of a multirun, in their order."""
 
-    parts: tuple[str | Axis, ...]
+    parts: tuple[str | SweptOverride, ...]
     """Overrides that all jobs share, as they were written, and what is swept."""
 
     @property
-    def axes(self) -> dict[str, Axis]:
+    def axes(self) -> dict[str, SweptOverride]:
         """What is swept, by parameter."""
-        return {part.key: part for part in self.parts if isinstance(part, Axis)}
+        return {part.key: part for part in self.parts if isinstance(part, SweptOverride)}
 
     def overrides(self, values: Mapping[str, Any]) -> list[str]:
         """Return a job's overrides; `values` is its variant, nested as variants are."""
@@ -99,7 +99,7 @@ def read_space(texts: Sequence[str], config_loader: Any) -> OverrideSpace:
 
     Hydra's own exceptions say what is no override.
     """
-    parts: dict[str, str | Axis] = {}
+    parts: dict[str, str | SweptOverride] = {}
     for override in OverridesParser.create(config_loader=config_loader).parse_overrides(
         list(texts)
     ):
@@ -112,7 +112,7 @@ def read_space(texts: Sequence[str], config_loader: Any) -> OverrideSpace:
     return OverrideSpace(tuple(parts.values()))
 
 
-def _axis(element: str, override: Override) -> Axis:
+def _axis(element: str, override: Override) -> SweptOverride:
     value: Any = override.value()
     tags = frozenset(getattr(value, "tags", ()))
     if tags - {LOG}:
@@ -122,14 +122,14 @@ def _axis(element: str, override: Override) -> Axis:
         )
     if isinstance(value, IntervalSweep):
         try:
-            return Axis(element, _interval(value, bool(tags)))
+            return SweptOverride(element, _interval(value, bool(tags)))
         except InvalidInput as error:
             raise InvalidInput(f"{override.input_line}: {error}") from None
     elements = list(override.sweep_iterator())
     if not elements:
         raise InvalidInput(f"{override.input_line}: there is nothing to choose from")
     if override.is_range_sweep() and (numbers := _range(elements, bool(tags))) is not None:
-        return Axis(element, numbers)
+        return SweptOverride(element, numbers)
     if tags:
         raise InvalidInput(
             f"{override.input_line}: tag(log, …) is for an interval, or a range of whole numbers"
@@ -138,7 +138,7 @@ def _axis(element: str, override: Override) -> Axis:
     texts: dict[str, Any] = {}
     for each in elements:
         texts.setdefault(Override._get_value_element_as_str(each), Override._convert_value(each))
-    return Axis(element, Choice(tuple(texts.values())), tuple(texts))
+    return SweptOverride(element, Choice(tuple(texts.values())), tuple(texts))
 
 
 def _interval(interval: IntervalSweep, log: bool) -> Distribution:
@@ -162,7 +162,7 @@ def _range(values: Sequence[Any], log: bool) -> Distribution | None:
     return LogIntegers(low, high) if step == 1 else None
 
 
-def _options(axis: Axis, probe: bool = False) -> list[Any]:
+def _options(axis: SweptOverride, probe: bool = False) -> list[Any]:
     """Return the values of an axis; of a range its low end alone where that is to `probe`."""
     match axis.distribution:
         case Choice(options):
