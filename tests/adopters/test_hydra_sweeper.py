@@ -229,13 +229,14 @@ def test_a_search_of_which_no_trial_succeeds_says_why(project: Project) -> None:
 # ---- words ---------------------------------------------------------------------------------------
 
 WORDS: dict[str, Any] = {
-    "sampler": None, "n_trials": None, "direction": "minimize", "metric": None, "prune": "none",
+    "sampler": None, "n_trials": None, "direction": None, "metric": None, "prune": "none",
     "seeds": None, "seed_key": "seed", "test_seeds": 0, "budget": None, "judged": "final",
     "step": None, "sampler_seed": 0, "params": None,
 }  # fmt: skip
 BAD_WORDS = [
     ({"sampler": "tpee"}, "hydra.sweeper.sampler=tpee is none of grid, auto"),
     ({"direction": "max"}, "hydra.sweeper.direction=max"),
+    ({"metric": "accuracy"}, "hydra.sweeper.metric=accuracy: say which way is better"),
     ({"n_trials": 0}, "hydra.sweeper.n_trials must be a whole number"),
     ({"prune": "ash"}, "hydra.sweeper.prune must be one of"),
     ({"seeds": 0}, "hydra.sweeper.seeds=0"),

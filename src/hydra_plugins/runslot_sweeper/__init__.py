@@ -18,8 +18,8 @@ class RunslotSweeperConf:
     sampler: Optional[str] = None  # noqa: UP045
     """grid, auto, tpe, gp, cmaes, qmc, random; none: grid, or auto where n_trials is given."""
     n_trials: Optional[int] = None  # noqa: UP045
-    direction: str = "minimize"
-    """minimize or maximize."""
+    direction: Optional[str] = None  # noqa: UP045
+    """minimize or maximize; none: what is returned or reported is minimized."""
     metric: Optional[str] = None  # noqa: UP045
     """The column of what a job logs; none: what it returns, or reports."""
     prune: str = "none"

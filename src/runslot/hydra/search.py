@@ -95,6 +95,7 @@ class TrialSearch:
         reason = fork_here(self._application) if here else ""
         if reason:
             log.info("The trials start in forks of a new interpreter, not of this one: %s", reason)
+        log.info("Search: %s", plan.file.space)
         try:
             launch(experiment, _narrate, wait=True)
         except KeyboardInterrupt:
@@ -155,7 +156,7 @@ def _narrate(event: LaunchEvent) -> None:
     """Log what Hydra's user wants to hear of a search."""
     match event:
         case LaunchStarted():
-            log.info("Launching a search: %s", todo_said(event))
+            log.info("Launching %s", todo_said(event))
         case Said():
             log.info("%s", event.text)
         case RunEnded():

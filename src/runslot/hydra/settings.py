@@ -59,7 +59,12 @@ class SweepSettings:
             raise InvalidInput(
                 f"{_WORD}sampler={sampler} is none of {', '.join(names)}{nearest(sampler, names)}"
             )
-        direction = plain["direction"]
+        direction = plain["direction"] or ("minimize" if plain["metric"] is None else None)
+        if direction is None:
+            raise InvalidInput(
+                f"{_WORD}metric={plain['metric']}: say which way is better, with"
+                f" {_WORD}direction=maximize or minimize"
+            )
         if direction not in _MODES:
             raise InvalidInput(
                 f"{_WORD}direction={direction} is neither minimize nor maximize"
