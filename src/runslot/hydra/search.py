@@ -38,13 +38,13 @@ from runslot.hydra.settings import SweepSettings
 from runslot.hydra.space import OverrideSpace
 from runslot.hydra.trial import TrialApplication
 from runslot.launch.create import write_plan
-from runslot.launch.function_pickle import by_value
+from runslot.launch.function import by_value
 from runslot.launch.launch import launch
 from runslot.launch.plan import Plan
 from runslot.launch.printer import outcome_said, todo_said
 from runslot.launch.script_pickle import dumps
-from runslot.search.opening import make_study, record_of, space_of
 from runslot.search.roster import HYDRA_LAYOUT
+from runslot.search.start import make_study, record_of, space_of
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from runslot.errors import InvalidInput
-from runslot.variants.config import UnknownKey, get_path
 from runslot.variants.distributions import (
     Choice,
     Distribution,
@@ -26,6 +25,7 @@ from runslot.variants.distributions import (
     LogUniform,
     Uniform,
 )
+from runslot.variants.variant import UnknownKey, get_path
 
 LOG = "log"
 """The one tag that means something: values are equally likely on a logarithmic scale."""
