@@ -155,9 +155,7 @@ class RunDir:
         return read_record(self.outcome_file, Outcome)
 
     def write_end(self, outcome: Outcome, attempt: Mapping[str, Any] | None) -> None:
-        """Write how an attempt ended; of a run that succeeded, `attempt.json` is the same file
-        then, and says both.
-        """
+        """Write how an attempt ended; of one that succeeded, `attempt.json` is the same file."""
         if attempt is None or outcome.kind != "succeeded":
             write_json(self.outcome_file, outcome.to_json())
             return
@@ -355,9 +353,7 @@ class ExperimentDir:
             return 0.0
 
     def run_dir(self, run: Run, file: ExperimentFile) -> RunDir:
-        """Return where `run` lies, which is inside the experiment (or its collection) whatever the
-        files say.
-        """
+        """Return where `run` lies: inside the experiment, or its collection, whatever files say."""
         base = self.runs_base(file)
         if not _BENEATH.isdisjoint(run.directory.split("/")):
             raise LeadsOut(
@@ -379,9 +375,7 @@ class ExperimentDir:
 
     @property
     def place(self) -> Path:
-        """What is named to whoever looks for its runs: its directory, or the collection that it
-        records a call of.
-        """
+        """What is named to whoever looks for its runs: its directory, or that of the collection."""
         return self.path.parent.parent if self.path.parent.name == COLLECTION else self.path
 
     def runs_base(self, file: ExperimentFile) -> str:
