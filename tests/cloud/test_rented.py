@@ -865,3 +865,31 @@ def test_a_resume_gives_back_a_machine_whose_runs_were_all_home_before_its_launc
     assert again.returncode == 0, again.stdout + again.stderr
     assert place.rented() == []
     assert all(machine["ended"] for machine in json.loads(record.read_text())["machines"])
+
+
+def test_the_first_dollar_says_what_it_saw(place: Place) -> None:
+    script = STAND_IN.parents[2] / "examples" / "cloud" / "first-dollar.sh"
+    lines = ['infra = "slurm/here"', "look_interval = 1"]
+    lines += [
+        f"{key} = {json.dumps(value)}"
+        for key, value in (("skypilot_python", str(STAND_IN)), ("python", sys.executable))
+    ]
+    environment = {**place.environment}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment.pop("RUNSLOT_ROOT")
+    done = subprocess.run(
+        [script, "sky", f"file://{place.path}/bucket", *lines],
+        cwd=place.path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    report = (place.path / "first-dollar.md").read_text()
+    assert done.returncode == 0, report
+    for words in ("# First dollar: sky", "it booted", "2 succeeded", "no machine is rented"):
+        assert words in report
+    assert "a key is here" not in report
+    assert "in all: it works" in report
+    assert place.rented() == []
