@@ -380,7 +380,7 @@ def test_the_time_of_a_share_is_counted_over_its_machines(rented: Rented) -> Non
     two = rented.start("two", **armed(1200))
     wait_for(switch_off.exists)
     minutes = int(switch_off.read_text().removeprefix("shutdown -h +"))
-    assert minutes == 40  # of 120, 60 and 20 are over
+    assert minutes in {39, 40}  # of 120, 60 and 20 are over, and what this took so far
     wait_for(lambda: 4800 < rented.listing().lived < 4900)
     rented.lose(two)
     began = len(rented.began())

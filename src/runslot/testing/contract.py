@@ -339,7 +339,7 @@ class LauncherContract:
             "--name",
             "two",
             "--grid",
-            "how=sleep 8,sleep 300",
+            "how=sleep 15,sleep 300",
             "--grace",
             "2",
             *place.options(),
@@ -354,7 +354,7 @@ class LauncherContract:
         launch.wait(180)
 
         kinds = {ending: outcome["kind"] for ending, outcome in place.outcomes().items()}
-        assert kinds == {"sleep 8": "succeeded", "sleep 300": "stopped"}
+        assert kinds == {"sleep 15": "succeeded", "sleep 300": "stopped"}
 
     def test_runs_outlive_their_launcher_and_are_adopted(self, place: Place) -> None:
         """SIGKILL of the launcher loses nothing: a resume adopts what runs, and nothing is executed
@@ -365,7 +365,7 @@ class LauncherContract:
             "--name",
             "outlived",
             "--grid",
-            "how=sleep 6",
+            "how=sleep 10",
             "--seeds",
             "4",
             *place.options(),
@@ -379,7 +379,7 @@ class LauncherContract:
         place("resume", str(place.experiment), "--wait")
 
         assert place.status()["counts"] == {"succeeded": 4}
-        assert place.begun() == {f"how=sleep_6/run_{seed}": 1 for seed in range(4)} or set(
+        assert place.begun() == {f"how=sleep_10/run_{seed}": 1 for seed in range(4)} or set(
             place.begun().values()
         ) == {1}
         again = place("resume", str(place.experiment), "--wait")
