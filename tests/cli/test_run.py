@@ -26,6 +26,7 @@ from runslot.engines.events import (
     RunStarted,
     RunWaits,
     Said,
+    SearchStands,
     StopNoted,
 )
 from runslot.experiment.records import Outcome, Run
@@ -338,6 +339,7 @@ def test_every_event_is_documented_with_its_keys():
         RunEnded(run, where, Outcome("succeeded"), retry=False),
         RunDropped(run, "why"),
         RunsAdded((run,)),
+        SearchStands(3, None, {"queued": 3}, ("3 trials",)),
         StopNoted(kill=False, running=1, grace=1.0),
         Said("text"),
         Asks("text"),
@@ -351,7 +353,7 @@ def test_every_event_is_documented_with_its_keys():
         (line,) = [
             line
             for line in page.splitlines()
-            if line.startswith("|") and f"`{said['event']}`" in line
+            if line.startswith("|") and f"`{said['event']}`" in line.split("|")[1]
         ]
         assert not [
             key for key in set(said) - {"event", "run", "variant", "seed"} if f"`{key}`" not in line

@@ -731,7 +731,7 @@ def test_an_odd_inventory_of_a_bucket_is_refused(tmp_path: Path) -> None:
             Inventory.from_bytes(data)
     for key in value:
         for odd in ODD:
-            with refused_at_most("damaged"):
+            with refused_at_most("format" if key == "format" else "damaged"):
                 Inventory.from_bytes(
                     gzip.compress(
                         json.dumps({**value, key: odd}).encode("utf-8", "surrogateescape")
