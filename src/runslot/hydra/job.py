@@ -69,7 +69,13 @@ class Application:
         if run.seed is None:
             draw_apart(self._chance, number)
         _place(config, home)
-        (run.directory / RETURN_FILE).unlink(missing_ok=True)
+        self._execute(config, run.directory)
+
+    def _execute(self, config: Any, directory: Path) -> Any:
+        """Run a job as Hydra's launchers do, and return its value; its record is left in the run's
+        directory, in the place of an earlier attempt's, and an exception of its is raised.
+        """
+        (directory / RETURN_FILE).unlink(missing_ok=True)
         job = run_job(
             hydra_context=self._context,
             task_function=self._task_function,
@@ -77,9 +83,10 @@ class Application:
             job_dir_key="hydra.sweep.dir",
             job_subdir_key="hydra.sweep.subdir",
         )
-        write_return(run.directory, job)
+        write_return(directory, job)
         if job.status != JobStatus.COMPLETED:
             raise job._return_value
+        return job.return_value
 
 
 class Untravelled:

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hydra.core.utils import JobStatus, run_job
 from omegaconf import open_dict
 
 from runslot.errors import InvalidInput
 from runslot.experiment.current import current_run
 from runslot.experiment.rundir import RunDir
-from runslot.hydra.job import RETURN_FILE, Application, write_return
+from runslot.hydra.job import Application
 from runslot.hydra.objective import report_return
 from runslot.hydra.space import OverrideSpace
 from runslot.variants.encode import SEED_KEY
@@ -40,20 +39,8 @@ class TrialApplication(Application):
         run = current_run()
         assert run is not None
         root, name = run.directory.parent, run.directory.name
-        for file in (RunDir(run.directory).objective, run.directory / RETURN_FILE):
-            file.unlink(missing_ok=True)  # of an attempt before
-        config = self.compose(variant, root, name)
-        job = run_job(
-            hydra_context=self._context,
-            task_function=self._task_function,
-            config=config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
-        write_return(run.directory, job)
-        if job.status != JobStatus.COMPLETED:
-            raise job._return_value
-        report_return(job.return_value)
+        RunDir(run.directory).objective.unlink(missing_ok=True)  # of an attempt before
+        report_return(self._execute(self.compose(variant, root, name), run.directory))
 
     def compose(self, variant: Mapping[str, Any], root: Path, name: str) -> Any:
         """Return the configuration of the job of a variant, in the directory of this name."""

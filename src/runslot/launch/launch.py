@@ -196,12 +196,19 @@ def launch(
         raise
     if supervisor.interrupted and not leaves:
         raise KeyboardInterrupt
+    _raise_problem(experiment, supervisor, growth, fresh)
+    return outcomes_of(directory, are_left=leaves)
+
+
+def _raise_problem(
+    experiment: OpenExperiment, supervisor: Supervisor, growth: Growth | None, fresh: bool
+) -> None:
+    """Raise what kept a launch from its runs: none could start, or its search cannot go on."""
     if reason := supervisor.problem(experiment):
-        _refuse_unstarted(directory, fresh)
+        _refuse_unstarted(experiment.directory, fresh)
         raise Busy(reason)
     if growth is not None and growth.problem:
         raise InvalidInput(growth.problem)
-    return outcomes_of(directory, are_left=leaves)
 
 
 def _leave_to_pilots(
