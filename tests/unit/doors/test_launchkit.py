@@ -515,6 +515,35 @@ def test_a_call_that_the_engine_refuses_takes_its_directories_back(
     assert len(list((collection / ".runslot").iterdir())) == 1
 
 
+def test_a_call_after_one_that_was_refused_runs(tmp_path: Path) -> None:
+    """The refused one was the first, and is gone with the log that it gave to the launcher."""
+    (tmp_path / "works.py").write_text("def train(variant): open('done', 'w').close()\n")
+    (tmp_path / "only_here.py").write_text(
+        "import os\nif os.environ.pop('HERE', '') != 'x': raise OSError('not here')\n"
+        "def train(variant): pass\n"
+    )
+    (tmp_path / "script.py").write_text(
+        "import os, time, only_here, works\nfrom runslot import InvalidInput\n"
+        "from runslot.launchkit import run_experiment\n"
+        "try: run_experiment(only_here.train, exp_prefix='pre', skip_wait=True)\n"
+        "except InvalidInput as error: print(error)\n"
+        "time.sleep(1.1)\n"  # the next one's directory has another name, which is of the second
+        "run_experiment(works.train, exp_prefix='pre', skip_wait=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env={**os.environ, "HERE": "x", "RUNSLOT_ROOT": str(tmp_path / "runs")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not here" in done.stdout
+    (outcome,) = (tmp_path / "runs").rglob("outcome.json")
+    assert json.loads(outcome.read_text())["kind"] == "succeeded"
+
+
 @pytest.mark.skipif(bool(probe().gpus), reason="this machine has GPUs")
 @pytest.mark.parametrize("skip_wait", [False, True])
 def test_use_gpu_needs_a_gpu(skip_wait: bool, root: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.channel import Channel
@@ -61,6 +61,16 @@ class Process(Protocol):
         """Send it a signal, unless it has ended."""
 
 
+def _console(log: Path | None) -> IO[bytes]:
+    """Open what a template prints into; it is nobody's where the experiment that named it was
+    moved, or was refused and removed again.
+    """
+    try:
+        return os.fdopen(open_to_append(log or os.devnull), "ab")
+    except FileNotFoundError:
+        return os.fdopen(open_to_append(os.devnull), "ab")
+
+
 class TemplateProcess:
     """One template process, bare or with a function imported."""
 
@@ -96,7 +106,7 @@ class TemplateProcess:
         flags = ["-S", "-E"] if bare else []
         argv = [python, *flags, "-c", code]
         try:
-            with far_end, os.fdopen(open_to_append(log or os.devnull), "ab") as console:
+            with far_end, _console(log) as console:
                 process = subprocess.Popen(
                     argv,
                     stdin=subprocess.DEVNULL,
@@ -141,7 +151,7 @@ class TemplateProcess:
         if early is None:
             return cls.start(python, log, bare, interpreter)
         try:
-            with os.fdopen(open_to_append(log or os.devnull), "ab") as console:
+            with _console(log) as console:
                 early._ask({"verb": "print"}, [console.fileno()])
         except BaseException as error:
             early.close()
