@@ -469,14 +469,17 @@
     box.textContent = text || "The server does not answer; this page shows what it sent last, and goes on when it is back.";
   }
 
-  let number = 0;
+  let number = 0, shown = null;
+  // `since` is a version of what is shown; of another question nothing is shown yet, so that a look
+  // that overtakes the answer to a choice asks for all of it again.
   async function load(since) {
     const mine = (number += 1), query = asked(state);
-    const next = await sent(query, since, mine);
+    const next = await sent(query, query === shown ? since : undefined, mine);
     if (mine !== number) return;
     again();
     if (!next || query !== asked(state)) return;
     page = { states: {}, colours: {}, ...next };
+    shown = query;
     listed = null;
     wait = POLL_MS;
     for (const label of unfolded.keys()) ask(label);
