@@ -51,9 +51,8 @@ class Cluster:
         for each in [
             program for place in ("/usr/bin", "/bin") for program in Path(place).iterdir()
         ]:
-            if (
-                not each.name.startswith(("sacct", "sinfo", *SLURM))
-                and not (self.programs / each.name).exists()
+            if not each.name.startswith(("sacct", "sinfo", *SLURM)) and not os.path.lexists(
+                self.programs / each.name
             ):
                 (self.programs / each.name).symlink_to(each)
         for name in SLURM:

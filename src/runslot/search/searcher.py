@@ -68,8 +68,8 @@ class Searcher:
         self._has_changed = True
         self._used = 0.0
         """Seconds that earlier launches took."""
-        # What reads logs takes a third of a second to load, in which no slot should wait.
-        Thread(target=step_name, args=[()], daemon=True).start()
+        self._loading = Thread(target=step_name, args=[()], daemon=True)
+        """Loads what reads logs, a third of a second in which no slot should wait."""
         self._replay()
         self._list_missing()
         self._reopen()
@@ -202,6 +202,8 @@ class Searcher:
         if self._study.best is not None and not self._study.runs[run.id].is_test:
             self._write({"event": "reopened"})  # a trial runs again: it may win
         self._study.note_start(run.id)
+        if self._loading.ident is None:
+            self._loading.start()
 
     def settle(self, run: Run, outcome: Outcome) -> Outcome:
         """Return how a run ended: one that stopped because of a rung was pruned, or paused, and its
@@ -347,6 +349,9 @@ class Searcher:
 
     def finish(self) -> None:
         """Say what came out so far."""
+        # An interpreter that ends while a library loads its threads is aborted.
+        if self._loading.ident is not None:
+            self._loading.join()
         self._copy()
         report = SearchReport(self._study, trials_limit(self._record))
         self._observer(report.stands())

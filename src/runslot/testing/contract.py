@@ -365,7 +365,7 @@ class LauncherContract:
             "--name",
             "outlived",
             "--grid",
-            "how=sleep 10",
+            "how=sleep 15",
             "--seeds",
             "4",
             *place.options(),
@@ -379,7 +379,7 @@ class LauncherContract:
         place("resume", str(place.experiment), "--wait")
 
         assert place.status()["counts"] == {"succeeded": 4}
-        assert place.begun() == {f"how=sleep_10/run_{seed}": 1 for seed in range(4)} or set(
+        assert place.begun() == {f"how=sleep_15/run_{seed}": 1 for seed in range(4)} or set(
             place.begun().values()
         ) == {1}
         again = place("resume", str(place.experiment), "--wait")
