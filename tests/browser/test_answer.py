@@ -120,11 +120,11 @@ def test_ticking_pinning_and_hiding_drive_curves_and_comparison_and_back_undoes_
     page.open("/" + query)
     page.until(DRAWN)
     assert sorted(page.run(LINES)) == sorted([first, second])
-    page.run("history.back()")
+    page.back()
     page.until(f"return ((() => {{ {LINES} }})()).length === 3")
-    page.run("history.back()")
+    page.back()
     page.until("return document.querySelector('tr.pinned') === null")
-    page.run("history.back()")
+    page.back()
     page.until("return document.getElementById('comparison') === null")
     assert page.complaints() == []
 
@@ -181,7 +181,7 @@ def test_all_runs_stand_one_click_deeper(page: Page) -> None:
     assert page.query() == "?view=runs"
     assert page.run("return document.getElementById('counted').textContent") == "8 of 8 runs"
     page.keep("answer-runs")
-    page.run("history.back()")
+    page.back()
     page.until(DRAWN)
 
 
@@ -301,7 +301,7 @@ def test_a_file_that_travels_has_the_same_views_and_asks_nothing_of_anybody(
     assert rows(page)[1]["delta"].startswith("+")
     page.run("document.querySelector('[aria-expanded]').click()")
     page.until("return document.querySelectorAll('tr.runs li').length === 2")
-    page.run("history.back()")
+    page.back()
     page.until("return document.querySelector('tr.pinned') === null")
     page.run(
         "[...document.querySelectorAll('nav button')].find((b) => b.textContent === 'Plots').click()"

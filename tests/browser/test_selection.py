@@ -71,9 +71,9 @@ def test_columns_are_chosen_and_back_undoes_it(page: Page, swept: Path) -> None:
     press(page, "column chance")
     page.until("return document.querySelector('td.chance') === null")
     assert page.run(f"{ADDRESS}.getAll('less').join()") == "chance"
-    page.run("history.back()")
+    page.back()
     page.until("return document.querySelector('td.chance') !== null")
-    page.run("history.back()")
+    page.back()
     page.until("return document.querySelector('[data-column=\"also loss\"]') === null")
     assert page.complaints() == []
 
@@ -139,7 +139,7 @@ def test_all_metrics_stand_beside_each_other_and_one_is_enlarged(page: Page) -> 
         "const f = document.getElementById('find'); f.value = 'acc'; f.dispatchEvent(new Event('input'))"
     )
     page.until("return document.querySelectorAll('.tile').length === 2")
-    page.run("history.back()")
+    page.back()
     page.until("return document.querySelector('.tile.big') === null")
     assert page.complaints() == []
 
@@ -164,7 +164,7 @@ def test_a_cell_of_the_heat_map_selects_its_variants(page: Page) -> None:
         "return [...document.querySelectorAll('#heat .cell')].every((c) => c.dataset.cell !== '0.1|32')"
     )
     for lines in (2, 1):
-        page.run("history.back()")
+        page.back()
         page.until(f"return ((() => {{ {LINES} }})()).length === {lines}")
     assert page.complaints() == []
 
@@ -214,7 +214,7 @@ def test_picked_runs_are_laid_over_each_other(page: Page) -> None:
     assert "lr" in text
     assert "seed" in text
     page.keep("answer-overlay")
-    page.run("history.back()")
+    page.back()
     page.until("return document.querySelector('#overlay a[href^=\"/compare\"]') !== null")
     assert page.complaints() == []
 
