@@ -20,6 +20,10 @@ from typing import Any
 
 import pytest
 
+from runslot.engines.batch.config import BatchConfig
+from runslot.engines.batch.pilots import Lookout
+from runslot.engines.registry import of_experiment
+from runslot.experiment.rundir import ExperimentDir
 from runslot.testing.contract import Place, until
 
 FAKE = Path(__file__).parent.parent / "testbeds" / "slurm-fake"
@@ -151,6 +155,24 @@ def test_pilots_ask_for_all_trials_and_the_last_one_tests_the_winner(cluster: Cl
     assert "nothing to do" in cluster.place("resume", str(cluster.place.experiment)).stdout
 
 
+def test_an_answer_older_than_its_run_does_not_say_that_a_pilot_is_gone(cluster: Cluster) -> None:
+    """Who asks shares an answer, in which a pilot may still wait that has begun since."""
+    (cluster.place.directory / "hold").touch()
+    cluster.search(*SPACE, "--trials", "2")
+    until(lambda: cluster.place.status()["counts"].get("running") == 2, what="both are at work")
+    jobs = (cluster.state / "jobs.json").read_text()
+    (cluster.state / "jobs.json").write_text(jobs.replace("RUNNING", "PENDING"))
+    directory = ExperimentDir(cluster.place.experiment)
+    config = of_experiment(directory.read())
+    assert isinstance(config, BatchConfig)
+    lookout, asked = Lookout(directory, "slurm"), time.time()
+    lookout.look(config.cluster, is_due=True, oldest=0.0)
+    (cluster.state / "jobs.json").write_text(jobs)
+
+    assert lookout.gone("slurm/0001/0", since=asked - 60).endswith("was requeued")
+    assert lookout.gone("slurm/0001/0", since=asked + 1) == ""
+
+
 def test_pilots_promote_from_snapshots_as_a_search_here_does(cluster: Cluster) -> None:
     """ASHA's paused trials go on where another pilot is free, from their snapshot."""
     asha = ("--prune", "asha:first=1,eta=3,last=9", "--resumable")
@@ -170,18 +192,23 @@ def test_pilots_promote_from_snapshots_as_a_search_here_does(cluster: Cluster) -
 
 def test_a_search_survives_pilots_that_are_killed_at_random(cluster: Cluster) -> None:
     """Whoever is killed, lock and run in hand: the others, and a resume, lose nothing."""
+
+    def is_done(trials: int) -> bool:
+        return sum(event["event"] == "ended" for event in cluster.events()) >= trials
+
     chance = random.Random(3)
     cluster.configure(at_a_time=4)
     cluster.search(*SPACE, "--grid", "pause=0.3", "--trials", "16")
     kills = 0
-    while kills < 6:
-        until(cluster.running, what="a pilot is at work")
+    while kills < 6 and not is_done(16):  # they may be quicker than who kills, on a busy machine
+        until(lambda: cluster.running() or is_done(16), what="a pilot is at work")
         time.sleep(chance.uniform(0.3, 1.5))
         if running := cluster.running():
             cluster.kill(chance.choice(running))
             kills += 1
         if len(cluster.running()) < 2:
             cluster.place("resume", str(cluster.place.experiment))
+    assert kills >= 2
     cluster.place("resume", str(cluster.place.experiment), "--wait")
     status = cluster.until_over()
 

@@ -167,8 +167,10 @@ class Crew(Protocol):
     def look(self, is_due: bool = False) -> None:
         """Ask the system how the others are, where that is due; it may take seconds."""
 
-    def gone(self, pilot: str) -> str:
-        """Return why a pilot is at work no longer; empty where it may be."""
+    def gone(self, pilot: str, since: float) -> str:
+        """Return why a pilot that was at work at a moment (Unix time) is so no longer; empty where
+        it may be, and where the system was last asked before.
+        """
 
     def may_begin(self, longest: float) -> bool:
         """Tell whether there is time for a run that takes as long as the longest so far."""

@@ -66,9 +66,9 @@ class BatchCrew:
             raise NotFound(f"{self._directory.path} is no longer a batch system's")
         return config.cluster()
 
-    def gone(self, pilot: str) -> str:
-        """Return why a pilot is at work no longer; empty where it may be."""
-        return self._lookout.gone(pilot)
+    def gone(self, pilot: str, since: float) -> str:
+        """Return why a pilot that was at work then is so no longer; empty where it may be."""
+        return self._lookout.gone(pilot, since)
 
     def is_stop_asked(self, run: str, pilot: str) -> bool:
         """Tell whether somebody asked for a run of a pilot to stop."""

@@ -354,7 +354,11 @@ class PilotSearcher(Searcher):
             if run_id in self._own or run_id not in self._study.runs:
                 continue
             is_own = hold.pilot == self._crew.name
-            reason = "its pilot was started again" if is_own else self._crew.gone(hold.pilot)
+            reason = (
+                "its pilot was started again"
+                if is_own
+                else self._crew.gone(hold.pilot, hold.started)
+            )
             if reason and not self._is_executed(run_id):
                 self._conclude(self._study.runs[run_id].run, hold, reason)
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _LOOK_PERIOD_S = 30.0
 """Between a pilot's questions how the others are."""
+_SKEW_S = 1.0
+"""By which the clocks of two nodes may differ."""
 USUAL_PILOTS = 8
 """Where the launcher's table does not say how many tasks there may be at a time."""
 
@@ -113,9 +115,11 @@ class Lookout:
                 self._gone.pop(pilot, None)
         return alive
 
-    def gone(self, pilot: str) -> str:
-        """Return why a pilot is at work no longer; empty where it may be."""
-        return self._gone.get(pilot, "")
+    def gone(self, pilot: str, since: float) -> str:
+        """Return why a pilot that was at work at a moment (Unix time) is so no longer; empty where
+        it may be, and where the answer that is here is older: one that waited then has begun.
+        """
+        return self._gone.get(pilot, "") if self.sight.at > since + _SKEW_S else ""
 
     def is_stop_asked(self, run: str, pilot: str) -> bool:
         """Tell whether somebody asked for a run of a pilot to stop."""
@@ -147,9 +151,9 @@ class BatchPilots:
         """Return how many there are, as the system says; `BatchError` where it cannot be asked."""
         return len(self._lookout.look(lambda: self._cluster, is_due=True, oldest=0.0))
 
-    def gone(self, pilot: str) -> str:
-        """Return why a pilot is at work no longer; empty where it may be."""
-        return self._lookout.gone(pilot)
+    def gone(self, pilot: str, since: float) -> str:
+        """Return why a pilot that was at work then is so no longer; empty where it may be."""
+        return self._lookout.gone(pilot, since)
 
     def is_stop_asked(self, run: str, pilot: str) -> bool:
         """Tell whether somebody asked for a run of a pilot to stop."""
