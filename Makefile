@@ -2,10 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-ADOPTERS_PIP := .venv-adopters/bin/python -m pip --disable-pip-version-check --quiet
-NEXT_HYDRA_PIP := .venv-next-hydra/bin/python -m pip --disable-pip-version-check --quiet
-CLOUD_PIP := .venv-cloud/bin/python -m pip --disable-pip-version-check --quiet
+# What is imported is compiled then; to compile all that is installed takes longer than to fetch it.
+INSTALL := -m pip --disable-pip-version-check --quiet install --no-compile
+PIP_INSTALL := $(BIN)/python $(INSTALL)
+ADOPTERS_INSTALL := .venv-adopters/bin/python $(INSTALL)
+NEXT_HYDRA_INSTALL := .venv-next-hydra/bin/python $(INSTALL)
+CLOUD_INSTALL := .venv-cloud/bin/python $(INSTALL)
 RUNS ?= runs
 # Their environment has what scripts bring, not what our other tests want.
 ADOPTERS_TESTS := tests/adopters tests/unit/logger/test_adopters.py tests/unit/logger/test_torch.py tests/unit/logger/test_sinks.py tests/unit/execute/test_import_state.py tests/unit/test_first_import.py
@@ -82,44 +84,44 @@ clean:
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("runslot needs Python 3.10 or newer, and $(PYTHON) is %d.%d: try make PYTHON=python3.12" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --constraint constraints.txt --upgrade pip
+	$(PIP_INSTALL) --constraint constraints.txt --upgrade pip
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable . --group examples
+	$(PIP_INSTALL) --constraint constraints.txt --editable . --group examples
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --editable ".[view,plot,notify,nvidia,tensorboard]" --group examples --group test
+	$(PIP_INSTALL) --constraint constraints.txt --editable ".[view,plot,notify,nvidia,tensorboard]" --group examples --group test
 	@touch $@ $(VENV)/.demo
 
 .venv-adopters/.made: pyproject.toml constraints-adopters.txt
 	$(PYTHON) -m venv .venv-adopters
-	$(ADOPTERS_PIP) install --constraint constraints-adopters.txt --upgrade pip
-	$(ADOPTERS_PIP) install --constraint constraints-adopters.txt --editable . --group adopters
+	$(ADOPTERS_INSTALL) --constraint constraints-adopters.txt --upgrade pip
+	$(ADOPTERS_INSTALL) --constraint constraints-adopters.txt --editable . --group adopters
 	@touch $@
 
 .venv-next-hydra/.made: pyproject.toml constraints-adopters.txt
 	$(PYTHON) -m venv .venv-next-hydra
 	grep -viE '^(hydra-core|omegaconf|antlr4)' constraints-adopters.txt >.venv-next-hydra/constraints.txt
-	$(NEXT_HYDRA_PIP) install --constraint .venv-next-hydra/constraints.txt --upgrade pip
-	$(NEXT_HYDRA_PIP) install --constraint .venv-next-hydra/constraints.txt --editable . --group next-hydra
+	$(NEXT_HYDRA_INSTALL) --constraint .venv-next-hydra/constraints.txt --upgrade pip
+	$(NEXT_HYDRA_INSTALL) --constraint .venv-next-hydra/constraints.txt --editable . --group next-hydra
 	@touch $@
 
 .venv-cloud/.made: pyproject.toml constraints-cloud.txt
 	$(PYTHON) -m venv .venv-cloud
-	$(CLOUD_PIP) install --constraint constraints-cloud.txt --upgrade pip
-	$(CLOUD_PIP) install --constraint constraints-cloud.txt --editable . --group cloud-test
+	$(CLOUD_INSTALL) --constraint constraints-cloud.txt --upgrade pip
+	$(CLOUD_INSTALL) --constraint constraints-cloud.txt --editable . --group cloud-test
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
-	$(PIP) install --constraint constraints.txt --group lint
+	$(PIP_INSTALL) --constraint constraints.txt --group lint
 	@touch $@
 
 $(VENV)/.pythons: $(VENV)/.test
-	$(PIP) install --constraint constraints.txt --group pythons
+	$(PIP_INSTALL) --constraint constraints.txt --group pythons
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.made pyproject.toml constraints.txt
-	$(PIP) install --constraint constraints.txt --group docs
+	$(PIP_INSTALL) --constraint constraints.txt --group docs
 	@touch $@
