@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from runslot.results.verdicts import decide
 from runslot.view.data.answer import Answer, answer_of, best_chances, clause_of, number_words
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import choose
-from runslot.view.web.answer import document, metric_curves
+from runslot.view.web.answer import document
+from runslot.view.web.answer_curves import metric_curves
 from runslot.view.web.answer_routes import belongs_to_plots, safe
 from runslot.view.web.live_runs import LiveRuns
 from runslot.view.web.texts import Texts
@@ -332,3 +334,93 @@ def test_curves_of_further_metrics_are_means_and_those_of_runs_their_rows(runs: 
     assert curves["score"][run]["y"] == pytest.approx([12.8 + s + 2 for s in range(0, 50, 10)])
     with pytest.raises(InvalidInput, match="no run has a metric"):
         metric_curves(moment, Choices(), ["nothing"])
+
+
+def asked(root: Path, **choices: object) -> dict[str, Any]:
+    moment = LiveRuns([root]).now()
+    return document(
+        moment, Choices().replaced(choices), "", Texts([str(root)]), ("seed", "seconds")
+    )
+
+
+def test_a_setting_that_nobody_groups_by_is_mixed_and_its_values_are_said(runs: Path) -> None:
+    page = asked(runs, series=("lr",))
+    assert (page["keys"], page["identity"], page["pooled"]) == (
+        ["lr"],
+        ["lr", "hidden"],
+        ["hidden"],
+    )
+    assert "pooled over: hidden" in page["accounting"]
+    for variant in page["variants"]:
+        lr = float(variant["values"][0])
+        own = [lr * hidden + 40 + seed for hidden in (32, 128) for seed in range(3)]
+        assert (variant["n"], variant["mean"]) == (6, pytest.approx(np.mean(own)))
+        mixed = {"text": "mixed: 2 values", "value": "32", "values": ["32", "128"]}
+        assert variant["also"]["hidden"] == mixed
+        seeds = {"text": "mixed: 3 values", "value": "0", "values": ["0", "1", "2"]}
+        assert variant["also"]["seed"] == seeds
+    alone = asked(runs)
+    assert (alone["pooled"], len(alone["variants"])) == ([], 4)
+
+
+def test_tasks_are_never_pooled_since_their_scales_are_their_own(write_run: Write) -> None:
+    for env, scale in (("pong", 1.0), ("chess", 1000.0)):
+        for lr in (0.1, 0.2):
+            for seed in range(2):
+                values = {"step": [0, 1], "score": [0, scale * lr + seed]}
+                root = write_run(f"{env},{lr}/{seed}", {"env": env, "lr": lr, "seed": seed}, values)
+    page = asked(root.parents[1], series=("lr",))
+    assert page["keys"] == ["env", "lr"]
+    assert len(page["variants"]) == 4
+    assert page["task_keys"] == ["env"]
+
+
+def test_hsus_comparison_is_said_where_it_rules_out_what_pairs_leave_open(
+    write_run: Write,
+) -> None:
+    means = [0.90, 0.86, 0.60, 0.50, 0.40]
+    noise = np.random.default_rng(3).normal(0, 0.06, (len(means), 3))
+    scores = np.round(np.array(means)[:, None] + noise, 6)
+    root = written(write_run, {f"v{i}": list(row) for i, row in enumerate(scores)})
+    answer = answered(root)
+    # The seeds are the same, so what is left when their means are taken out is the error.
+    k, n = scores.shape
+    centred = scores - scores.mean(0) - scores.mean(1)[:, None] + scores.mean()
+    freedom = (k - 1) * (n - 1)
+    error = math.sqrt((centred**2).sum() / freedom)
+    draws = np.random.default_rng(0)
+    z = draws.normal(size=(400_000, k))
+    spread = np.sqrt(draws.chisquare(freedom, 400_000) / freedom)
+    d = np.quantile((z[:, 1:] - z[:, :1]).max(1) / math.sqrt(2) / spread, 0.95)
+    means_of = scores.mean(1)
+    candidates = [
+        i
+        for i in range(k)
+        if means_of[i] - np.delete(means_of, i).max() + d * error * math.sqrt(2 / n) > 0
+    ]
+    may = [v.label for v in answer.variants if v.may_be_best]
+    assert sorted(may) == [f"size=v{i}" for i in candidates]
+    unclear = sum(v.separable is False for v in answer.variants)
+    assert len(candidates) <= unclear
+    words = f"with one spread for all, {len(candidates)} of all 5 may be the best"
+    assert words in answer.sentence
+
+
+def test_a_file_holds_the_curve_of_each_run_with_its_extremes(write_run: Write) -> None:
+    own = {}
+    for seed in range(3):
+        score = [math.sin(step / 50) + seed for step in range(2000)]
+        score[777] = 9.0 + seed
+        columns = {"step": list(range(2000)), "score": score}
+        directory = write_run(f"a/run_{seed}", {"lr": 1, "seed": seed}, columns)
+        own[directory.name] = score
+    moment = LiveRuns([directory.parents[1]]).now()
+    page = document(moment, Choices(), "", Texts([]), whole=True)
+    assert len(page["run_curves"]) == 3
+    for run, curve in page["run_curves"].items():
+        score = own[Path(run).name]
+        assert len(curve["y"]) < 400
+        assert max(curve["y"]) == pytest.approx(max(score), rel=1e-4)
+        assert curve["y"][-1] == pytest.approx(score[-1], rel=1e-4)
+        for x, y in zip(curve["x"], curve["y"], strict=True):
+            assert y == pytest.approx(score[int(x)], rel=1e-3, abs=1e-4)

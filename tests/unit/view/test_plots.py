@@ -14,6 +14,7 @@ from runslot.results import load
 from runslot.results.accounting import tasks_of
 from runslot.results.comparison import compare
 from runslot.results.statistics import probability_of_improvement
+from runslot.view.data.brush import Scale
 from runslot.view.data.chart import Chart
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import choose
@@ -171,6 +172,28 @@ def test_a_marked_range_greys_the_other_runs_and_names_those_inside(runs: Path) 
     for fault in ("lr", "lr from a to b"):
         with pytest.raises(InvalidInput, match="brush"):
             charted(runs, f"kind=parallel&y=score&brush={fault}")
+
+
+def test_an_axis_is_by_size_by_decades_or_by_rank_as_it_is_told(runs: Path) -> None:
+    values = pl.Series("lr", [1.0, 2.0, 2.0, 10.0, 100.0, None])
+    by_rank = Scale.of("lr", values, "quantile")
+    assert by_rank.places(values) == [0.0, 0.375, 0.375, 0.75, 1.0, None]
+    assert by_rank.place(6.0) == pytest.approx(0.375 + 0.375 * 4 / 8)
+    assert Scale.of("lr", values, "log").place(10.0) == pytest.approx(0.5)
+    assert Scale.of("lr", values, "linear").place(10.0) == pytest.approx(9 / 99)
+    query = "kind=parallel&y=score&series=lr&series=hidden&axes=score quantile&axes=lr log"
+    (figure,) = figures(runs, query)
+    lr, hidden, score = figure["layout"]["meta"]["axes"]
+    assert (lr["log"], lr["low"], lr["high"]) == (True, 0.01, 0.1)
+    assert hidden["values"] == ["32", "128"]
+    own = sorted(
+        lr * hidden + 40 + seed for lr in (0.1, 0.01) for hidden in (32, 128) for seed in range(3)
+    )
+    assert [knot[0] for knot in score["knots"]] == pytest.approx(own)
+    assert [knot[1] for knot in score["knots"]] == pytest.approx([i / 11 for i in range(12)])
+    for fault, words in (("lr", "write it as 'lr log'"), ("lr cubic", "linear, log, quantile")):
+        with pytest.raises(InvalidInput, match=words):
+            figures(runs, f"kind=parallel&y=score&axes={fault}")
 
 
 def test_very_many_parallel_lines_are_merged_or_thinned() -> None:

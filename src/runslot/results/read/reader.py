@@ -13,6 +13,7 @@ import itertools
 import math
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -86,6 +87,16 @@ def _several(paths: AnyPath | Sequence[AnyPath]) -> list[AnyPath]:
     return [paths] if isinstance(paths, str | os.PathLike) else list(paths)
 
 
+@dataclass
+class ReadingProgress:
+    """How far a `Reader.read` is, for another thread that shows it: of how many runs (None until
+    all directories were looked through), whose settings, and whose logs, were read."""
+
+    total: int | None = None
+    described: int = 0
+    read: int = 0
+
+
 class Reader:
     """Reads the same directories repeatedly; each `read` costs what was appended since the one
     before."""
@@ -108,12 +119,18 @@ class Reader:
         self._directory = store.directory_for(self.roots, options) if cache else None
         self._waiting = Backlog()
         self._heads: dict[str, tuple[Stamp, str]] = {}
+        self.progress = ReadingProgress()
         self._state = (store.load(self._directory) if self._directory else None) or ReaderState()
 
     def read(self) -> Results:
         """Return all runs as they are now; an empty `Results` where there are none yet."""
+        self.progress = ReadingProgress()
         survey = Survey(self._globs, self._heads).look(self.roots)
         before = self._state.entries
+        stale = (
+            run for run in survey.runs if run.path not in before or before[run.path].files != run
+        )
+        self.progress.total = sum(1 for _ in stale)
         entries: dict[str, RunEntry] = {}
         changed: list[RunEntry] = []
         logs: dict[str, tuple[RunEntry, str]] = {}
@@ -125,6 +142,7 @@ class Reader:
                 changed.append(entry)
                 logs |= {run.file(log): (entry, log) for log in written}
             entries[run.path] = entry
+            self.progress.described += 1
         forgotten = before.keys() - entries.keys()
         self._state.entries = entries
         problems = survey.problems
@@ -192,18 +210,30 @@ class Reader:
         formats = {path: format_of(path, entry.files.kind) for path, (entry, _) in logs.items()}
         owners = {path: owner for path, owner in logs.items() if formats[path] == "csv"}
         broken: list[Problem] = []
-        for parsed in csv_text.parse(_new_texts(owners), broken):
+        for parsed in csv_text.parse(self._counted(_new_texts(owners), owners), broken):
             self._keep(parsed, owners)
         for problem in broken:
             owners[problem.path][0].problems.append(problem)
         whole: dict[int, RunEntry] = {}
         for path, (entry, log) in logs.items():
             if formats[path] == "jsonl":
+                self.progress.read += 1
                 self._read_json_lines(entry, log)
             elif path not in owners:
                 whole[id(entry)] = entry
         for entry in whole.values():
+            self.progress.read += 1
             self._read_whole(entry)
+
+    def _counted(
+        self, texts: Iterator[Text], owners: Mapping[str, tuple[RunEntry, str]]
+    ) -> Iterator[Text]:
+        """Yield texts, and note how many runs they are of."""
+        runs = set()
+        for text in texts:
+            runs.add(owners[text.path][0].files.path)
+            self.progress.read = len(runs)
+            yield text
 
     def _keep(self, parsed: Parsed, owners: Mapping[str, tuple[RunEntry, str]]) -> None:
         segment = self._state.add(parsed.frame)

@@ -6,6 +6,7 @@ task by task, as in `scores`, whose resamples these are.
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -30,6 +31,7 @@ def performance_profile(
     repetitions: int = 2000,
     seed: int = 0,
     simultaneous: bool = False,
+    band: bool = True,
 ) -> pl.DataFrame:
     """Return the run-score distribution: for each threshold the fraction of runs with a higher
     score, tasks weighing the same, as `threshold`, `fraction`, `low`, `high`.
@@ -42,30 +44,47 @@ def performance_profile(
     """
     check_scores(scores, level, repetitions)
     check_numbers(scores)
-    above = _above_counted if has_numpy() else _above_sorted
-    size = sum(map(len, scores))
-    parts = [
-        above(scores, thresholds, count, seed, number)
-        for number, count in portions(size, repetitions)
-    ]
-    estimates = [
-        math.fsum(sum(v > threshold for v in task) / len(task) for task in scores) / len(scores)
+    ordered = [sorted(task) for task in scores]
+    # Between two scores nothing changes: so many scores, so many thresholds tell all of a profile.
+    above_of = [
+        tuple(len(task) - bisect.bisect_right(task, threshold) for task in ordered)
         for threshold in thresholds
     ]
-    resampled = [pl.concat([part[place] for part in parts]) for place in range(len(thresholds))]
-    if simultaneous:
-        intervals = _sup_t(estimates, resampled, level)
+    distinct = dict(zip(above_of, thresholds, strict=True))
+    estimates = [
+        math.fsum(n / len(task) for n, task in zip(counts_above, scores, strict=True)) / len(scores)
+        for counts_above in distinct
+    ]
+    intervals: list[Interval | tuple[float, None, None]]
+    if not band or max(map(len, scores)) < 2:
+        intervals = [(estimate, None, None) for estimate in estimates]
     else:
+        resampled = _resampled(scores, list(distinct.values()), repetitions, seed)
         pairs = zip(estimates, resampled, strict=True)
-        intervals = [percentile_interval(*pair, level) for pair in pairs]
-    columns: list[Any] = list(zip(*intervals, strict=True)) or [(), (), ()]
-    if max(map(len, scores)) < 2:
-        columns = [columns[0], *([None] * len(thresholds) for _ in range(2))]
+        intervals = (
+            [*_sup_t(estimates, resampled, level)]
+            if simultaneous
+            else [percentile_interval(*pair, level) for pair in pairs]
+        )
+    by_counts = dict(zip(distinct, intervals, strict=True))
+    columns: list[Any] = list(zip(*(by_counts[key] for key in above_of), strict=True))
     names = ("threshold", "fraction", "low", "high")
     return pl.DataFrame(
-        dict(zip(names, (thresholds, *columns), strict=True)),
+        dict(zip(names, (thresholds, *(columns or [(), (), ()])), strict=True)),
         schema=dict.fromkeys(names, pl.Float64),
     )
+
+
+def _resampled(
+    scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int
+) -> list[pl.Series]:
+    """Return for each threshold the fraction of runs above it in each resample."""
+    above = _above_counted if has_numpy() else _above_sorted
+    parts = [
+        above(scores, thresholds, count, seed, number)
+        for number, count in portions(sum(map(len, scores)), repetitions)
+    ]
+    return [pl.concat([part[place] for part in parts]) for place in range(len(thresholds))]
 
 
 def _sup_t(

@@ -25,6 +25,7 @@ from runslot.results.statistics.decisions import (
 )
 from runslot.results.statistics.differences import Difference, Sample, difference
 from runslot.results.statistics.magnitude import divided, exponent_of
+from runslot.results.statistics.rankings import best_intervals
 from runslot.results.statistics.resamples import has_numpy
 from runslot.results.statistics.scores import mean_interval
 from runslot.results.summary import Mode
@@ -67,6 +68,9 @@ class RankedVariant:
     together; None for the leader, and where that cannot be told."""
     more: float | None
     """How many further seeds of both would decide it; infinite where hardly any number would."""
+    may_be_best: bool | None = None
+    """By Hsu's comparison with the best, all variants of the task taken together; None where that
+    cannot be told, and while runs are to come."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,9 @@ class _Race:
                 for place in rivals
             ]
         chances = best_chances([sample.scores for sample in ordered], self.mode)
+        candidates = best_intervals([] if self.is_under_way else ordered, self.mode, level=level)
+        may_be_best = [None if best is None else best.may_be_best for best in candidates]
+        may_be_best += [None] * (len(ordered) - len(may_be_best))
         rows = []
         for i, place in enumerate(rivals):
             mean, low, high = _interval(samples[place].scores, level)
@@ -196,6 +203,7 @@ class _Race:
                     delta=to_reference[i],
                     separable=decisions[i].is_decided,
                     more=decisions[i].more,
+                    may_be_best=may_be_best[i],
                 )
             )
         return rows
@@ -359,13 +367,25 @@ def _leader_words(rivals: Sequence[RankedVariant], name: str, metric: str, side:
         return f"{lead}, better than {_all_words(len(others))} at n = {leader.n}"
     if leader.n == 1 or all(rival.n == 1 for rival in others):
         return f"{lead}; one run each says nothing of how sure that is: run more seeds"
-    advice = _advice(unclear) if side else ""
+    advice = _hsu_words(rivals, unclear) + (_advice(unclear) if side else "")
     if len(unclear) == 1:
         return f"{lead}, not separable from {unclear[0].label} at {n}{advice}"
     is_all = len(unclear) == len(others)
     whole = "either of the others" if len(others) == 2 else f"any of the {len(others)} others"
     whom = whole if is_all else f"{len(unclear)} others"
     return f"{lead}, not separable from {whom} at {n}{advice}"
+
+
+def _hsu_words(rivals: Sequence[RankedVariant], unclear: Sequence[RankedVariant]) -> str:
+    """Return how many may be the best by Hsu's comparison, where it rules out some of those that
+    cannot be told apart from the leader two by two: it asks less, and one spread of all of them."""
+    judged = [rival for rival in rivals if rival.may_be_best is not None]
+    candidates = sum(rival.may_be_best is True for rival in judged)
+    is_open = 0 < candidates <= len(unclear) and len(judged) > 2
+    if not is_open or any(rival.n < 2 for rival in judged):
+        return ""
+    whom = "it alone" if candidates == 1 else f"{candidates} of all {len(judged)}"
+    return f" (by Hsu's comparison, with one spread for all, {whom} may be the best)"
 
 
 def _advice(unclear: Sequence[RankedVariant]) -> str:

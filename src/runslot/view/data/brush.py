@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -22,14 +23,19 @@ class Scale:
     high: float = 1.0
     values: tuple[str, ...] = ()
     log: bool = False
+    knots: tuple[tuple[float, float], ...] = ()
+    """Of a scale by rank: values and where they lie, both rising; straight between them."""
 
     @classmethod
-    def of(cls, column: str, values: pl.Series) -> Scale:
+    def of(cls, column: str, values: pl.Series, way: str = "") -> Scale:
         """Return the scale of a column: few numbers, and everything else, stand one beside the
         other.
 
-        Numbers are on a log scale where all are positive and span two decades.
+        Numbers are on a log scale where all are positive and span two decades; `way` says another
+        one (of `WAYS`). Raises `InvalidInput` where the column does not have that.
         """
+        if way:
+            return cls._chosen(column, values, way)
         if values.dtype.is_numeric() and (values.n_unique() > 8 or column == "score"):
             low, high = (
                 float(v) if isinstance(v, int | float) else 0.0
@@ -38,8 +44,28 @@ class Scale:
             return cls(low, high, log=column != "score" and low > 0 and high / low >= 100)
         return cls(values=tuple(in_order(text_of(values))))
 
+    @classmethod
+    def _chosen(cls, column: str, values: pl.Series, way: str) -> Scale:
+        if not values.dtype.is_numeric():
+            raise InvalidInput(f"axes={column} {way}: {column!r} does not hold numbers")
+        finite = values.cast(pl.Float64).drop_nulls().drop_nans()
+        finite = finite.filter(finite.is_finite())
+        if not len(finite):
+            return cls()
+        low, high = (float(v) for v in (finite.min(), finite.max()))
+        if way == "log" and low <= 0:
+            raise InvalidInput(f"axes={column} log: {column!r} has values that are not above 0")
+        if way == "quantile" and high > low:
+            return cls(low, high, knots=_knots(finite))
+        return cls(low, high, log=way == "log" and high > low)
+
     def place(self, value: float) -> float:
         """Return where a number lies."""
+        if self.knots:
+            at = bisect.bisect_left(self.knots, (value, -math.inf))
+            at = min(max(at, 1), len(self.knots) - 1)
+            (below, start), (above, end) = self.knots[at - 1], self.knots[at]
+            return start + (end - start) * (value - below) / (above - below)
         if self.log:
             return math.log(max(value, 1e-300) / self.low) / math.log(self.high / self.low)
         width = self.high - self.low
@@ -50,7 +76,7 @@ class Scale:
         if self.values:
             at = {value: (i + 0.5) / len(self.values) for i, value in enumerate(self.values)}
             return [at[value] for value in text_of(values)]
-        return [None if v is None else self.place(v) for v in values]
+        return [None if v is None or not math.isfinite(v) else self.place(v) for v in values]
 
     def to_json(self) -> dict[str, Any]:
         """Return what the browser needs to tell values from places."""
@@ -58,7 +84,35 @@ class Scale:
             {"values": list(self.values)}
             if self.values
             else {"low": self.low, "high": self.high, "log": self.log}
+            | ({"knots": [list(knot) for knot in self.knots]} if self.knots else {})
         )
+
+
+WAYS = ("linear", "log", "quantile")
+"""How an axis can be told to have its numbers: by size, by its logarithm, by rank."""
+_MOST_KNOTS = 65
+"""Of a scale by rank; between them it is straight."""
+
+
+def _knots(values: pl.Series) -> tuple[tuple[float, float], ...]:
+    """Return where values lie by their middle rank, from 0 for the lowest to 1 for the highest."""
+    counts = values.value_counts().sort(values.name)
+    ranks = counts["count"].cum_sum() - (counts["count"] + 1) / 2
+    places = ((ranks - ranks[0]) / (ranks[-1] - ranks[0])).to_list()
+    step = max(1, -(-counts.height // _MOST_KNOTS))
+    chosen = [*range(0, counts.height - 1, step), counts.height - 1]
+    return tuple((float(counts[values.name][i]), places[i]) for i in chosen)
+
+
+def read_ways(items: Iterable[str]) -> dict[str, str]:
+    """Read by column what an address says of the scales of axes: `lr log`, `lr quantile`."""
+    ways = {}
+    for item in items:
+        column, _, way = item.rpartition(" ")
+        if way not in WAYS or not column:
+            raise InvalidInput(f"axes={item!r}: write it as 'lr log', one of {', '.join(WAYS)}")
+        ways[column] = way
+    return ways
 
 
 @dataclass(frozen=True)
@@ -112,6 +166,8 @@ def within(scored: pl.DataFrame, items: Sequence[str]) -> pl.Series:
 
 def axis_marks(axis: dict[str, Any]) -> list[tuple[float, str]]:
     """Return where values are written along an axis of parallel coordinates."""
+    if axis.get("knots"):
+        return [(place, f"{value:.4g}") for value, place in _quarters(axis["knots"])]
     if "values" not in axis:
         low, high = axis["low"], axis["high"]
         decades = (
@@ -130,8 +186,15 @@ def axis_marks(axis: dict[str, Any]) -> list[tuple[float, str]]:
     return [((i + 0.5) / len(values), value) for i, value in shown]
 
 
+def _quarters(knots: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+    """Return about five of the knots, evenly by their places."""
+    nearest = [min(knots, key=lambda knot: abs(knot[1] - i / 4)) for i in range(5)]
+    return list(dict.fromkeys((value, place) for value, place in nearest))
+
+
 def _place_on(axis: dict[str, Any], value: float) -> float:
-    return Scale(axis["low"], axis["high"], log=bool(axis.get("log"))).place(value)
+    knots = tuple((knot[0], knot[1]) for knot in axis.get("knots", ()))
+    return Scale(axis["low"], axis["high"], log=bool(axis.get("log")), knots=knots).place(value)
 
 
 def marked_parts(axis: dict[str, Any], brush: Brush) -> list[tuple[float, float]]:

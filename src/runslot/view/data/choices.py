@@ -97,6 +97,9 @@ class Choices:
     """How scores are drawn: `bars` from zero, `points`, or what shows the difference."""
     brush: tuple[str, ...] = ()
     """Marked ranges of parallel coordinates: `lr from 0.01 to 0.1`, `act in relu | tanh`."""
+    axes: tuple[str, ...] = ()
+    """Scales of axes of parallel coordinates, other than what the page takes: `lr log`, `linear` or
+    `quantile`; `score` is the last one."""
     columns: tuple[str, ...] | None = None
     """Columns of the table; None: what varies and the metrics shown."""
     sort: tuple[str, ...] = ()
@@ -202,6 +205,7 @@ _LISTS = {
     "columns",
     "tasks",
     "brush",
+    "axes",
     "include",
     *OF_TABLE,
 }

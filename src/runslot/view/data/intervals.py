@@ -365,9 +365,9 @@ def _profile_of(
         level=view.choices.level,
         repetitions=repetitions,
         simultaneous=bool(view.choices.simultaneous),
+        band=_has_band(view, runs.height),
     )
     drawn = stroke(member.index)
-    banded = _has_band(view, runs.height)
     return profile.select(
         label=pl.lit(member.label),
         colour=pl.lit(drawn.colour),
@@ -375,8 +375,8 @@ def _profile_of(
         n=pl.lit(runs.height),
         x=pl.col("threshold") * sign,
         value="fraction",
-        low=pl.col("low") if banded else pl.lit(None, pl.Float64),
-        high=pl.col("high") if banded else pl.lit(None, pl.Float64),
+        low="low",
+        high="high",
     )
 
 

@@ -13,7 +13,7 @@ from runslot.errors import InvalidInput
 from runslot.results.results import Results
 from runslot.results.summary import mode_of
 from runslot.view.data import intervals
-from runslot.view.data.brush import Scale, read_brushes, within
+from runslot.view.data.brush import Scale, read_brushes, read_ways, within
 from runslot.view.data.chart import Chart, View, axes, heading, view_of
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Groups, default_series, default_y, group, in_order, text_of
@@ -173,8 +173,13 @@ def parallel(view: View) -> list[Chart]:
     scored = view.scored
     finite = scored["score"].is_finite().fill_null(value=False)
     columns = [*dict.fromkeys(key for key in keys if key in scored.columns), "score"]
+    ways = read_ways(choices.axes)
     scales = [
-        Scale.of(column, scored[column].filter(finite) if column == "score" else scored[column])
+        Scale.of(
+            column,
+            scored[column].filter(finite) if column == "score" else scored[column],
+            ways.get(column, ""),
+        )
         for column in columns
     ]
     names = [

@@ -21,7 +21,6 @@ from runslot.experiment.annotations import Annotation, annotate, read_annotation
 from runslot.results.results import Results
 from runslot.view.data.answer import answer_of
 from runslot.view.data.choices import Choices
-from runslot.view.web.answer import question
 from runslot.view.web.answer_routes import json_answer, safe
 from runslot.view.web.guard import PageGuard
 from runslot.view.web.live_runs import LiveRuns, home_of
@@ -72,7 +71,7 @@ def _places(runs: LiveRuns, query: str, names: Mapping[str, Any]) -> Places:
     if isinstance(names.get("run"), str):
         chosen = moment.results.where(pl.col("run") == names["run"])
         return _by_home(chosen, set(map(Path, chosen.runs["path"])))
-    results, selection, choices = question(moment, Choices.from_query(query))
+    results, selection, choices = moment.question(Choices.from_query(query))
     answer = answer_of(selection, results, choices, "")
     labels = [group.label for group in answer.groups.groups]
     if names.get("label") not in labels:

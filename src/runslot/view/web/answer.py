@@ -10,17 +10,15 @@ page of plots.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import polars as pl
-
 from runslot.errors import RunslotError
 from runslot.experiment.states import COLOURS, STATES, UNKNOWN
 from runslot.quantiles import t_quantile
+from runslot.results.accounting import tasks_of
 from runslot.results.columns import ANNOTATION_COLUMNS
 from runslot.results.results import Results
 from runslot.results.statistics.differences import Difference
@@ -37,23 +35,20 @@ from runslot.view.data.answer import (
     number_words,
 )
 from runslot.view.data.choices import Choices
-from runslot.view.data.curves import MOST_PANELS, Curve, Drawing, draw
-from runslot.view.data.further import further_cells
-from runslot.view.data.groups import choose, default_series, default_y, group
+from runslot.view.data.further import ATTRIBUTES, further_cells, mixed_cells
+from runslot.view.data.groups import default_y
 from runslot.view.data.marks import COLOURS as LINE_COLOURS
 from runslot.view.data.marks import DASHES
-from runslot.view.data.spread import words_at
-from runslot.view.plotly.curves import xs_of
-from runslot.view.plotly.figure import numbers
+from runslot.view.web.answer_curves import (
+    answer_curves,
+    curves_for_file,
+    run_curves_for_file,
+)
 from runslot.view.web.live_runs import Moment
 from runslot.view.web.progress import progress
 from runslot.view.web.texts import Texts
 
 FORMAT = 1
-_BANDED, _LINED = 6, 60
-"""Curves of each task that come with a band, and those that come as a line."""
-_MOST_LABELS, _LABELS_OF_FILE = 60, 10
-"""Variants, or runs, whose further curves are sent at a time, and that a file holds."""
 _MOST_COLUMNS = 24
 """Further metrics that have a column."""
 _MOST_PAIRS = 10_000
@@ -89,7 +84,7 @@ def document(
         "message": None,
     }
     try:
-        results, selection, choices = question(moment, choices)
+        results, selection, choices = moment.question(choices)
     except RunslotError as error:
         return page | {"message": str(error)}
     if not results.runs.height:
@@ -111,13 +106,17 @@ def _answered(
     moment: Moment, results: Results, selection: Results, choices: Choices, answer: Answer
 ) -> dict[str, Any]:
     """Return the answer and its curves, without the rows of the table."""
-    curves, notes = _curves(moment, selection, answer, choices)
+    curves, notes = answer_curves(moment, selection, answer, choices)
     return {
         "metric": answer.metric,
         "mode": answer.mode,
         "by": choices.by,
         "level": choices.level,
         "keys": list(answer.keys),
+        "identity": list(results.identity),
+        "task_keys": list(tasks_of(results)),
+        "pooled": _pooled(selection, answer),
+        "attributes": [name for name in ATTRIBUTES if name in results.runs.columns],
         "same": _same_in_all(selection, answer.keys),
         "sentence": answer.sentence,
         "accounting": answer.accounting.line(f"mean ± {100 * choices.level:.4g} % t interval"),
@@ -145,20 +144,9 @@ def _for_file(
     return {
         "runs": runs_by_label(selection, answer),
         "deltas": _deltas(answer, choices.level),
-        "metric_curves": _curves_for_file(moment, choices, answer),
+        "metric_curves": curves_for_file(moment, choices, answer),
+        "run_curves": run_curves_for_file(moment, selection, answer),
     }
-
-
-def question(moment: Moment, choices: Choices) -> tuple[Results, Results, Choices]:
-    """Return the runs that count, those of them that were chosen, and the choices as the answer
-    takes them: one metric, which is the search's where no other was chosen.
-
-    Raises `InvalidInput` for choices that these runs do not have.
-    """
-    results = moment.shown(choices)
-    selection = choose(results, choices)
-    choices = dataclasses.replace(choices, split=(), y=choices.y[:1])
-    return results, selection, _by_goal(choices, moment)
 
 
 _NO_RUNS = "There are no runs yet; this page waits for them."
@@ -195,6 +183,7 @@ def _variant(variant: RankedVariant, answer: Answer) -> dict[str, Any]:
         "running": variant.standings.get("running", 0),
         "chance": variant.best_chance,
         "separable": variant.separable,
+        "may_be_best": variant.may_be_best,
         "delta": _delta(variant.delta),
         "clause": clause_of(answer.keys, answer.groups.groups[variant.place].values),
     }
@@ -205,12 +194,18 @@ def _variants(
 ) -> list[dict[str, Any]]:
     """Return the rows of the table, with what people put on their runs, and further columns."""
     variants = _with_annotations([_variant(v, answer) for v in answer.variants], answer)
-    for name in also[:_MOST_COLUMNS]:
-        cells = further_cells(selection, answer, name, level)
+    columns = {name: further_cells(selection, answer, name, level) for name in also[:_MOST_COLUMNS]}
+    columns |= {key: mixed_cells(selection, answer, key) for key in _pooled(selection, answer)}
+    for name, cells in columns.items():
         for variant in variants:
             if variant["label"] in cells:
                 variant.setdefault("also", {})[name] = cells[variant["label"]]
     return variants
+
+
+def _pooled(selection: Results, answer: Answer) -> list[str]:
+    """Return the settings that tell variants apart and that nobody groups by."""
+    return [key for key in selection.identity if key not in answer.keys]
 
 
 def _with_annotations(variants: list[dict[str, Any]], answer: Answer) -> list[dict[str, Any]]:
@@ -232,14 +227,6 @@ def _words_of(name: str, cell: str | None) -> list[str]:
     if not cell:
         return []
     return cell.split(", ") if name == "tags" else [cell]
-
-
-def _by_goal(choices: Choices, moment: Moment) -> Choices:
-    """Return the choices with the metric and the way of the search, where no other was chosen."""
-    goal, way = moment.goal or ("", "")
-    if goal not in moment.results.metrics or choices.mode or choices.y not in {(), (goal,)}:
-        return choices
-    return dataclasses.replace(choices, y=(goal,), mode=way)
 
 
 def _delta(delta: Difference | None) -> dict[str, Any] | None:
@@ -333,99 +320,3 @@ def runs_by_label(
         row |= {name: words for name in annotated if (words := _words_of(name, row.pop(name)))}
         runs.setdefault(label, []).append(row)
     return runs
-
-
-def metric_curves(
-    moment: Moment,
-    choices: Choices,
-    metric: Sequence[str],
-    label: Sequence[str] = (),
-    run: Sequence[str] = (),
-) -> dict[str, dict[str, Any]]:
-    """Return by metric and label the mean curves of some variants, or by metric and run those of
-    some runs. Raises `InvalidInput` for a metric that no run has."""
-    results, selection, choices = question(moment, choices)
-    choices = dataclasses.replace(
-        choices, y=tuple(metric[:MOST_PANELS]), kind="curves", x="", hide=(), band="mean-ci", top=0
-    )
-    if run:
-        selection = moment.results.where(pl.col("run").is_in(list(run[:_MOST_LABELS])))
-        choices = dataclasses.replace(choices, series=("run",), include=("all",))
-        results = moment.results
-    elif label:
-        keys = default_series(results) if choices.series is None else choices.series
-        groups = group(selection, keys, results)
-        places = {p for p, g in enumerate(groups.groups) if g.label in label[:_MOST_LABELS]}
-        runs = [name for name, place in groups.of.items() if place in places]
-        selection = selection.where(pl.col("run").is_in(runs))
-        choices = dataclasses.replace(choices, series=keys)
-    if not selection.runs.height or not choices.y:
-        return {}
-    curves: dict[str, dict[str, Any]] = {name: {} for name in choices.y}
-    for panel in draw(selection, moment.rows, choices, results, quick=True).panels:
-        for curve in panel.curves:
-            if not curve.member:
-                name = curve.run or curve.group
-                name = name.removeprefix("run=") if run else name
-                curves[panel.y][name] = _line(curve)
-    return curves
-
-
-def _curves_for_file(
-    moment: Moment, choices: Choices, answer: Answer
-) -> dict[str, dict[str, Any]] | None:
-    """Return the curves of all metrics of the best variants; None where these are many."""
-    metrics = moment.results.metrics
-    if not 1 < len(metrics) <= MOST_PANELS:
-        return None
-    labels = [variant.label for variant in answer.variants[:_LABELS_OF_FILE]]
-    return metric_curves(moment, choices, metrics, labels)
-
-
-def _curves(
-    moment: Moment, selection: Results, answer: Answer, choices: Choices
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return by label of a variant its curve: the best of each task with bands, others as lines."""
-    choices = dataclasses.replace(choices, y=(answer.metric,), kind="curves", x="", hide=())
-    split = (
-        answer.tasks if len(dict.fromkeys(v.task for v in answer.variants)) <= MOST_PANELS else ()
-    )
-    choices = dataclasses.replace(choices, split=split)
-
-    def drawn(top: int, *, runs: bool) -> Drawing:
-        band = choices.band if runs else "mean-ci"
-        part = dataclasses.replace(choices, top=top, band=band)
-        return draw(selection, moment.rows, part, moment.results, quick=True)
-
-    curves: dict[str, Any] = {}
-    most = max(Counter(v.task for v in answer.variants).values())
-    drawing = drawn(min(_BANDED, most), runs=True)
-    if most > _BANDED:
-        for panel in drawn(min(_LINED, most), runs=False).panels:
-            for curve in panel.curves:
-                curves[curve.group] = _line(curve)
-    for panel in drawing.panels:
-        for curve in panel.curves:
-            if not curve.member:
-                curves[curve.group] = _line(curve) | {"members": []}
-        for curve in panel.curves:
-            if curve.member:
-                member = {**xs_of(curve.points["x"]), "y": numbers(curve.points["center"])}
-                curves[curve.group]["members"].append(member)
-        for mark in panel.marks:
-            crosses = curves.setdefault(mark.label, {"y": []}).setdefault("crosses", [])
-            crosses.append([mark.x, mark.y, mark.run])
-    sizes = {curve.runs for panel in drawing.panels for curve in panel.curves if not curve.member}
-    words = words_at(choices.band, choices.level, sizes)
-    told = {*answer.accounting.notes()}
-    notes = (n for n in drawing.notes[1:] if n not in told and " best by " not in n)
-    return curves, (words, *notes)
-
-
-def _line(curve: Curve) -> dict[str, Any]:
-    points = curve.points
-    line: dict[str, Any] = {**xs_of(points["x"]), "y": numbers(points["center"]), "n": curve.runs}
-    if points["low"].null_count() < points.height:
-        line["low"] = numbers(points["low"].fill_null(points["center"]))
-        line["high"] = numbers(points["high"].fill_null(points["center"]))
-    return line

@@ -7,6 +7,7 @@ page is sent before the runs are read, so that something is seen at once.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from functools import cache
@@ -19,18 +20,23 @@ from flask import Flask, Response, redirect, request
 from runslot.errors import RunslotError
 from runslot.view.data.answer import answer_of
 from runslot.view.data.choices import LEAST, MOST, ONLY, WITHOUT, Choices
-from runslot.view.web.answer import document, metric_curves, question, runs_by_label
+from runslot.view.web.answer import document, runs_by_label
+from runslot.view.web.answer_curves import metric_curves
 from runslot.view.web.guard import PageGuard
 from runslot.view.web.live_runs import LiveRuns, Memory
 from runslot.view.web.texts import Texts
 
 PARTS = Path(__file__).parent / "first_view"
 """The script and the look of the page."""
-SCRIPTS = ("chart.js", "notes.js", "heat.js", "metrics.js", "search.js", "table.js", "answer.js")
+SCRIPTS = (
+    "chart.js", "channels.js", "notes.js", "heat.js", "metrics.js", "search.js", "live.js",
+    "runs.js", "table.js", "answer.js",
+)  # fmt: skip
 """In the order in which they need each other."""
 _OWN = {
     "base", "show", "off", "find", "k", "order", "task", "view",
     "also", "less", "pick", "at", "size", "big", "more", "hx", "hy", "search",
+    "group", "left", "colour", "dash", "facet",
 }  # fmt: skip
 """What the address says of this page alone; `base` is the pinned variant."""
 _CHOSEN = {
@@ -147,7 +153,13 @@ def add_answer(server: Flask, runs: LiveRuns, texts: Texts, guard: PageGuard) ->
 
 
 def _add_runs(server: Flask, runs: LiveRuns) -> None:
-    """Answer `/answer-runs.json` and `/metrics.json`, which the page asks for later."""
+    """Answer `/answer-runs.json` and `/metrics.json`, which the page asks for later, and
+    `/reading.json`, which it asks for while it waits."""
+
+    @server.get("/reading.json")
+    def reading() -> Response:
+        query = request.query_string.decode("utf-8", "replace")
+        return json_answer(safe(dataclasses.asdict(runs.progress(query))))
 
     @server.get("/answer-runs.json")
     def answer_runs() -> Response:
@@ -155,7 +167,7 @@ def _add_runs(server: Flask, runs: LiveRuns) -> None:
         query = without(request.query_string.decode("utf-8", "replace"), "label")
         label = request.args.get("label")
         try:
-            results, selection, choices = question(runs.now(query), Choices.from_query(query))
+            results, selection, choices = runs.now(query).question(Choices.from_query(query))
             answer = answer_of(selection, results, choices, "")
         except RunslotError as error:
             return json_answer(json.dumps({"message": str(error)}))

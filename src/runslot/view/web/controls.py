@@ -18,6 +18,7 @@ from runslot.experiment.states import STATES, UNKNOWN
 from runslot.results.accounting import tasks_of
 from runslot.results.results import Results
 from runslot.results.summary import BEST, FINAL
+from runslot.view.data.brush import WAYS
 from runslot.view.data.chart import axes
 from runslot.view.data.choices import LEAST, MOST, OF_TABLE, ONLY, WITHOUT, Choices, Spread
 from runslot.view.data.groups import axes_of, default_series, default_x, default_y, text_of
@@ -59,6 +60,7 @@ def defaults(results: Results) -> dict[str, Any]:
         "tasks": list(tasks_of(results)),
         "draw": "",
         "brush": [],
+        "axes": [],
     }
 
 
@@ -126,6 +128,9 @@ def _groups(results: Results, choices: Choices, value: Mapping[str, Any]) -> lis
         _several("tasks", "Tasks", keys, value["tasks"], kinds="bars profile improvement"),
         _pairs("draw", "Draw scores as", ways, choices.draw, kinds="bars"),
         _marks(choices),
+        _several(
+            "axes", "Scales", _scales(results), choices.axes, hint="by the values", kinds="parallel"
+        ),
         html.Div(hidden, className="rs-hidden-curves"),
     ]
 
@@ -204,6 +209,12 @@ def _marks(choices: Choices) -> Any:
         splitChars=[],
     )
     return _for("parallel", tags)
+
+
+def _scales(results: Results) -> list[str]:
+    """Return which scales the axes of parallel coordinates can have."""
+    numeric = [key for key in results.varying if results.runs[key].dtype.is_numeric()]
+    return [f"{key} {way}" for key in (*numeric, "score") for way in WAYS]
 
 
 def _log_axes(choices: Choices) -> Any:

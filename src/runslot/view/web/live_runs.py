@@ -7,6 +7,7 @@ sent as a whole.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import threading
 import time
@@ -22,9 +23,12 @@ from runslot.engines.registry import Refresher
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.results import Reader, Results
+from runslot.results.accounting import tasks_of
 from runslot.results.confirmation import confirmed
+from runslot.results.read.reader import ReadingProgress
 from runslot.view.data.alignment import Rows
 from runslot.view.data.choices import Choices
+from runslot.view.data.groups import choose
 
 _FRESH_S = 0.7
 """Seconds for which what was read counts as now, at least."""
@@ -73,6 +77,24 @@ class Moment:
     def shown(self, choices: Choices) -> Results:
         """Return the runs that a table or a figure is of."""
         return self.results if choices.seeds == "all" else self.confirmed
+
+    def question(self, choices: Choices) -> tuple[Results, Results, Choices]:
+        """Return the runs that count, those of them that were chosen, and the choices as the answer
+        takes them: one metric, which is the search's where no other was chosen, and groups that
+        pool no tasks, whose scales are their own.
+
+        Raises `InvalidInput` for choices that these runs do not have.
+        """
+        results = self.shown(choices)
+        selection = choose(results, choices)
+        choices = dataclasses.replace(choices, split=(), y=choices.y[:1])
+        if choices.series is not None:
+            keys = tuple(dict.fromkeys((*tasks_of(results), *choices.series)))
+            choices = dataclasses.replace(choices, series=keys)
+        goal, way = self.goal or ("", "")
+        if goal not in self.results.metrics or choices.mode or choices.y not in {(), (goal,)}:
+            return results, selection, choices
+        return results, selection, dataclasses.replace(choices, y=(goal,), mode=way)
 
     @cached_property
     def rows(self) -> Rows:
@@ -155,6 +177,13 @@ class LiveRuns:
                 self._fresh.add(path)
             assert reading.moment is not None
             return reading.moment
+
+    def progress(self, query: str) -> ReadingProgress:
+        """Return how far the reading is that a page waits for; takes no lock, since that is held
+        meanwhile."""
+        path = dict(parse_qsl(query.removeprefix("?"))).get("path", self._usual)
+        reading = self._readings.get(path)
+        return ReadingProgress() if reading is None else reading.reader.progress
 
     def _reading(self, path: str) -> _Reading:
         if path not in self._readings:

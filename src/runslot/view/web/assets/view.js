@@ -87,7 +87,7 @@
           } else {
             const value = (at) => {
               const share = Math.min(1, Math.max(0, at));
-              const exact = axis.log ? axis.low * (axis.high / axis.low) ** share : axis.low + share * (axis.high - axis.low);
+              const exact = axis.knots ? between(axis.knots, share) : axis.log ? axis.low * (axis.high / axis.low) ** share : axis.low + share * (axis.high - axis.low);
               return Number(exact.toPrecision(6));
             };
             mark = column + " from " + value(from) + " to " + value(to);
@@ -129,6 +129,12 @@
     const now = hidden.includes(label) ? hidden.filter((item) => item !== label) : hidden.concat([label]);
     window.dash_clientside.set_props({ type: "choice", name: "hide" }, { value: now, data: now });
   });
+
+  // The value at a place of a scale by rank, which is straight between its knots; as Scale.place in brush.py.
+  function between(knots, share) {
+    const i = Math.max(1, knots.findIndex((knot) => knot[1] >= share)), [[below, start], [above, end]] = [knots[i - 1], knots[i]];
+    return below + ((above - below) * (share - start)) / (end - start);
+  }
 
   const element = (...parts) => window.React.createElement(...parts);
   const components = (window.dashAgGridComponentFunctions = window.dashAgGridComponentFunctions || {});

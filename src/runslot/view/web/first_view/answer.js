@@ -3,12 +3,12 @@
 // put in as text, never as HTML. What was chosen stands in the address, so that Back undoes it.
 (function () {
   "use strict";
-  const { chart, short, el } = window.runslotChart;
+  const { chart, bounds, short, el } = window.runslotChart;
   const root = document.getElementById("answer");
   const embedded = document.getElementById("data");
-  const LISTS = ["show", "off", "log", "also", "less", "pick"];
-  const WORDS = ["base", "find", "k", "order", "task", "view", "at", "size", "big", "more", "hx", "hy", "search"];
-  const USUAL_CURVES = 5, RUNS_LISTED = 500, MOST_OVERLAID = 24;
+  const LISTS = ["show", "off", "log", "also", "less", "pick", "group", "left"];
+  const WORDS = ["base", "find", "k", "order", "task", "view", "at", "size", "big", "more", "hx", "hy", "search", "colour", "dash", "facet"];
+  const USUAL_CURVES = 5, CHANNEL_CURVES = 20, MOST_OVERLAID = 24;
   const POLL_MS = 2000, REST_MS = 15000, LONGEST_MS = 120000;
   const writes = !embedded && document.querySelector('meta[name="runslot-writes"]') !== null;
   let page = null, state = null, hovered = null, cursor = null, wait = POLL_MS, timer = null;
@@ -45,6 +45,7 @@
     const pairs = new URLSearchParams(chosen.other);
     if (chosen.base) pairs.append("base", chosen.base);
     for (const name of chosen.also) pairs.append("also", name);
+    for (const name of chosen.group) pairs.append("series", name);
     return pairs.toString();
   }
 
@@ -60,6 +61,7 @@
   // A variant keeps its colour where all can be told apart; else the curves that are shown get them in turn.
   const given = new Map();
   function strokeOf(variant, shown) {
+    if (channels.isOn) return shown.includes(variant) ? channels.strokeOf(variant) : { colour: "currentColor", dash: "solid" };
     const distinct = page.strokes.colours.length * page.strokes.dashes.length;
     if (page.variants.length <= distinct) return stroke(variant.index);
     for (const label of [...given.keys()]) if (!shown.some((v) => v.label === label)) given.delete(label);
@@ -97,6 +99,8 @@
   function plotsAddress(kind) {
     const pairs = new URLSearchParams(state.other.filter((pair) => pair[0] !== "where"));
     if (kind) pairs.append("kind", kind);
+    for (const name of state.group) pairs.append("series", name);
+    if (state.facet) pairs.append("split", state.facet);
     const where = page.variants ? conditions() : other("where");
     if (where) pairs.append("where", where);
     return "/plots" + (String(pairs) ? "?" + pairs : "");
@@ -132,23 +136,6 @@
     return [el("p", { class: "verdict", id: "verdict" }, page.sentence), more];
   }
 
-  function live() {
-    const now = page.live;
-    if (!now) return null;
-    const share = (count) => `width:${(100 * count) / now.total}%`;
-    const left = now.left_s === null || now.left_s === undefined ? "" : ` · about ${span(now.left_s)} left`;
-    const words = `${now.done} of ${now.total} done` + (now.running ? ` · ${now.running} running` : "") + (now.queued ? ` · ${now.queued} queued` : "") + left;
-    const bar = el("div", { class: "progress", role: "progressbar", "aria-valuemin": 0, "aria-valuemax": now.total, "aria-valuenow": now.done, "aria-label": "Runs done" },
-      el("div", { style: `${share(now.done - now.failed)};background:${page.colours.succeeded}` }), el("div", { style: `${share(now.failed)};background:${page.colours.failed}` }),
-      el("div", { style: `${share(now.running)};background:${page.colours.running}` }));
-    const slots = now.slots.map((run) => el("li", {}, dot("running"), run.slot ? `${run.slot}: ` : "", runLink(run.run, run.name), ` ${[run.last, span(run.seconds)].filter(Boolean).join(" · ")}`));
-    const failures = now.failures.map((run) => el("li", {}, dot(run.state), runLink(run.run, run.name), `: ${run.last || run.state}`));
-    const more = now.failed - now.failures.length;
-    const waits = (now.waits || []).map((text) => el("li", {}, dot("queued"), text));
-    return el("section", { class: "live", id: "live", "aria-label": "Progress" }, el("b", {}, words), bar, waits.length ? el("ul", { class: "waits" }, waits) : null, slots.length ? el("ul", { class: "slots" }, slots) : null,
-      failures.length ? el("ul", { class: "failures" }, failures, more > 0 ? el("li", {}, `and ${more} more`) : null) : null);
-  }
-
   // ---- which variants, in which order
   const inTask = () => page.variants.filter((v) => v.task === currentTask());
   // Settings in which the variants of the task differ: no column says the same in each row.
@@ -169,10 +156,11 @@
     return falling ? -way : way;
   }
 
+  const usualCurves = () => (channels.isOn ? CHANNEL_CURVES : USUAL_CURVES);
   function curvesShown() {
     const visible = inTask().filter((v) => !state.off.includes(v.label));
     const ticked = visible.filter((v) => state.show.includes(v.label));
-    const count = state.k === "all" ? visible.length : Number(state.k) || USUAL_CURVES;
+    const count = state.k === "all" ? visible.length : Number(state.k) || usualCurves();
     const best = ticked.length ? ticked : visible.slice(0, count);
     const base = visible.filter((v) => v.label === page.baseline && !best.includes(v));
     return [...best, ...base];
@@ -184,14 +172,24 @@
     const metrics = el("select", { id: "metric", "data-focus": "metric", onchange: (event) => choose({ ...withOther("y", event.target.value) }) }, page.metrics.map((name) => option(name, name, page.metric)));
     const find = el("input", { type: "search", id: "find", "data-focus": "find", value: state.find, "aria-label": "Find variants", placeholder: `find, as ${page.keys[0] || "lr"}=${((page.variants[0] || {}).values || ["0.1"])[0] || "0.1"}`,
       title: "Words that a variant's settings, tags or notes hold; all of them. / comes here.", oninput: (event) => choose({ find: event.target.value }, { replaces: true }) });
-    const few = el("select", { id: "k", "data-focus": "k", onchange: (event) => choose({ k: event.target.value === String(USUAL_CURVES) ? "" : event.target.value }) },
-      [["3", "best 3"], ["5", "best 5"], ["10", "best 10"], ["20", "best 20"], ["all", "all"]].map(([value, name]) => option(value, name, state.k || String(USUAL_CURVES))));
+    const few = el("select", { id: "k", "data-focus": "k", onchange: (event) => choose({ k: event.target.value === String(usualCurves()) ? "" : event.target.value }) },
+      [["3", "best 3"], ["5", "best 5"], ["10", "best 10"], ["20", "best 20"], ["all", "all"]].map(([value, name]) => option(value, name, state.k || String(usualCurves()))));
     const parts = [embedded ? el("span", {}, "Metric ", el("b", {}, page.metric)) : el("label", {}, "Metric", metrics), el("span", { class: "faint" }, page.mode === "min" ? "lower is better" : "higher is better"),
       page.tasks.length > 1 ? el("label", {}, "Task", el("select", { id: "task", "data-focus": "task", onchange: (event) => choose({ task: event.target.value }) }, page.tasks.map((task) => option(task, task, currentTask())))) : null,
-      find, ...(state.view === "runs" ? [] : [el("label", {}, "Curves", few), ...logs(), parts_table.chooser(), sizes()])];
+      find, grammar(), ...(state.view === "runs" ? [] : [el("label", {}, "Curves", few), ...logs(), channels.chooser(), parts_table.chooser(), sizes()])];
     if (page.confirmed || other("seeds")) parts.push(el("button", { class: "plain", "data-focus": "seeds", "aria-pressed": String(other("seeds") === "all"), title: "Also those by which the variants were chosen", onclick: () => choose(withOther("seeds", other("seeds") ? "" : "all")) }, "All seeds"));
     if (state.show.length || state.off.length || state.base || state.pick.length) parts.push(el("button", { class: "plain", id: "clear", "data-focus": "clear", onclick: () => choose({ show: [], off: [], base: "", pick: [] }) }, "Clear selection"));
     return el("div", { class: "bar", id: "bar" }, parts);
+  }
+  // What the search understands, said where it stands.
+  function grammar() {
+    const key = page.keys[0] || "lr", value = ((page.variants[0] || {}).values || ["0.1"])[0] || "0.1";
+    const example = (text) => el("li", {}, el("button", { class: "plain", "data-focus": `example ${text}`, onclick: () => choose({ find: text }, { replaces: true }) }, text));
+    const node = el("details", { class: "sheet-holder", id: "grammar", ontoggle: (event) => { view.open.grammar = event.target.open; } }, el("summary", { "data-focus": "grammar", "aria-label": "What the search understands", title: "What the search understands" }, "ⓘ"),
+      el("div", { class: "sheet" }, el("p", {}, "Words and parts of words, all of which must stand in a variant's settings, tags or notes; capitals do not matter."), el("ul", {}, example(`${key}=${value}`), example(value)), el("p", {}, "/ comes here from anywhere on the page."),
+        embedded ? null : el("p", {}, "Conditions over numbers, as ", el("code", {}, `${key} > ${Number(value) || 0.01} AND final/${page.metric} > 0.5`), ", choose runs under ", el("i", {}, "Where"), " of the ", el("a", { href: plotsAddress("") }, "plots"), ", or in the address: ", el("code", {}, "?where=…"), ".")));
+    node.open = Boolean(view.open.grammar);
+    return node;
   }
   const logs = () => ["x", "y"].map((name) => el("button", { class: "plain", "data-focus": `log ${name}`, "aria-pressed": String(state.log.includes(name)), onclick: () => choose({ log: toggled(state.log, name) }) }, `log ${name}`));
 
@@ -235,36 +233,43 @@
     if (answer && unfolded.has(label)) { unfolded.set(label, answer.runs || []); draw(); }
   }
 
+  // Dims all curves but those of one variant, or of several; null ends it.
   function light(label) {
     hovered = label;
+    const labels = label === null ? [] : [label].flat();
     for (const frame of root.querySelectorAll(".frame")) {
-      const lines = [...frame.querySelectorAll("[data-line]")], any = label !== null && lines.some((line) => line.dataset.line === label);
-      frame.classList.toggle("lit", any);
-      lines.forEach((line) => line.classList.toggle("lit-line", line.dataset.line === label));
+      const lines = [...frame.querySelectorAll("[data-line]")];
+      frame.classList.toggle("lit", lines.some((line) => labels.includes(line.dataset.line)));
+      lines.forEach((line) => line.classList.toggle("lit-line", labels.includes(line.dataset.line)));
     }
   }
 
-  // Long names are shown by what differs among the curves that are shown.
-  function shortName(variant, among) {
-    const differing = page.keys.filter((_, i) => new Set(among.map((v) => v.values[i])).size > 1);
+  // Long names are shown by what differs among the curves that are shown; what colour, dash or charts tell is left out.
+  function endName(variant, among) {
+    const differing = page.keys.filter((key) => !channels.told.includes(key) && new Set(among.map((v) => valueOf(v, key))).size > 1);
+    return channels.isOn && !differing.length ? "" : shortName(variant, among, differing);
+  }
+  function shortName(variant, among, some) {
+    const differing = some || page.keys.filter((_, i) => new Set(among.map((v) => v.values[i])).size > 1);
     const keys = differing.length ? differing : page.keys;
     const words = keys.map((key) => `${brief(key)}=${variant.values[page.keys.indexOf(key)]}`).join(", ") || variant.label;
     return words.length > 26 && keys.length ? keys.map((key) => variant.values[page.keys.indexOf(key)]).join(", ") : words;
   }
 
   function curves(shown) {
-    const lines = shown.map((v) => ({ label: v.label, name: shortName(v, shown), ...strokeOf(v, shown), curve: page.curves[v.label] }));
+    const lineOf = (v) => ({ label: v.label, name: endName(v, shown), full: shortName(v, shown), ...strokeOf(v, shown), curve: page.curves[v.label] });
+    const facets = channels.facets(shown).map(([title, members]) => [title, members.map(lineOf)]), lines = facets.flatMap(([, some]) => some);
     const lacking = lines.filter((line) => !line.curve).length, at = fixedStep();
     const fixed = at === null ? null : el("button", { class: "plain", id: "unfix", "data-focus": "unfix", title: "Back to the final values", onclick: () => choose({ at: "" }) }, `${page.x} ${short(at)} ×`);
-    const holder = el("section", { class: "curves", id: "curves", "aria-label": "Curves" }, el("h2", {}, page.metric, " ", el("small", {}, state.show.length ? "selected variants" : `best ${shown.length} of ${inTask().length}`), " ", fixed));
-    const size = () => ({ width: Math.max(260, holder.clientWidth || 560), height: window.innerWidth < 700 ? 260 : Math.min(460, Math.max(300, window.innerHeight * 0.5)) });
-    const put = () => {
-      const frame = chart(lines, { ...size(), xName: page.x, yName: page.metric, log: state.log, at, onHover: light, onCursor: follow, onFix: (step) => choose({ at: String(step) }) });
-      const before = holder.querySelector(".frame");
-      if (before) before.replaceWith(frame);
-      else holder.insertBefore(frame, holder.children[1] || null);
+    const whose = state.show.length ? "selected variants" : `best ${shown.length} of ${inTask().length}`;
+    const drawing = el("div", { class: facets.length > 1 ? "facets" : null }, facets.map(([title]) => el("div", { class: "facet", "data-facet": title || null }, title ? el("h3", {}, title) : null, el("div", { class: "place" }))));
+    const holder = el("section", { class: "curves", id: "curves", "aria-label": "Curves" }, el("h2", {}, page.metric, " ", el("small", {}, whose), " ", fixed), channels.legend(shown), drawing);
+    const small = window.innerWidth < 700, whole = small ? 260 : Math.min(460, Math.max(300, window.innerHeight * 0.5));
+    holder.put = () => {
+      const together = facets.length > 1 ? bounds(lines, state.log) : null;
+      drawing.querySelectorAll(".place").forEach((place, i) => place.replaceChildren(chart(facets[i][1], { width: Math.max(240, place.clientWidth || 560), height: together ? 210 : whole, bounds: together, xName: page.x, yName: page.metric, log: state.log, at,
+        onHover: light, onCursor: follow, onFix: (step) => choose({ at: String(step) }) })));
     };
-    holder.put = put;
     holder.append(el("p", { class: "account" }, [lacking ? `${lacking} of these have no curve here` : "", ...(page.curve_notes || [])].filter(Boolean).join(" · ")));
     return holder;
   }
@@ -343,60 +348,11 @@
     return kept.get(key);
   }
   function metricsView() {
-    const shown = curvesShown().slice(0, MOST_OVERLAID), lines = (curves) => shown.map((v) => ({ label: v.label, name: shortName(v, shown), ...strokeOf(v, shown), curve: curves[v.label] }));
-    const legend = el("p", { class: "key" }, lines({}).map((line) => el("span", {}, el("span", { class: "chip", "data-dash": line.dash, style: `border-top-color:${line.colour}` }), line.name)));
+    const shown = curvesShown().slice(0, MOST_OVERLAID), lines = (curves) => shown.map((v) => ({ label: v.label, name: endName(v, shown), full: shortName(v, shown), ...strokeOf(v, shown), curve: curves[v.label] }));
+    const legend = channels.legend(shown) || el("p", { class: "key" }, lines({}).map((line) => el("span", {}, el("span", { class: "chip", "data-dash": line.dash, style: `border-top-color:${line.colour}` }), line.full)));
     const tools = { metrics: page.metrics.filter((name) => name !== page.x), state, choose, lines, legend, logs: logs(), xName: page.x, whose: state.show.length ? "selected variants" : `best ${shown.length} of ${inTask().length}`,
       get: (names) => curvesOf([...names.map((name) => ["metric", name]), ...shown.map((v) => ["label", v.label])]) };
     return [window.runslotMetrics.view(tools), () => window.runslotMetrics.fill(root, tools)];
-  }
-
-  // ---- all runs, one click deeper
-  let listed = null;
-  function runsView() {
-    if (Object.keys(page.runs).length) listed = page.runs;
-    if (!listed) { askAll(); return [el("p", { class: "wait" }, "Reading the runs …")]; }
-    const find = state.find.toLowerCase().split(/\s+/).filter(Boolean);
-    const pairs = page.variants.filter((v) => (!state.show.length || state.show.includes(v.label)) && !state.off.includes(v.label)).flatMap((v) => (listed[v.label] || []).map((run) => [v, run]));
-    const kept = pairs.filter(([v, run]) => find.every((word) => `${words(v)} ${run.run} ${run.state} seed=${run.seed}`.toLowerCase().includes(word)));
-    const by = state.order.replace(/^-/, ""), falling = state.order.startsWith("-");
-    const value = { mean: ([, run]) => run.score, n: ([, run]) => run.seed }[by] || (page.keys.includes(by) ? ([v]) => sortable(valueOf(v, by)) : null);
-    if (value) kept.sort((a, b) => compared(value(a), value(b), falling));
-    const rows = kept.slice(0, RUNS_LISTED).map(([v, run]) => el("tr", { "data-run": run.run, class: state.pick.includes(run.run) ? "on" : null }, el("td", { class: "hands" }, el("input", { type: "checkbox", "data-focus": `pick ${run.run}`, "aria-label": `Select ${run.name}`, checked: state.pick.includes(run.run), onchange: () => choose({ pick: toggled(state.pick, run.run) }) })),
-      el("td", {}, dot(run.state || "unknown"), run.state || "unknown"), el("td", {}, runLink(run.run, run.name)), v.values.map((text) => el("td", { class: "wide" }, text)),
-      el("td", { class: "num" }, run.seed === null ? "" : String(run.seed)), el("td", { class: "num" }, run.score === null ? (run.standing === "diverged" ? "diverged" : "") : String(Number(run.score.toPrecision(6)))), el("td", { class: "num wide" }, String(run.rows)), el("td", { class: "num wide" }, span(run.seconds))));
-    const count = `${kept.length} of ${pairs.length} runs` + (kept.length > RUNS_LISTED ? `, the first ${RUNS_LISTED} shown: find some` : "");
-    return [bar(), el("p", { class: "account", id: "counted" }, count), overlay(pairs), el("div", { class: "scroll" }, el("table", { id: "all-runs" }, el("thead", {}, el("tr", {}, el("th", { scope: "col", class: "hands", "aria-label": "Select" }), el("th", { scope: "col" }, "state"), el("th", { scope: "col" }, "run"), page.keys.map((key) => parts_table.head(key, key, "wide")),
-      parts_table.head("seed", "n", "num"), parts_table.head(page.metric, "mean", "num"), el("th", { class: "num wide", scope: "col" }, "rows"), el("th", { class: "num wide", scope: "col" }, "time"))), el("tbody", {}, rows)))];
-  }
-  async function askAll() {
-    const answer = await got("/answer-runs.json?" + asked(state));
-    if (!answer) return;
-    listed = answer.all || {};
-    draw();
-  }
-
-  // The picked runs: their curves over each other, and the settings in which they differ.
-  function overlay(pairs) {
-    const picked = pairs.filter(([, run]) => state.pick.includes(run.run)).slice(0, MOST_OVERLAID);
-    if (picked.length < 2) return null;
-    const names = new Map(picked.map(([v, run]) => [run.run, `${picked.filter(([w]) => w === v).length > 1 || !page.keys.length ? `${settingsOf(v, picked.map(([w]) => w))} ` : settingsOf(v, picked.map(([w]) => w))}${picked.some(([w, r]) => w === v && r !== run) ? `seed ${run.seed}` : ""}`.trim() || run.name]));
-    const lines = (curves) => picked.map(([, run], i) => ({ label: run.run, name: names.get(run.run), ...stroke(i), curve: curves[run.run] }));
-    const frame = el("div", { class: "frame" }, el("p", { class: "faint" }, "…"));
-    const section = el("section", { class: "compare", id: "overlay", "aria-label": "Comparison of runs" }, el("h2", {}, `${picked.length} runs over each other: ${page.metric} `, picked.length === 2 && !embedded ? el("a", { href: "/compare?" + new URLSearchParams([["a", picked[0][1].run], ["b", picked[1][1].run]]) }, "settings, files and code of the two") : null));
-    const value = (name, of) => [name, of];
-    const rows = [...page.keys.map((key) => value(key, ([v]) => valueOf(v, key))), value("seed", ([, run]) => (run.seed === null ? "" : String(run.seed))), value("state", ([, run]) => run.state || "unknown")].filter(([, of]) => new Set(picked.map(of)).size > 1);
-    rows.push(value(page.metric, ([, run]) => (run.score === null ? (run.standing === "diverged" ? "diverged" : "") : String(Number(run.score.toPrecision(6))))), value("rows", ([, run]) => String(run.rows)), value("time", ([, run]) => span(run.seconds)));
-    section.append(embedded ? "" : frame, el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, el("th", {}), picked.map(([, run], i) => el("th", { scope: "col" }, el("span", { class: "chip", "data-dash": stroke(i).dash, style: `border-top-color:${stroke(i).colour}` }), runLink(run.run, names.get(run.run)))))),
-      el("tbody", {}, rows.map(([name, of]) => el("tr", {}, el("th", { scope: "row" }, name), picked.map((pair) => el("td", { class: of(pair) !== of(picked[0]) ? "differs" : null }, of(pair)))))))));
-    if (!embedded) curvesOf([["metric", page.metric], ...picked.map(([, run]) => ["run", run.run])]).then((curves) => {
-      if (!curves || !frame.isConnected) return;
-      frame.replaceWith(chart(lines(curves[page.metric] || {}), { width: Math.max(260, section.clientWidth), height: 300, xName: page.x, yName: page.metric, log: state.log }));
-    });
-    return section;
-  }
-  function settingsOf(variant, among) {
-    const differing = page.keys.filter((key) => new Set(among.map((v) => valueOf(v, key))).size > 1);
-    return differing.map((key) => `${brief(key)}=${valueOf(variant, key)}`).join(", ");
   }
 
   function hint() {
@@ -416,20 +372,21 @@
 
   function draw() {
     if (embedded && page.variants) measure();
+    channels = window.runslotChannels.make(view);
     parts_table = window.runslotTable.make(view);
     const focus = document.activeElement && document.activeElement.dataset ? document.activeElement.dataset.focus : null;
     const caret = ["find", "edit tags", "edit note"].includes(focus) ? document.activeElement.selectionStart : null;
     const details = document.getElementById("account"), isOpen = details && details.open, aside = root.querySelector(".scroll"), scrolled = aside ? aside.scrollLeft : 0;
     let parts, put = () => {};
-    if (page.message) parts = [live(), hint()];
-    else if (state.view === "runs") parts = runsView();
+    if (page.message) parts = [window.runslotLive(view), hint()];
+    else if (state.view === "runs") parts = window.runslotRuns.make(view).runsView();
     else if (state.view === "metrics") [parts, put] = metricsView();
     else if (state.view === "plots" && embedded && window.runslotFigures) parts = window.runslotFigures(el);
     else {
       const shown = curvesShown(), drawn = curves(shown);
       put = drawn.put;
       const beside = el("div", { class: "beside" }, drawn, heat());
-      parts = [...verdict(), live(), bar(), el("div", { class: "both", "data-size": state.size || "half" }, parts_table.table(shown), divider(), beside), comparison(), search()];
+      parts = [...verdict(), window.runslotLive(view), bar(), el("div", { class: "both", "data-size": state.size || "half" }, parts_table.table(shown), divider(), beside), comparison(), search()];
     }
     cursor = null;
     root.replaceChildren(header(), el("main", {}, parts));
@@ -439,6 +396,7 @@
     const scroll = root.querySelector(".scroll");
     if (scroll) {
       if (scroll.scrollWidth > scroll.clientWidth + 1) scroll.firstChild.classList.add("tight");
+      parts_table.settle(scroll);
       scroll.scrollLeft = scrolled;
     }
     const again = focus && [...root.querySelectorAll("[data-focus]")].find((node) => node.dataset.focus === focus);
@@ -452,12 +410,12 @@
     if (answer && answer.message) { gone(true, answer.message); return null; }
     return answer;
   }
-  let parts_table = null;
+  let parts_table = null, channels = null;
   const view = {
     get page() { return page; }, get state() { return state; },
     get step() { return cursor === null ? fixedStep() : cursor; },
     open: {}, unfolded, embedded, writes, choose, toggled, keys: keysShown, inTask, valueOf, brief, labelOf, words, sortable, compared, strokeOf, percent, span, dot, runLink, light: (label) => light(label), unfold, draw: () => draw(),
-    annotations, query: () => asked(state),
+    annotations, query: () => asked(state), got, stroke, curvesOf, bar, head: (...parts) => parts_table.head(...parts),
     changed: () => { draw(); window.setTimeout(() => load(page.version), 900); },
   };
 
@@ -480,7 +438,7 @@
     if (!next || query !== asked(state)) return;
     page = { states: {}, colours: {}, ...next };
     shown = query;
-    listed = null;
+    window.runslotRuns.forget();
     wait = POLL_MS;
     for (const label of unfolded.keys()) ask(label);
     draw();
@@ -526,13 +484,24 @@
   let resizing = null;
   window.addEventListener("resize", () => { window.clearTimeout(resizing); resizing = window.setTimeout(() => page && draw(), 120); });
 
-  // A tree that is read for the first time takes its time: that it is under way is seen.
-  const began = Date.now(), waiting = window.setInterval(() => {
-    const words = root.querySelector(".wait"), seconds = Math.round((Date.now() - began) / 1000);
-    if (page || !words) window.clearInterval(waiting);
-    else if (seconds) words.textContent = `Reading the runs … ${span(seconds)}; what was read is kept, so that the next time is quick`;
-  }, 500);
+  // A tree that is read for the first time takes its time: how far that is is seen.
+  const READING_MS = 400;
+  async function progress(began) {
+    const words = root.querySelector(".wait"), path = new URLSearchParams(window.location.search).get("path");
+    if (page || !words) return;
+    let reading = null;
+    try { reading = await (await fetch("/reading.json?" + new URLSearchParams(path ? [["path", path]] : []))).json(); } catch (error) { /* the answer says it */ }
+    if (page || !words.isConnected) return;
+    if (reading) words.textContent = `${readingWords(reading)} · ${span((Date.now() - began) / 1000)}; what was read is kept, so that the next time is quick`;
+    window.setTimeout(() => progress(began), READING_MS);
+  }
+  function readingWords({ total, described, read }) {
+    const many = (count) => count.toLocaleString("en");
+    if (total === null) return "Looking for runs …";
+    if (described < total) return `Looking at the runs … ${many(described)} of ${many(total)}`;
+    return read < total ? `Reading the runs … ${many(read)} of ${many(total)}` : `Read ${many(total)} runs, comparing them …`;
+  }
 
   state = read();
-  if (embedded) { page = JSON.parse(embedded.textContent); draw(); } else load();
+  if (embedded) { page = JSON.parse(embedded.textContent); draw(); } else { window.setTimeout(() => progress(Date.now()), 250); load(); }
 })();

@@ -82,6 +82,9 @@
     return moved;
   }
 
+  // Different words once: numbers by size, then texts in natural order.
+  const ordered = (words) => [...new Set(words)].sort((a, b) => (Number.isNaN(a - b) ? a.localeCompare(b, undefined, { numeric: true }) : a - b));
+
   const DASHES = { solid: null, dash: "7 4", dot: "2 3", dashdot: "7 3 2 3" };
 
   function nearest(xs, value) {
@@ -90,19 +93,26 @@
     return best;
   }
 
-  // `lines`: [{ label, name, colour, dash, curve }]; returns an element that follows the pointer by itself.
+  // What both axes have to hold; charts beside each other share it.
+  function bounds(lines, log) {
+    const all = lines.filter((line) => line.curve && line.curve.y.length);
+    const ys = (line) => [line.curve.y, line.curve.low || [], line.curve.high || [], ...(line.curve.members || []).map((m) => m.y)].flat();
+    return { x: extent(all.flatMap((line) => xsOf(line.curve)), log.includes("x")), y: extent(all.flatMap(ys), log.includes("y")) };
+  }
+
+  // `lines`: [{ label, name, full, colour, dash, curve }]; `name` stands at the end of a curve, `full` where it is pointed
+  // at. Returns an element that follows the pointer by itself.
   function chart(lines, options) {
     const { width, height, xName, yName, log, onHover } = { onHover() {}, ...options };
     const all = lines.filter((line) => line.curve && line.curve.y.length);
     const [logX, logY] = ["x", "y"].map((name) => log.includes(name));
     const xs = new Map(all.map((line) => [line, xsOf(line.curve)]));
-    const ys = (line) => [line.curve.y, line.curve.low || [], line.curve.high || [], ...(line.curve.members || []).map((m) => m.y)].flat();
-    const [x0, x1] = extent(all.flatMap((line) => xs.get(line)), logX);
-    const [y0, y1] = extent(all.flatMap(ys), logY);
-    const right = options.bare ? 10 : Math.min(width * 0.34, 14 + 7 * Math.max(4, ...all.map((line) => line.name.length)));
+    const { x: [x0, x1], y: [y0, y1] } = options.bounds || bounds(all, log);
+    const bare = options.bare || all.every((line) => !line.name);
+    const right = bare ? 10 : Math.min(width * 0.34, 14 + 7 * Math.max(4, ...all.map((line) => line.name.length)));
     const box = { left: 52, right: width - right, top: 10, bottom: height - 40 };
     const x = scale(x0, x1, box.left, box.right, logX), y = scale(y0, y1, box.bottom, box.top, logY);
-    const names = all.map((line) => line.name).join("; ");
+    const names = all.map((line) => line.full || line.name).join("; ");
     const root = svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, class: "chart", role: "img", "aria-label": `${yName} along ${xName}: ${names}` });
     for (const value of ticks(y0, y1, Math.max(2, Math.floor((box.bottom - box.top) / 50)), logY)) {
       const at = y(value);
@@ -142,7 +152,7 @@
     }
     const places = spread(ends.map((at) => (at === null ? box.bottom : at)), box.top, box.bottom);
     const fits = Math.max(4, Math.floor((right - 12) / 7));
-    if (!options.bare) all.forEach((line, i) => {
+    if (!bare) all.forEach((line, i) => {
       const text = svg("text", { x: box.right + 8, y: places[i] + 4, fill: line.colour, class: "name", "data-line": line.label });
       text.textContent = line.name.length > fits ? line.name.slice(0, fits - 1) + "…" : line.name;
       const title = svg("title");
@@ -186,7 +196,7 @@
       tip.replaceChildren(head, ...values.map(({ one, value }) => {
         const row = document.createElement("div"), chip = document.createElement("i");
         chip.style.background = one.colour;
-        row.append(chip, `${Number(value.toPrecision(5))}  ${one.name}`);
+        row.append(chip, `${Number(value.toPrecision(5))}  ${one.full || one.name}`);
         return row;
       }));
       tip.hidden = false;
@@ -237,5 +247,5 @@
     return node;
   }
 
-  window.runslotChart = { chart, interval, sparkline, extent, short, scale, ticks, svg, path, valueAt, el };
+  window.runslotChart = { chart, bounds, ordered, interval, sparkline, extent, short, scale, ticks, svg, path, valueAt, el };
 })();

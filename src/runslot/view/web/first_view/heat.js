@@ -2,10 +2,8 @@
 // Called by answer.js.
 (function () {
   "use strict";
-  const { el, short } = window.runslotChart;
+  const { el, short, ordered } = window.runslotChart;
   const MOST_VALUES = 30, FULL_SHARE = 0.6;
-
-  const ordered = (words) => [...new Set(words)].sort((a, b) => (Number.isNaN(a - b) ? a.localeCompare(b, undefined, { numeric: true }) : a - b));
 
   // The mean of a cell is that of its runs: variants weigh by how many of theirs count.
   function cellOf(variants) {

@@ -11,9 +11,12 @@
     const { page, state, choose } = view;
     const hidden = (name) => state.less.includes(name);
 
+    // The name of a key's column in the address: a key may be named like a statistic.
+    const idOf = (key) => (key in STATISTICS || key === "mean" ? `key ${key}` : key);
+
     // Settings in which the variants of the task differ: no column says the same in each row.
     function keysShown() {
-      return view.keys().filter((key) => !hidden(key));
+      return view.keys().filter((key) => !hidden(idOf(key)));
     }
 
     // Many or long settings share one column, so that the numbers beside them stay in sight.
@@ -29,30 +32,38 @@
 
     function head(name, column, className, title) {
       const { now, falling, next, sign } = order(column);
-      return el("th", { class: className, scope: "col", title, "data-column": column, "aria-sort": now ? (falling ? "descending" : "ascending") : null },
+      return el("th", { class: className, scope: "col", title, draggable: "true", "data-column": column, "aria-sort": now ? (falling ? "descending" : "ascending") : null },
         el("button", { "data-focus": `order ${column}`, onclick: () => choose({ order: next }) }, name + sign));
     }
 
     function keyButton(key) {
-      const { next, sign } = order(key);
-      return el("button", { "data-focus": `order ${key}`, title: key, onclick: () => choose({ order: next }) }, view.brief(key) + sign);
+      const { next, sign } = order(idOf(key));
+      return el("button", { "data-focus": `order ${idOf(key)}`, title: key, onclick: () => choose({ order: next }) }, view.brief(key) + sign);
     }
 
-    // ---- which columns
+    // ---- which columns, and which stay at the left
+    const pin = (id) => choose({ left: view.toggled(state.left, id) });
     function chooser() {
-      const box = (name, label, on, flip) => el("label", {}, el("input", { type: "checkbox", checked: on, "data-focus": `column ${name}`, onchange: flip }), label);
+      const box = (id, label, on, flip) => {
+        const isLeft = state.left.includes(id);
+        return el("div", { class: "column" }, el("label", {}, el("input", { type: "checkbox", checked: on, "data-focus": `column ${id}`, onchange: flip }), label),
+          el("button", { class: "icon", "data-focus": `left ${id}`, "aria-pressed": String(isLeft), disabled: on || isLeft ? null : "", title: isLeft ? "Not at the left any more" : "Keep it at the left", "aria-label": `Keep ${label} at the left`, onclick: () => pin(id) }, "⇤"));
+      };
       const section = (title, boxes) => (boxes.length ? el("fieldset", {}, el("legend", {}, title), boxes) : null);
-      const keys = view.keys().map((key) => box(key, key, !hidden(key), () => choose({ less: view.toggled(state.less, key) })));
-      const statistics = Object.entries(STATISTICS).map(([name, label]) => box(name, label, !hidden(name), () => choose({ less: view.toggled(state.less, name) })));
+      const less = (id, label) => box(id, label, !hidden(id), () => choose({ less: view.toggled(state.less, id) }));
+      const also = (name) => box(`also ${name}`, name, state.also.includes(name), () => choose({ also: view.toggled(state.also, name) }));
+      const keys = [...view.keys().map((key) => less(idOf(key), key)), ...page.pooled.map((key) => less(`pooled ${key}`, `${key} (pooled)`))];
+      const statistics = Object.entries(STATISTICS).map(([name, label]) => less(name, label));
+      const attributes = view.embedded ? [] : page.attributes.map(also);
       const further = view.embedded ? [] : [...page.metrics.filter((name) => name !== page.metric), ...(page.text_metrics || [])];
-      const metrics = further.map((name) => box(`also ${name}`, name, state.also.includes(name), () => choose({ also: view.toggled(state.also, name) })));
-      const find = further.length > 8 ? el("input", { type: "search", class: "field", "aria-label": "Find a column", placeholder: "find", oninput: (event) => {
+      const metrics = further.map(also);
+      const find = keys.length + metrics.length > 8 ? el("input", { type: "search", class: "field", "aria-label": "Find a column", placeholder: "find", oninput: (event) => {
         const word = event.target.value.toLowerCase();
-        for (const one of event.target.closest(".sheet").querySelectorAll("fieldset label")) one.hidden = !one.textContent.toLowerCase().includes(word);
+        for (const one of event.target.closest(".sheet").querySelectorAll(".column")) one.hidden = !one.textContent.toLowerCase().includes(word);
       } }) : null;
-      const reset = state.less.length || state.also.length ? el("button", { class: "plain", "data-focus": "columns reset", onclick: () => choose({ less: [], also: [] }) }, "Reset") : null;
+      const reset = state.less.length || state.also.length || state.left.length ? el("button", { class: "plain", "data-focus": "columns reset", onclick: () => choose({ less: [], also: [], left: [] }) }, "Reset") : null;
       const node = el("details", { class: "sheet-holder", id: "columns", ontoggle: (event) => { view.open.columns = event.target.open; } }, el("summary", { class: "plain", "data-focus": "columns" }, "Columns"),
-        el("div", { class: "sheet" }, find, section("Settings", keys), section("Statistics", statistics), section(view.embedded ? "" : "Other metrics", metrics), reset));
+        el("div", { class: "sheet" }, find, section("Settings", keys), section("Statistics", statistics), section("Attributes", attributes), section("Other metrics", metrics), reset));
       node.open = Boolean(view.open.columns);
       return node;
     }
@@ -65,38 +76,100 @@
       const [column, falling] = [state.order.replace(/^-/, ""), state.order.startsWith("-")];
       const value = { n: (v) => v.n, mean: valued, chance: (v) => v.chance, delta: (v) => (v.delta ? v.delta.value : v.mean === null ? null : 0) }[column]
         || (column.startsWith("also ") ? (v) => { const cell = (v.also || {})[column.slice(5)]; return cell ? cell.value : null; } : null)
-        || (page.keys.includes(column) ? (v) => view.sortable(view.valueOf(v, column)) : null);
+        || (page.keys.some((key) => idOf(key) === column) ? (v) => view.sortable(view.valueOf(v, page.keys.find((key) => idOf(key) === column))) : null);
       const ordered = value ? [...kept].sort((a, b) => view.compared(value(a), value(b), falling)) : kept;
       const isBase = (v) => v.label === page.baseline;
       return [...ordered.filter(isBase), ...ordered.filter((v) => !isBase(v))];
     }
 
-    // The head's eye: nothing is hidden, or all but what is drawn.
+    // The head's eye: which variants are in the plots at all.
     function eye(shown) {
-      const some = state.off.length > 0, others = view.inTask().filter((v) => !shown.includes(v)).map((v) => v.label);
-      const words = some ? "Show all" : "Hide all that are not drawn";
-      return el("button", { class: "icon", "data-focus": "eye", title: words, "aria-label": words, onclick: () => choose({ off: some ? [] : others }) }, some ? "◌" : "◉");
+      const labels = view.inTask().map((v) => v.label), without = (kept) => labels.filter((label) => !kept.includes(label));
+      const choices = { all: ["all", []], none: ["none", labels], 10: ["first 10", without(rowsShown().slice(0, 10).map((v) => v.label))], 20: ["first 20", without(rowsShown().slice(0, 20).map((v) => v.label))], drawn: ["only what is drawn", without(shown.map((v) => v.label))] };
+      const select = el("select", { class: "eyes", "data-focus": "eyes", "aria-label": "Which variants are in the plots", title: "Which variants are in the plots", onchange: (event) => choose({ off: choices[event.target.value][1] }) },
+        el("option", { value: "", selected: "", disabled: "" }, state.off.length ? `◌ ${state.off.length}` : "◉"), Object.entries(choices).map(([value, [words]]) => el("option", { value }, words)));
+      return select;
+    }
+
+    // ---- the columns of the table: what each is called, its head, and its cell in a row
+    function columns(shown, scale) {
+      const small = window.innerWidth < 700, left = state.left, keys = keysShown(), baseline = view.inTask().find((v) => v.label === page.baseline);
+      const merged = isCompact() ? keys.filter((key) => !left.includes(idOf(key))) : [], apart = keys.filter((key) => !merged.includes(key));
+      const differs = (variant, key) => baseline && variant !== baseline && view.valueOf(variant, key) !== view.valueOf(baseline, key);
+      const words = (variant, some) => some.map((key, i) => [i ? " · " : "", el("span", { class: differs(variant, key) ? "differs" : null }, view.valueOf(variant, key))]);
+      const list = [];
+      const add = (id, head, cell, isSetting = false) => list.push({ id, head, cell, isSetting });
+      if (small) add("variant", () => el("th", { class: "narrow", scope: "col" }, "variant"), (v) => el("td", { class: "narrow" }, view.labelOf(v), tags(v)), true);
+      if (!small && !page.keys.length) add("variant", () => el("th", { class: "wide", scope: "col" }, "variant"), (v) => el("td", { class: "wide" }, v.label, tags(v)), true);
+      apart.filter((key) => !small || left.includes(idOf(key))).forEach((key, i, all) => add(idOf(key), () => head(view.brief(key), idOf(key), "wide", key), (v) => el("td", { class: [v.tags || v.note ? "wide tagged" : "wide", differs(v, key) ? "differs" : ""].join(" ").trim() }, view.valueOf(v, key), !small && !merged.length && i === all.length - 1 ? tags(v) : null), true));
+      if (merged.length && !small) add("settings", () => el("th", { class: "wide settings", scope: "col" }, merged.map((key) => [keyButton(key), " "])), (v) => el("td", { class: "wide settings" }, words(v, merged), tags(v)), true);
+      add("mean", () => { const th = head(page.metric, "mean", "num", `mean ± half of its ${100 * page.level} % interval`); th.append(el("span", { class: "at", id: "at" }, view.step === null ? "" : ` at ${page.x} ${short(view.step)}`)); return th; },
+        (v, mark) => el("td", { class: "num mean" }, el("span", { class: v.mean === null ? "faint value" : "value" }, meanText(v)), small && mark ? el("div", {}, mark) : null));
+      if (!small && !hidden("interval")) add("interval", () => el("th", { scope: "col", class: "scale", draggable: "true", "data-column": "interval", title: `from ${scale[0].toPrecision(4)} to ${scale[1].toPrecision(4)}, the same for all rows` }, `${short(scale[0])} … ${short(scale[1])}`), (v, mark) => el("td", { class: "scale" }, mark));
+      if (!hidden("n")) add("n", () => head("n", "n", "num", "runs that count, of those asked for"), (v) => el("td", { class: "num" }, v.n === v.asked ? String(v.n) : `${v.n}/${v.asked}`, badges(v)));
+      if (!hidden("chance")) add("chance", () => head("P(best)", "chance", "num wide", "the probability that its true mean is the best"), (v) => el("td", { class: "num wide chance" }, view.percent(v.chance)));
+      if (!hidden("delta")) add("delta", () => head("Δ", "delta", "num wide", baseName()), (v) => el("td", { class: "num wide delta" }, v.delta ? el("span", { title: `${v.delta.paired ? "seed by seed" : "Welch"}, ${100 * page.level} % interval` }, v.delta.text) : ""));
+      page.pooled.filter((key) => !hidden(`pooled ${key}`)).forEach((key) => add(`pooled ${key}`, () => head(view.brief(key), `also ${key}`, "wide", `${key}: nobody groups by it, so that the runs of a row may differ in it`), (v) => further(v, key, "wide")));
+      state.also.forEach((name) => add(`also ${name}`, () => head(name, `also ${name}`, page.attributes.includes(name) ? null : "num", alsoTitle(name)), (v) => further(v, name, page.attributes.includes(name) ? "" : "num")));
+      if (!hidden("curve")) add("curve", () => el("th", { class: "wide spark-cell", scope: "col", draggable: "true", "data-column": "curve" }, "curve"), (v, mark, faint) => el("td", { class: "wide spark-cell" }, page.curves[v.label] ? sparkline(page.curves[v.label], faint, 48) : null));
+      const pinned = left.map((id) => list.find((column) => column.id === id)).filter(Boolean);
+      return { list: [...pinned, ...list.filter((column) => !pinned.includes(column))], pinned: pinned.length };
+    }
+
+    const baseName = () => (view.inTask().some((v) => v.label === page.baseline) ? `Δ to ${page.baseline}` : "Δ to the leader");
+    function alsoTitle(name) {
+      if (name === "peak_memory") return "peak memory in MiB: the mean of its runs, ± half of its interval";
+      if (page.attributes.includes(name)) return `${name} of its runs, of all of them`;
+      return (page.text_metrics || []).includes(name) ? `${name}: with which words its runs ended` : `${name}: the mean of its runs' final values, ± half of its interval`;
+    }
+
+    // A cell of a further column; where the runs of the row differ, which values they have is said where it is pointed at.
+    function further(variant, name, className) {
+      const cell = (variant.also || {})[name] || { text: "" };
+      return el("td", { class: className || null }, cell.values ? el("abbr", { class: "mixed", tabindex: "0", title: cell.values.join(", ") }, cell.text) : cell.text);
     }
 
     function table(shown) {
       const rows = rowsShown(), limit = everything || rows.length <= FIRST_ROWS + 5 ? rows.length : FIRST_ROWS;
       const visible = view.inTask().filter((v) => !state.off.includes(v.label) && v.mean !== null);
-      const scale = extent(visible.flatMap((v) => [v.low, v.high, v.mean]), false);
-      const baseName = view.inTask().some((v) => v.label === page.baseline) ? `Δ to ${page.baseline}` : "Δ to the leader";
-      const small = window.innerWidth < 700, keys = keysShown(), compact = isCompact();
-      const settings = !page.keys.length ? el("th", { class: "wide", scope: "col" }, "variant") : compact ? el("th", { class: "wide settings", scope: "col" }, keys.map((key) => [keyButton(key), " "])) : keys.map((key) => head(view.brief(key), key, "wide", key));
-      const mean = head(page.metric, "mean", "num", `mean ± half of its ${100 * page.level} % interval`);
-      mean.append(el("span", { class: "at", id: "at" }, view.step === null ? "" : ` at ${page.x} ${short(view.step)}`));
-      const columns = el("tr", {}, el("th", { scope: "col", class: "hands" }, eye(shown)), small ? el("th", { class: "narrow", scope: "col" }, "variant") : null, settings, mean,
-        small || hidden("interval") ? null : el("th", { scope: "col", class: "scale", title: `from ${scale[0].toPrecision(4)} to ${scale[1].toPrecision(4)}, the same for all rows` }, `${short(scale[0])} … ${short(scale[1])}`),
-        hidden("n") ? null : head("n", "n", "num", "runs that count, of those asked for"), hidden("chance") ? null : head("P(best)", "chance", "num wide", "the probability that its true mean is the best"),
-        hidden("delta") ? null : head("Δ", "delta", "num wide", baseName), state.also.map((name) => head(name, `also ${name}`, "num wide", `${name}: the mean of its runs' final values, ± half of its interval`)), hidden("curve") ? null : el("th", { class: "wide spark-cell", scope: "col" }, "curve"));
-      const body = rows.slice(0, limit).flatMap((variant) => row(variant, shown, scale, compact));
+      const scale = extent(visible.flatMap((v) => [v.low, v.high, v.mean]), false), placed = columns(shown, scale);
+      const carrier = Math.max(0, placed.list.findIndex((column) => column.isSetting)), stick = placed.pinned && window.innerWidth >= 700 ? 1 : 0;
+      placed.dress = (node, i) => {  // the place of a column at the left, of which the first one (-1) holds the hands of a row
+        if (placed.pinned && i < placed.pinned && i >= -stick) { node.classList.add("stuck"); node.style.setProperty("left", `var(--stuck-${i + stick})`); }
+        if (i === carrier) node.classList.add("carrier");
+        return node;
+      };
+      const heads = [placed.dress(el("th", { scope: "col", class: "hands" }, eye(shown)), -1), ...placed.list.map((column, i) => placed.dress(column.head(), i))];
+      const body = rows.slice(0, limit).flatMap((variant) => row(variant, shown, scale, placed, carrier));
       const more = limit < rows.length ? el("button", { class: "plain more", id: "more", onclick: () => { everything = true; view.draw(); } }, `Show all ${rows.length} variants`) : null;
       const same = Object.entries(page.same || {}).map(([key, value]) => `${key}=${value}`).join(", ");
-      return el("section", { class: "variants", "aria-label": "Variants" }, el("div", { class: "scroll" }, el("table", { id: "variants", class: compact ? "compact" : null, onkeydown: walk }, el("thead", {}, columns), el("tbody", {}, body))), more,
+      return el("section", { class: "variants", "aria-label": "Variants" }, el("div", { class: "scroll" }, el("table", { id: "variants", class: isCompact() ? "compact" : null, onkeydown: walk, ...drags(placed) }, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, body))), more,
         rows.length ? null : el("p", { class: "faint" }, "No variant has these words. ", el("button", { class: "plain", onclick: () => choose({ find: "" }) }, "Show all")),
-        el("p", { class: "account" }, `${baseName}${same ? ` · the same in all: ${same}` : ""}`));
+        el("p", { class: "account" }, `${baseName()}${same ? ` · the same in all: ${same}` : ""}`));
+    }
+
+    // A heading that is dragged to the left edge, or onto one that stays there, stays there, too; elsewhere it does no more.
+    function drags(placed) {
+      const of = (event) => event.target.closest("thead th"), column = (th) => [...th.parentNode.children].indexOf(th) - 1;
+      return {
+        ondragstart: (event) => { const th = of(event); if (th) { event.dataTransfer.setData("text/plain", ""); event.dataTransfer.effectAllowed = "move"; event.currentTarget.dataset.drag = placed.list[column(th)].id; } },
+        ondragend: (event) => { delete event.currentTarget.dataset.drag; },
+        ondragover: (event) => { if (of(event) && "drag" in event.currentTarget.dataset) event.preventDefault(); },
+        ondrop: (event) => {
+          const th = of(event), id = event.currentTarget.dataset.drag, target = th ? column(th) : -2;
+          if (target < -1 || id === undefined) return;
+          event.preventDefault();
+          const others = state.left.filter((one) => one !== id), onto = target < placed.pinned && target >= 0 ? others.indexOf(placed.list[target].id) : -1;
+          const left = target === -1 ? [id, ...others] : target < placed.pinned && placed.list[target].id !== id ? [...others.slice(0, onto + 1), id, ...others.slice(onto + 1)] : others;
+          if (left.join() !== state.left.join()) choose({ left });
+        },
+      };
+    }
+
+    // Once the table stands on the page: how far from its edge the columns are that stay there.
+    function settle(scroll) {
+      let left = 0;
+      scroll.querySelectorAll("thead .stuck").forEach((th, i) => { scroll.firstChild.style.setProperty(`--stuck-${i}`, `${left}px`); left += th.getBoundingClientRect().width; });
     }
 
     // Up and down go to the same hand of the next row.
@@ -131,24 +204,15 @@
       return variant.mean === null ? (variant.n ? "no value" : "–") : variant.text;
     }
 
-    function row(variant, shown, scale, compact) {
-      const { colour, dash } = view.strokeOf(variant, shown), label = variant.label, keys = keysShown();
-      const [ticked, off, pinned] = [state.show.includes(label), state.off.includes(label), page.baseline === label];
-      const curve = page.curves[label], isOpen = view.unfolded.has(label);
+    function row(variant, shown, scale, placed, carrier) {
+      const { colour, dash } = view.strokeOf(variant, shown), label = variant.label, small = window.innerWidth < 700;
+      const [ticked, off, pinned] = [state.show.includes(label), state.off.includes(label), page.baseline === label], isOpen = view.unfolded.has(label);
       const chip = el("span", { class: "chip", "data-dash": dash, style: `border-top-color:${shown.includes(variant) ? colour : "transparent"}` });
       const fold = el("button", { class: "icon", "data-focus": `fold ${label}`, "aria-expanded": String(isOpen), "aria-label": `Runs of ${label}`, onclick: () => view.unfold(label) }, isOpen ? "▾" : "▸");
-      const faint = colour === "currentColor" ? "var(--dim)" : colour;
-      const settings = compact ? [el("td", { class: "wide settings" }, fold, chip, keys.map((key) => view.valueOf(variant, key)).join(" · "), tags(variant))]
-        : keys.map((key, i) => el("td", { class: variant.tags || variant.note ? "wide tagged" : "wide" }, i === 0 ? [fold, chip] : null, view.valueOf(variant, key), i === keys.length - 1 ? tags(variant) : null));
-      const delta = variant.delta ? el("span", { title: `${variant.delta.paired ? "seed by seed" : "Welch"}, ${100 * page.level} % interval` }, variant.delta.text) : "";
-      const small = window.innerWidth < 700, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 80);
-      const also = state.also.map((name) => el("td", { class: "num wide" }, ((variant.also || {})[name] || { text: "" }).text));
-      const part = el("tr", { "data-variant": label, class: [ticked ? "on" : "", off ? "off" : "", pinned ? "pinned" : ""].join(" ").trim() || null, onpointerenter: () => view.light(label), onpointerleave: () => view.light(null) },
-        el("td", { class: "hands" }, hands(variant)), small ? el("td", { class: "narrow" }, chip, view.labelOf(variant), tags(variant)) : null, settings.length ? settings : el("td", { class: "wide" }, fold, chip, label, tags(variant)),
-        el("td", { class: "num mean" }, el("span", { class: variant.mean === null ? "faint value" : "value" }, meanText(variant)), small && mark ? el("div", {}, mark) : null), small || hidden("interval") ? null : el("td", { class: "scale" }, mark),
-        hidden("n") ? null : el("td", { class: "num" }, variant.n === variant.asked ? String(variant.n) : `${variant.n}/${variant.asked}`, badges(variant)),
-        hidden("chance") ? null : el("td", { class: "num wide chance" }, view.percent(variant.chance)), hidden("delta") ? null : el("td", { class: "num wide delta" }, delta), also,
-        hidden("curve") ? null : el("td", { class: "wide spark-cell" }, curve ? sparkline(curve, faint, 48) : null));
+      const faint = colour === "currentColor" ? "var(--dim)" : colour, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 80);
+      const cells = placed.list.map((column, i) => placed.dress(column.cell(variant, mark, faint), i));
+      cells[carrier].prepend(fold, chip);
+      const part = el("tr", { "data-variant": label, class: [ticked ? "on" : "", off ? "off" : "", pinned ? "pinned" : ""].join(" ").trim() || null, onpointerenter: () => view.light(label), onpointerleave: () => view.light(null) }, placed.dress(el("td", { class: "hands" }, hands(variant)), -1), cells);
       const edit = editing && editing.place.label === label ? el("tr", { class: "runs" }, el("td", { colspan: 20 }, editing.node)) : null;
       return [part, edit, isOpen ? runsRow(label) : null];
     }
@@ -171,7 +235,7 @@
       editing.node.start();
     }
 
-    return { table, chooser, head, meanText };
+    return { table, chooser, head, meanText, settle };
   }
 
   window.runslotTable = { make };
