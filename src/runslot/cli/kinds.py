@@ -384,8 +384,8 @@ FILE_ORDER = (
     "name", "function", "command", "grid", "zip", "sample", "samples", "variants", "where",
     "exclude", "seeds", "search", "metric", "mode", "trials", "sampler", "prune", "test_seeds",
     "budget", "from", "by", "over", "step", "within", "resources", "on", "container", "python",
-    "uv", "conda", "root", "retries", "backoff", "timeout", "grace", "max_failures", "resumable",
-    "start", "snapshot_code", "code", "fetch", "no_fetch", "notify", "snapshot_mode", "env",
-    "plain_names", "metrics", "snapshot_gap",
+    "uv", "conda", "root", "retries", "backoff", "timeout", "expect", "grace", "max_failures",
+    "resumable", "start", "snapshot_code", "code", "fetch", "no_fetch", "notify", "snapshot_mode",
+    "env", "plain_names", "metrics", "snapshot_gap",
 )  # fmt: skip
 """The order in which the schema and refusals list the keys of a sweep file; others follow."""

@@ -193,6 +193,8 @@ class Policy(RecordBase):
     """Whether functions start in a process forked from one that has imported them."""
     nice: int | None = None
     """The niceness of a run's processes, from -20 to 19; None: the launcher's."""
+    expect: float | None = None
+    """Seconds that a run is expected to take; where a queue starts tasks, short ones share some."""
 
 
 @dataclass(frozen=True)

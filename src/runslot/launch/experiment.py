@@ -90,6 +90,8 @@ class Experiment:
     """Seconds before the first retry; each further one waits twice as long."""
     timeout: float | None = None
     """Seconds an attempt may take."""
+    expect: float | None = None
+    """Seconds a run is expected to take: tasks of a queue (Slurm, PBS) get several short ones."""
     grace: float = 10.0
     """Seconds a run has to end when it is asked to."""
     max_failures: int | None = None
@@ -228,6 +230,7 @@ class Experiment:
             retries=whole(self.retries, "retries", 0),
             backoff=seconds(self.backoff, "backoff"),
             timeout=None if self.timeout is None else seconds(self.timeout, "timeout"),
+            expect=None if self.expect is None else seconds(self.expect, "expect"),
             grace=seconds(self.grace, "grace"),
             memory=self.resources.memory,
             max_failures=(

@@ -67,7 +67,8 @@ class Share:
             slots_said=self.slots_said,
             runs=len(runs),
         )
-        search = "" if self.growth is None else self.experiment.file.space
+        file = self.experiment.file
+        search = "" if self.growth is None or file.search is None else file.space
         observer(LaunchStarted(name, directory, runs, self.kept, slots, self.slots_said, search))
 
 

@@ -11,12 +11,12 @@ import subprocess
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar
 
-from runslot.engines.batch.task import read_time
+from runslot.engines.batch.task import read_time, write_indices
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine, check_function, local_launcher
 from runslot.engines.open_experiment import OpenExperiment
@@ -85,6 +85,13 @@ class BatchJob(ABC):
     def requeue_command(self) -> list[str]:
         """Return the command that starts this task again, and ends this process."""
 
+    def dismissal(self, tasks: Collection[int]) -> list[str]:
+        """Return the command that ends tasks of this array that have nothing to do; none where they
+        have to see for themselves.
+        """
+        del tasks
+        return []
+
 
 class SlurmJob(BatchJob):
     """A task of Slurm."""
@@ -106,6 +113,12 @@ class SlurmJob(BatchJob):
     def requeue_command(self) -> list[str]:
         """Return the command that has Slurm start this task again."""
         return ["scontrol", "requeue", self.id]
+
+    def dismissal(self, tasks: Collection[int]) -> list[str]:
+        """Return the command that ends those of these tasks that wait."""
+        array = self.environment.get("SLURM_ARRAY_JOB_ID")
+        indices = f"{array}_[{write_indices(tasks)}]"
+        return [] if array is None else ["scancel", "--state=PENDING", indices]
 
 
 def _printed(argv: Sequence[str]) -> str:

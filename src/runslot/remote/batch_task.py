@@ -28,7 +28,9 @@ from runslot.experiment.files import write_json
 from runslot.experiment.processes import host_name
 from runslot.experiment.rundir import ExperimentDir
 from runslot.hardware.lockfile import DIRECTORY_VARIABLE
+from runslot.launch.printer import Printer
 from runslot.remote.batch_job import SYSTEMS, BatchJob, JobAllocation
+from runslot.remote.batch_pack import Pack
 from runslot.remote.worker import UNFINISHED_STATUS, WorkItem, work
 
 _EARLY = 90
@@ -56,26 +58,34 @@ def main(argv: Sequence[str]) -> int:
         raise NotFound(f"{directory.path} has no submission {options.submission}")
     if submission.slots:
         return _fly(directory, submission, options, job, script)
-    runs = _runs(directory, submission, options.task)
-    if not runs:
-        print("nothing to do: all runs of this task were stopped, or put into another one")
-        return 0
-    _wait_for_claims(directory, runs)
+    print(f"task {options.task} of {submission.directory} on {host_name()}")
+    listener = Printer()
+    pack = Pack(directory, submission, options.task, job, listener)
+    runs: list[WorkItem] = []
     try:
+        packs = submission.pack is not None
+        runs = pack.open() if packs else _runs(directory, submission, options.task)
+        if not runs:
+            print("nothing to do: its runs were stopped, or are other tasks'")
+            return 0
+        _wait_for_claims(directory, runs)
         with _own_locks(), _signals() as received:
             job.tell_in_time(options.ahead)
-            allocation = JobAllocation(job=job)
-            worker = submission.worker(options.task)
-            status = work(directory, runs, worker, options.moved, place=allocation)
+            allocation, worker = JobAllocation(job=job), submission.worker(options.task)
+            growth = pack if packs else None
+            status = work(directory, runs, worker, options.moved, listener, allocation, growth)
     except OSError as error:  # a full disk, no more processes: this node's
         if script is None or _begun(directory, runs):
             raise
         _report_unfit(script, str(error))
-    if status != UNFINISHED_STATUS or not _time_is_up(job, received, options.ahead):
+    is_done = status != UNFINISHED_STATUS and (not packs or pack.is_done)
+    if is_done or not _time_is_up(job, received, options.ahead):
         return status
     if directory.read().policy.resumable:
-        return _requeue(job, status)
-    _say_timed_out(directory, submission, runs)
+        return _requeue(job, UNFINISHED_STATUS)
+    _say_timed_out(directory, submission, [item for item in runs if not pack.is_late(item.run)])
+    if (packs and not pack.is_done) or any(pack.is_late(item.run) for item in runs):
+        return _requeue(job, UNFINISHED_STATUS)
     return 1
 
 

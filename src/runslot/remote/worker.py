@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine
@@ -36,6 +36,9 @@ from runslot.launch.share import Share
 from runslot.launch.supervisor import Supervisor
 from runslot.scheduler import StopAsked
 from runslot.terminal_text import one_line
+
+if TYPE_CHECKING:
+    from runslot.launch.growth import Growth
 
 _SHARE = re.compile(r"[0-9]{1,9}/[0-9]{1,9}")
 _NAME_LIMIT_BYTES = 240
@@ -122,14 +125,15 @@ def work(
     moved: bool = False,
     observer: Observer | None = None,
     place: ThisMachine | None = None,
+    growth: Growth | None = None,
 ) -> int:
     """Do what is missing of these runs, and return the worker's exit status; `place` chooses the
-    slots.
+    slots, `growth` adds to the items while they are done.
 
     For a process of its own: SIGTERM and SIGUSR1 mean from here on that its time is up.
     """
     with Notices() as notices:
-        return _work(directory, items, name, moved, observer, place, notices)
+        return _work(directory, items, name, moved, observer, place, notices, growth)
 
 
 def _work(
@@ -140,6 +144,7 @@ def _work(
     observer: Observer | None,
     place: ThisMachine | None,
     notices: Notices,
+    growth: Growth | None = None,
 ) -> int:
     listener = observer or Printer()
     experiment = OpenExperiment.as_worker(directory, name, dict(os.environ), moved)
@@ -161,6 +166,7 @@ def _work(
                     share.adopt,
                     share.kept,
                     engine.slots_said,
+                    growth,
                 )
             )
             if notices.has_come:

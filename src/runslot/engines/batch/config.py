@@ -14,6 +14,7 @@ from runslot.engines.batch.cluster import BatchCluster, BatchError
 from runslot.engines.batch.launcher import BatchLauncher
 from runslot.engines.batch.script import Frame, ScriptWriter
 from runslot.engines.batch.site import LoginSite, SharedSite, Site
+from runslot.engines.batch.submissions import PackLimits
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import check_function, local_launcher
 from runslot.engines.open_experiment import OpenExperiment
@@ -31,6 +32,14 @@ _AHEAD_S = 120
 """Before a time limit, when runs are asked to end, where that is at most a quarter of the limit."""
 MOST_AHEAD_S = 65535
 """What sbatch takes at most."""
+_PACKED_RUN_S = 30.0
+"""What a run takes at most after which its task takes a further one: about what a queue takes to
+start a task.
+"""
+_PACKED_TASK_S = 600.0
+"""For which a task takes further runs: the queue gets its node back soon."""
+_PACKED_SHARE = 10
+"""Part of a time limit, one in so many, that may be used up when a further run begins."""
 _BEYOND_GRACE_S = 30
 """That ending takes beyond the grace of the runs."""
 
@@ -55,6 +64,8 @@ class BatchConfig(LauncherConfig):
     """Lines of shell before the runs, as `source ~/venv/bin/activate`."""
     runs_per_job: int = 1
     """Runs that share the allocation of one task, each in a slot of its own."""
+    pack: bool = True
+    """Tasks whose runs were short take further ones that have not begun."""
     at_a_time: int | None = None
     """Tasks of an array that run at the same time, at most."""
     ahead: int | None = None
@@ -226,6 +237,8 @@ class BatchConfig(LauncherConfig):
             python=self.python or ("python3" if site.moved else of_launch),
             archive=f"{site.directory}/{archive_of(experiment).name}",
             runs_per_job=self.runs_per_job,
+            pack=self._pack(file.policy.expect),
+            expect=file.policy.expect,
             array_size=array_size,
             at_a_time=self.at_a_time,
             ahead=ahead_of(self.ahead, self.limit, experiment.policy.grace),
@@ -234,6 +247,12 @@ class BatchConfig(LauncherConfig):
             moved=site.moved,
             script_only=self.script_only,
         )
+
+    def _pack(self, expect: float | None) -> PackLimits | None:
+        if not self.pack:
+            return None
+        task_s = min(_PACKED_TASK_S, (self.limit or math.inf) / _PACKED_SHARE)
+        return PackLimits(self.runs_per_job, max(_PACKED_RUN_S, 2 * (expect or 0.0)), task_s)
 
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status with what the system says: what waits in its queue, and what has ended

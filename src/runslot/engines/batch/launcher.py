@@ -10,25 +10,25 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from runslot.engines.batch.cluster import BatchCluster
+from runslot.engines.batch.evidence import evidence_of, settle
 from runslot.engines.batch.pilots import all_places
 from runslot.engines.batch.queue import POLITE, Look, look
 from runslot.engines.batch.script import ScriptWriter
-from runslot.engines.batch.site import Site
+from runslot.engines.batch.site import Site, fetch_begun
 from runslot.engines.batch.submissions import (
     TaskPlace,
     Tasks,
     in_batches,
-    last_line,
     places,
     read_submissions,
 )
 from runslot.engines.batch.submitter import Submitter
-from runslot.engines.batch.task import RunEvidence, Task, how_it_ended
+from runslot.engines.batch.takers import Takers
+from runslot.engines.batch.task import how_it_ended
 from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Launcher, Placed, Taken, UnderWay
 from runslot.errors import RunslotError
-from runslot.experiment.files import write_json
 from runslot.experiment.lock import leave_request
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
@@ -52,6 +52,8 @@ class _Watch:
     """It was asked to stop."""
     stopped_at: float = 0.0
     """When what bars its start was in place; Unix time."""
+    barred: bool = False
+    """No task can begin it any more."""
 
     @property
     def task(self) -> tuple[str, int]:
@@ -96,6 +98,7 @@ class BatchLauncher(Launcher):
         self._places: dict[str, TaskPlace] = {}
         """Where earlier launchers put runs, by run id."""
         self._runs: dict[str, Run] = {}
+        self._takers = Takers()
 
     # ---- slots: the queue is the system's --------------------------------------------------------
 
@@ -116,7 +119,7 @@ class BatchLauncher(Launcher):
         answers: dict[str, TaskPlace | str] = {}
         frame = self._writer.frame
         rest: list[Sequence[tuple[str, int]]] = []
-        arrays = in_batches(attempts, frame.runs_per_job, frame.array_size)
+        arrays = in_batches(attempts, frame.runs_a_task(len(attempts)), frame.array_size)
         for tasks in arrays:
             if rest:
                 rest += tasks
@@ -239,6 +242,7 @@ class BatchLauncher(Launcher):
         if time.monotonic() - self._files_seen < period and not answered:
             return dict.fromkeys(handles)
         self._files_seen, self._look_used = time.monotonic(), self._look.at
+        self._find_takers()
         answers = {handle: self._ended(handle) for handle in handles if handle in self._watched}
         for handle, outcome in answers.items():
             if outcome is not None:
@@ -247,28 +251,48 @@ class BatchLauncher(Launcher):
         answers |= {h: self._kept_back(h) for h in handles if h not in answers}
         return answers
 
+    def _find_takers(self) -> None:
+        """Note which tasks have taken runs of others."""
+        self._takers.look(watch.place for watch in self._watched.values())
+        for watch in self._watched.values():
+            watch.place = self._takers.place(watch.run, watch.place)
+
     def _ended(self, handle: Handle) -> Outcome | None:
         watch = self._watched[handle]
         task = self._look.task(watch.place)
         evidence = evidence_of(watch.place, handle.run_dir, task, handle.attempt, self._retries)
         is_gone = self._look.gone(watch.place)
         unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
-        barred = (
-            watch.stopped
-            and task is not None
-            and task.waits
-            and self._look.at > watch.stopped_at > 0
-        )
-        title = self._cluster.title
-        return how_it_ended(
+        waits_still = task is not None and task.waits and self._look.at > watch.stopped_at > 0
+        outcome = how_it_ended(
             replace(
                 evidence,
                 gone=is_gone or unsubmitted,
                 stopped=watch.stopped,
-                barred=barred,
-                system=title,
+                barred=watch.barred or (watch.stopped and waits_still),
+                system=self._cluster.title,
             )
         )
+        if outcome is None or outcome is evidence.outcome or watch.stopped:
+            return outcome
+        if not self._takers.is_open(watch.run, watch.place):
+            return outcome
+        return self._bar(handle, outcome)
+
+    def _bar(self, handle: Handle, outcome: Outcome) -> Outcome | None:
+        """Return how a run ended that its task did not begin, once no other task can; where that
+        task has done others, the run is submitted anew.
+        """
+        watch = self._watched[handle]
+        if not self._site.take([watch.place.submission.taker(watch.run)])[0]:
+            return None  # one has begun it
+        if outcome.kind != "lost" or not self._takers.was_left(watch.run, watch.place):
+            return outcome
+        self._watched_before = max(self._watched_before, len(self._watched))
+        del self._watched[handle]
+        self._later[handle] = watch.run
+        self._rest = [*self._rest, [(watch.run, watch.place.attempt)]]
+        return None
 
     def _conclude(self, handle: Handle, outcome: Outcome) -> None:
         """Leave the outcome in the run's directory, and watch it no longer."""
@@ -294,16 +318,14 @@ class BatchLauncher(Launcher):
         self._looking.start()
 
     def _ask(self, oldest: float) -> None:
-        watched = [(handle, watch.place) for handle, watch in list(self._watched.items())]
-        handed = [place for _, place in watched]
+        watched = [
+            (handle.run_dir, watch.run, watch.place)
+            for handle, watch in list(self._watched.items())
+        ]
+        handed = [place for _, _, place in watched]
         try:
             sight = look(self._experiment.directory, self._cluster, handed, oldest)
-            begun = [
-                handle.run_dir
-                for handle, place in watched
-                if (t := sight.task(place)) is None or not t.waits
-            ]
-            self._site.fetch(begun, {place.submission.path for place in handed})
+            fetch_begun(self._site, sight, watched)
             self._look = sight
             self._problem = ""
         except RunslotError as error:
@@ -321,6 +343,7 @@ class BatchLauncher(Launcher):
         """Cancel tasks whose runs are all to stop; of other tasks ask the workers, and ask at once
         what came.
         """
+        self._find_takers()
         watches = [self._watched[handle] for handle in handles if handle in self._watched]
         for handle in handles:
             self._later.pop(handle, None)
@@ -333,6 +356,14 @@ class BatchLauncher(Launcher):
         self._cancel(
             {task: place for task, place in places_of.items() if task not in going_on}, kill
         )
+        unbegun = [
+            watch
+            for watch in watches
+            if watch.task in going_on and self._takers.is_open(watch.run, watch.place)
+        ]
+        links = [watch.place.submission.taker(watch.run) for watch in unbegun]
+        for watch, is_barred in zip(unbegun, self._site.take(links), strict=True):
+            watch.barred = is_barred
         for watch in watches:
             watch.stopped_at = time.time()
         by_worker = kill and not self._cluster.kills_all
@@ -349,7 +380,7 @@ class BatchLauncher(Launcher):
             return not stop_file(self._experiment.directory).exists()
         if not self._runs:
             self._runs = {run.id: run for run in self._experiment.directory.read_runs()}
-        for run, attempt in place.submission.tasks[place.task]:
+        for run, attempt in self._takers.runs_of(place):
             if place.submission.stopped(run).exists():
                 continue
             outcome = self._experiment.run_dir(self._runs[run]).read_outcome()
@@ -409,41 +440,3 @@ class BatchLauncher(Launcher):
 def _unsubmitted(attempt: int, reason: str) -> Outcome:
     message = f"could not be submitted: {reason}"
     return Outcome("lost", attempt, ended=time.time(), message=message)
-
-
-def settle(run_dir: RunDir, outcome: Outcome) -> None:
-    """Leave an outcome in the run's directory, for all who read it, where the task could not or
-    knew less.
-    """
-    present = run_dir.read_outcome()
-    if present is not None and (present.attempt > outcome.attempt or present == outcome):
-        return
-    try:
-        write_json(run_dir.outcome_file, outcome.to_json())
-    except OSError:  # deleted, read-only, a full disk: the next one to look concludes the same
-        pass
-
-
-def evidence_of(
-    place: TaskPlace,
-    run_dir: RunDir,
-    task: Task | None,
-    attempt: int,
-    retries: int,
-    gone: bool = False,
-) -> RunEvidence:
-    """Return what is known of a run in a task: from its directory, and from its system."""
-    record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
-    outcome = run_dir.read_outcome()
-    over = gone or (task is not None and task.over)
-    last_line = _last_word(place, task) if over and outcome is None else ""
-    latest = 0 if record is None else record.attempt
-    return RunEvidence(
-        attempt, place.attempt + retries, outcome, task, gone, last_line=last_line, latest=latest
-    )
-
-
-def _last_word(place: TaskPlace, task: Task | None) -> str:
-    """Return what a task printed last, or what its node lacked, where it could print nothing."""
-    words = last_line(place.submission.log(place.task))
-    return words or ("" if task is None else place.submission.unfit_nodes().get(task.node, ""))

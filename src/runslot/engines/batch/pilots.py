@@ -20,6 +20,7 @@ from runslot.engines.batch.submissions import (
     submission_of,
 )
 from runslot.engines.batch.submitter import Submitter
+from runslot.engines.batch.takers import Takers
 from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.experiment.journal import read_events
@@ -39,10 +40,14 @@ USUAL_PILOTS = 8
 
 
 def all_places(
-    experiment: ExperimentDir, submissions: Sequence[Submission]
+    experiment: ExperimentDir, submissions: Sequence[Submission], takers: Takers | None = None
 ) -> dict[str, TaskPlace]:
-    """Return by run id where each run was put last, those of pilots included."""
-    known = places(submissions)
+    """Return by run id where each run was put last, or who has taken it, those of pilots
+    included.
+    """
+    known, takers = places(submissions), takers or Takers()
+    takers.look(known.values())
+    known = {run: takers.place(run, place) for run, place in known.items()}
     by_pilot = {place.submission.pilot(place.task): place for place in pilot_places(submissions)}
     if not by_pilot:
         return known

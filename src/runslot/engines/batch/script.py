@@ -5,16 +5,19 @@ Every option stands in the script, so that it submits the same when it is submit
 
 from __future__ import annotations
 
+import math
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from runslot.engines.batch.submissions import UNFIT, Submission
+from runslot.engines.batch.submissions import EMPTY, UNFIT, PackLimits, Submission
 
 _UNFIT_PAUSE_S = 10
 """For which a node that cannot do a task keeps it, so that nodes that can get the others."""
+_SPREAD_TASKS = 64
+"""Tasks over which runs are spread that are expected to be short, before one gets several."""
 _PYTHON_TRIAL = (
     "import sys; v = sys.version_info; "
     "sys.exit(0 if v >= (3, 10) else 'it is %d.%d, and 3.10 is needed' % (v[0], v[1]))"
@@ -33,6 +36,10 @@ class Frame:
     runs_per_job: int = 1
     array_size: int = 1
     """How many tasks an array may have."""
+    pack: PackLimits | None = None
+    """How its tasks take each other's runs."""
+    expect: float | None = None
+    """Seconds that a run is expected to take."""
     at_a_time: int | None = None
     ahead: int = 0
     """Seconds before the time limit at which the tasks are told."""
@@ -41,6 +48,15 @@ class Frame:
     moved: bool = False
     script_only: bool = False
     """Scripts are written, and nothing is submitted."""
+
+    def runs_a_task(self, runs: int) -> int:
+        """Return how many of so many runs each task has: more than it does at the same time where
+        they are expected to be short, as far as there are tasks enough for all to begin soon.
+        """
+        if self.expect is None or self.pack is None:
+            return self.runs_per_job
+        rounds = min(int(self.pack.task_s // self.expect), math.ceil(runs / _SPREAD_TASKS))
+        return self.runs_per_job * max(1, rounds)
 
 
 @dataclass(frozen=True)
@@ -129,6 +145,8 @@ def task_lines(
         f"  {{ printf '%s\\n' \"$RUNSLOT_UNFIT_CAUSE\" "
         f'>"$submission/{UNFIT}/$RUNSLOT_UNFIT_NODE"; }} 2>/dev/null',
         "fi",
+        f'[ -s "$submission/$task.log" ] || [ ! -e "$submission/{EMPTY}" ] || exit 0'
+        "  # others have taken all runs",
         '[ -z "${RUNSLOT_UNFIT-}" ] || unfit "$RUNSLOT_UNFIT"  # what the task itself met',
         "",
         *(f"module load {name} || unfit 'module load '{name}' failed'" for name in modules),

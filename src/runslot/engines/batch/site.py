@@ -11,11 +11,27 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from runslot.engines.batch.queue import Look
+from runslot.engines.batch.submissions import TaskPlace
+from runslot.engines.batch.takers import NOBODY, Takers, take
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.transport.contents import MADE_ON_BOTH_SIDES, OUTCOME, clone_digest
 from runslot.transport.patterns import comes_home
 from runslot.transport.ssh import Host
+
+
+def fetch_begun(site: Site, sight: Look, runs: Iterable[tuple[RunDir, str, TaskPlace]]) -> None:
+    """Bring home what was written for runs, each with its id and place, whose tasks are not known
+    to wait: who has taken which first, so that a run is looked for where it is.
+    """
+    if not site.moved:
+        return
+    runs, takers = list(runs), Takers()
+    site.fetch((), {place.submission.path for _, _, place in runs})
+    takers.look(place for _, _, place in runs)
+    tasks = [(run_dir, sight.task(takers.place(run, place))) for run_dir, run, place in runs]
+    site.fetch([run_dir for run_dir, task in tasks if task is None or not task.waits])
 
 
 def leave_files(paths: Sequence[Path]) -> None:
@@ -42,6 +58,9 @@ class Site(Protocol):
     def touch(self, paths: Sequence[Path]) -> None:
         """Leave empty files there, and here."""
 
+    def take(self, links: Sequence[Path]) -> list[bool]:
+        """Take runs for nobody, by their links in `takers`; by link whether no task has it."""
+
     def fetch(self, run_dirs: Sequence[RunDir], further: Iterable[Path] = ()) -> None:
         """Bring what runs wrote home, outcomes last; and other files and directories of the
         experiment.
@@ -67,6 +86,10 @@ class SharedSite:
     def touch(self, paths: Sequence[Path]) -> None:
         """Leave empty files."""
         leave_files(paths)
+
+    def take(self, links: Sequence[Path]) -> list[bool]:
+        """Take them, as far as no task has."""
+        return [take(link, NOBODY) for link in links]
 
     def fetch(self, run_dirs: Sequence[RunDir], further: Iterable[Path] = ()) -> None:
         """Do nothing: it is here."""
@@ -124,6 +147,15 @@ class LoginSite:
             ]
         )
         self.send(paths)
+
+    def take(self, links: Sequence[Path]) -> list[bool]:
+        """Take them there, as far as no task has; those that were taken come home with a fetch."""
+        if not links:
+            return []
+        names = [f"{self.base}/{name}" for name in self._relative(links)]
+        script = 'for link do ln -s -- "$0" "$link" 2>/dev/null && echo 1 || echo 0; done'
+        printed = self._host.check(["sh", "-c", script, str(NOBODY), *names])
+        return [word == b"1" for word in printed.split()[-len(links) :]]
 
     def fetch(self, run_dirs: Sequence[RunDir], further: Iterable[Path] = ()) -> None:
         """Bring home what differs; an outcome is put in place after all that it speaks of."""

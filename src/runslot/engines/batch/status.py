@@ -11,10 +11,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runslot.engines.batch.launcher import evidence_of, settle
+from runslot.engines.batch.evidence import evidence_of, settle
 from runslot.engines.batch.pilots import all_places, living, pilot_places, pilots_said
 from runslot.engines.batch.queue import POLITE, Look, look, read_look
+from runslot.engines.batch.site import fetch_begun
 from runslot.engines.batch.submissions import Submission, TaskPlace, read_submissions
+from runslot.engines.batch.takers import Takers
 from runslot.engines.batch.task import Task, how_it_ended, task_name
 from runslot.engines.batch.wait_reason import is_held, wait_lines, wait_reason
 from runslot.errors import RunslotError
@@ -32,7 +34,8 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     """
     submissions = read_submissions(status.directory, config.system)
     status = replace(status, waits=(*status.waits, *unfit_lines(submissions)))
-    placed = all_places(status.directory, submissions)
+    takers = Takers()
+    placed = all_places(status.directory, submissions, takers)
     pilots = pilot_places(submissions)
     before = read_look(status.directory, config.system)
     open_runs = {
@@ -50,7 +53,7 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     uncertain = open_runs | killed
     runs = tuple(
         (
-            _stands(config, status, entry, placed.get(entry.run.id), answer)
+            _stands(config, status, entry, placed.get(entry.run.id), answer, takers)
             if entry.run.id in uncertain
             else entry
         )
@@ -121,19 +124,12 @@ def _look(
             answer = look(status.directory, cluster, list(handed.values()), time.time() - POLITE)
             if config.moves and answer.at != before.at:
                 site = config.site(status.directory, status.file, cluster)
-                run_dirs = {
-                    entry.run.id: status.directory.run_dir(entry.run, status.file)
+                runs = [
+                    (status.directory.run_dir(entry.run, status.file), entry.run.id, place)
                     for entry in status.runs
-                }
-                begun = [
-                    run
-                    for run, place in handed.items()
-                    if (t := answer.task(place)) is None or not t.waits
+                    if (place := handed.get(entry.run.id)) is not None
                 ]
-                site.fetch(
-                    [run_dirs[run] for run in begun],
-                    {place.submission.path for place in handed.values()},
-                )
+                fetch_begun(site, answer, runs)
             return answer
         finally:
             cluster.close()
@@ -147,6 +143,7 @@ def _stands(
     entry: RunStatus,
     place: TaskPlace | None,
     answer: Look,
+    takers: Takers,
 ) -> RunStatus:
     task = None if place is None else answer.task(place)
     calm = entry.attempt is None and entry.ended is None
@@ -158,27 +155,61 @@ def _stands(
     job = answer.job(place.submission)
     if job is None and task is None and place.submission.job is None:
         return _unsubmitted(entry, place)
-    retries = status.file.policy.retries
-    attempt = max(1, place.attempt)
-    stopped = place.submission.stopped(entry.run.id).exists()
-    evidence = evidence_of(place, run_dir, task, attempt, retries, answer.gone(place))
-    ended = how_it_ended(replace(evidence, stopped=stopped, system=config.title))
-    name = task_name(job or "", place.task)
+    ended = _ended(config, status, entry, place, answer, takers)
     if ended is not None:
-        if place.submission.slots and ended.kind == "stopped" and not stopped:
-            ended = replace(ended, kind="lost")  # its pilot was cancelled, not the run
-        settle(run_dir, ended)
-        return RunStatus(
-            entry.run, ended.kind, ended.attempt, ended.to_json(), entry.started, entry.slot
-        )
+        return ended
     # An answer may be some seconds old, and the task have started since.
     begun = entry.attempt is not None and (
         entry.attempt.started > answer.at or is_alive(keeper_of(entry.attempt))
     )
     if task is not None and task.waits and not begun:
         return _waiting(entry, place, task)
-    number = max(entry.attempts, attempt)
+    number, name = max(entry.attempts, place.attempt, 1), task_name(job or "", place.task)
     return replace(entry, state="running", ended=None, attempts=number, name=name)
+
+
+def _ended(
+    config: BatchConfig,
+    status: ExperimentStatus,
+    entry: RunStatus,
+    place: TaskPlace,
+    answer: Look,
+    takers: Takers,
+) -> RunStatus | None:
+    """Return how a run stands whose task goes on with it no more; None where it may."""
+    run_dir = status.directory.run_dir(entry.run, status.file)
+    attempt = max(1, place.attempt)
+    stopped = place.submission.stopped(entry.run.id).exists()
+    task, retries = answer.task(place), status.file.policy.retries
+    evidence = evidence_of(place, run_dir, task, attempt, retries, answer.gone(place))
+    outcome = how_it_ended(replace(evidence, stopped=stopped, system=config.title))
+    if outcome is None:
+        return None
+    if outcome is not evidence.outcome and not stopped:
+        if takers.is_open(entry.run.id, place) and not _bar(config, status, entry, place):
+            return None  # a task has begun it meanwhile
+        if outcome.kind == "lost" and takers.was_left(entry.run.id, place):
+            return RunStatus(entry.run, "queued", place.attempt - 1)
+    if place.submission.slots and outcome.kind == "stopped" and not stopped:
+        outcome = replace(outcome, kind="lost")  # its pilot was cancelled, not the run
+    settle(run_dir, outcome)
+    return RunStatus(
+        entry.run, outcome.kind, outcome.attempt, outcome.to_json(), entry.started, entry.slot
+    )
+
+
+def _bar(config: BatchConfig, status: ExperimentStatus, entry: RunStatus, place: TaskPlace) -> bool:
+    """See to it that no task begins a run any more; false where one has."""
+    cluster = config.cluster()
+    try:
+        site = config.site(status.directory, status.file, cluster)
+        return site.take([place.submission.taker(entry.run.id)])[0]
+    except OSError:  # a disk that may only be read, or is full: then it is only shown
+        return True
+    except RunslotError:  # the host is away
+        return False
+    finally:
+        cluster.close()
 
 
 def _unhanded(entry: RunStatus, run_dir: RunDir) -> RunStatus:

@@ -8,9 +8,10 @@ system has it. The directory is the batch system's word: `slurm`, `pbs`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from runslot.engines.batch.task import task_name
 from runslot.errors import Damaged
@@ -27,6 +28,8 @@ _JOB = "job.json"
 _WITHDRAWN = "withdrawn"
 _SCRIPT = "script.sh"
 _STOPPED = "stopped"
+_TAKERS = "takers"
+EMPTY = "empty"
 UNFIT = "unfit"
 """The directory of what nodes lacked: a file for each, which says what."""
 _LINE_LIMIT = 300
@@ -46,6 +49,18 @@ def is_job_name(name: object) -> bool:
 
 
 @dataclass(frozen=True)
+class PackLimits:
+    """How the tasks of an array take each other's runs."""
+
+    width: int = 1
+    """Runs that a task does at the same time."""
+    run_s: float = 30.0
+    """What a run takes at most after which its task takes a further one."""
+    task_s: float = 600.0
+    """What a task may have taken at the expected end of a run of another one's that it takes."""
+
+
+@dataclass(frozen=True)
 class Submission:
     """One array, which may have been handed over."""
 
@@ -60,6 +75,8 @@ class Submission:
     """Of pilots: how many runs each has at a time, for which it asks by itself; 0 where the tasks
     have their runs.
     """
+    pack: PackLimits | None = None
+    """How its tasks take each other's runs; None where each does its own alone, all at once."""
 
     @property
     def number(self) -> str:
@@ -96,6 +113,20 @@ class Submission:
     def stopped(self, run_id: str) -> Path:
         """The file that says that a run of it is not to be started, or started again."""
         return self.path / _STOPPED / run_id
+
+    @property
+    def takers(self) -> Path:
+        """The directory of who does which run, where tasks take each other's."""
+        return self.path / _TAKERS
+
+    def taker(self, run_id: str) -> Path:
+        """The link that says which task does a run."""
+        return self.takers / run_id
+
+    @property
+    def empty(self) -> Path:
+        """The file that says that no run is left to be taken: tasks that have none end at once."""
+        return self.path / EMPTY
 
     @property
     def withdrawal(self) -> Path:
@@ -145,7 +176,12 @@ class TaskPlace:
 
 
 def add_submission(
-    experiment: ExperimentDir, system: str, job_name: str, tasks: Tasks, slots: int = 0
+    experiment: ExperimentDir,
+    system: str,
+    job_name: str,
+    tasks: Tasks,
+    slots: int = 0,
+    pack: PackLimits | None = None,
 ) -> Submission:
     """Record an array that is about to be submitted; its script comes next."""
     place = experiment.path / system
@@ -157,12 +193,15 @@ def add_submission(
     path.mkdir()
     (path / _STOPPED).mkdir()
     (path / UNFIT).mkdir()
-    submission = Submission(path, job_name, tasks, slots=slots)
+    submission = Submission(path, job_name, tasks, slots=slots, pack=pack)
+    if pack is not None:
+        submission.takers.mkdir()
     content = {
         "format": FORMAT,
         "job_name": submission.job_name,
         "tasks": [list(map(list, task)) for task in tasks],
         **({"slots": slots} if slots else {}),
+        **({"pack": asdict(pack)} if pack is not None else {}),
     }
     write_json(path / _TASKS, content)
     return submission
@@ -183,6 +222,7 @@ def read_submission(path: Path) -> Submission | None:
         name = str(value["job_name"])
         tasks = [[(str(run), int(attempt)) for run, attempt in task] for task in value["tasks"]]
         slots = int(value.get("slots", 0))
+        pack = None if value.get("pack") is None else _read_pack(value["pack"])
     except Damaged as error:
         raise type(error)(f"{path / _TASKS}: {error}") from error
     except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -201,7 +241,11 @@ def read_submission(path: Path) -> Submission | None:
     job = record.get("job")
     if not isinstance(job, str | None):
         raise Damaged(f"{path / _JOB} names the job {job!r:.80}, which is no text")
-    return Submission(path, name, tasks, job, (path / _WITHDRAWN).exists(), slots)
+    return Submission(path, name, tasks, job, (path / _WITHDRAWN).exists(), slots, pack)
+
+
+def _read_pack(value: Mapping[str, Any]) -> PackLimits:
+    return PackLimits(int(value["width"]), float(value["run_s"]), float(value["task_s"]))
 
 
 def submission_of(experiment: ExperimentDir, system: str, number: str) -> Submission | None:

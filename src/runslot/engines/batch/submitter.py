@@ -63,7 +63,9 @@ class Submitter:
     def _submit_array(self, tasks: Tasks, slots: int) -> Submission:
         job_name = self._cluster.job_name(self._experiment.file.name)
         directory = self._experiment.directory
-        submission = add_submission(directory, self._cluster.word, job_name, tasks, slots)
+        alone = slots or sum(map(len, tasks)) == 1
+        pack = None if alone else self._writer.frame.pack
+        submission = add_submission(directory, self._cluster.word, job_name, tasks, slots, pack)
         write_script(submission, self._writer.script(submission))
         try:
             self._site.send([submission.path])

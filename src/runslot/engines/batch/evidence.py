@@ -1,0 +1,49 @@
+"""What an experiment's files and its batch system together say of a run, and what is written down
+of it; for the launcher, and for whoever else looks.
+"""
+
+from __future__ import annotations
+
+from runslot.engines.batch.submissions import TaskPlace, last_line
+from runslot.engines.batch.task import RunEvidence, Task
+from runslot.experiment.files import write_json
+from runslot.experiment.records import Outcome
+from runslot.experiment.rundir import RunDir
+
+
+def settle(run_dir: RunDir, outcome: Outcome) -> None:
+    """Leave an outcome in the run's directory, for all who read it, where the task could not or
+    knew less.
+    """
+    present = run_dir.read_outcome()
+    if present is not None and (present.attempt > outcome.attempt or present == outcome):
+        return
+    try:
+        write_json(run_dir.outcome_file, outcome.to_json())
+    except OSError:  # deleted, read-only, a full disk: the next one to look concludes the same
+        pass
+
+
+def evidence_of(
+    place: TaskPlace,
+    run_dir: RunDir,
+    task: Task | None,
+    attempt: int,
+    retries: int,
+    gone: bool = False,
+) -> RunEvidence:
+    """Return what is known of a run in a task: from its directory, and from its system."""
+    record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
+    outcome = run_dir.read_outcome()
+    over = gone or (task is not None and task.over)
+    last_line = _last_word(place, task) if over and outcome is None else ""
+    latest = 0 if record is None else record.attempt
+    return RunEvidence(
+        attempt, place.attempt + retries, outcome, task, gone, last_line=last_line, latest=latest
+    )
+
+
+def _last_word(place: TaskPlace, task: Task | None) -> str:
+    """Return what a task printed last, or what its node lacked, where it could print nothing."""
+    words = last_line(place.submission.log(place.task))
+    return words or ("" if task is None else place.submission.unfit_nodes().get(task.node, ""))
