@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from runslot.engines.batch.config import BatchConfig
@@ -77,7 +77,9 @@ class Pack:
         task: int,
         job: BatchJob,
         observer: Observer,
+        turn: Callable[[], None] = lambda: None,
     ) -> None:
+        """Make one; `turn` lets the next task of this node begin, when a run of this one has."""
         self.items: list[WorkItem] = []
         """What this task has taken."""
         self.began = time.monotonic()
@@ -86,6 +88,7 @@ class Pack:
         self._task = task
         self._job = job
         self._observer = observer
+        self._turn = turn
         self._shortage: OSError | None = None
         self._takers = Takers()
         self._runs = {run.id: run for run in directory.read_runs()}
@@ -231,6 +234,7 @@ class Pack:
         """Note that an attempt of a run is under way."""
         del attempt
         self._started[run.id] = time.monotonic()
+        self._turn()
 
     def settle(self, run: Run, outcome: Outcome) -> Outcome:
         """Return how a run ended, which its keeper knows."""

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import NoReturn
@@ -45,6 +45,7 @@ _END = 60.0
 
 def main(argv: Sequence[str]) -> int:
     """Do the runs of one task; returns as `runslot work` does."""
+    turn = _turn()
     options = _parser().parse_args(argv)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: the task's log
     directory = ExperimentDir(os.path.abspath(options.experiment))  # noqa: PTH100  links stay as the user sees them
@@ -56,11 +57,13 @@ def main(argv: Sequence[str]) -> int:
     submission = submission_of(directory, options.system, options.submission)
     if submission is None:
         raise NotFound(f"{directory.path} has no submission {options.submission}")
+    if submission.pack is None:
+        turn()
     if submission.slots:
         return _fly(directory, submission, options, job, script)
     print(f"task {options.task} of {submission.directory} on {host_name()}")
     listener = Printer()
-    pack = Pack(directory, submission, options.task, job, listener)
+    pack = Pack(directory, submission, options.task, job, listener, turn)
     runs: list[WorkItem] = []
     try:
         packs = submission.pack is not None
@@ -146,6 +149,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--moved", action="store_true", help="the directory was brought here")
     return parser
+
+
+def _turn() -> Callable[[], None]:
+    """Return what lets the next task of this node begin, which waits for this one (`script`)."""
+    number = os.environ.pop("RUNSLOT_TURN", "")
+    if not number.isdigit():
+        return lambda: None
+    file = open(int(number), "ab")  # noqa: SIM115, PTH123  with the shell's lock; none of a run's
+    os.set_inheritable(file.fileno(), False)
+    return file.close
 
 
 def _runs(directory: ExperimentDir, submission: Submission, task: int) -> list[WorkItem]:

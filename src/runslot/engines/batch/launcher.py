@@ -36,11 +36,14 @@ from runslot.experiment.turn import stop_file
 from runslot.hardware.slots import Slot
 
 _FILES = 1.0
-"""Seconds between looks at the files of runs."""
+"""Seconds between looks at the files of runs, at most, unless there are many."""
 _MANY = 500
 """Runs beyond which they are looked at less often, in proportion: they may lie on a network
 disk.
 """
+_LEAST_FILES_S = 0.1
+_FILES_SHARE = 20
+"""A look at the files may take one part in so many of the time: a quick disk is looked at often."""
 
 
 @dataclass
@@ -84,6 +87,7 @@ class BatchLauncher(Launcher):
         self._again = False
         self._problem = ""
         self._files_seen = 0.0
+        self._files_took = 0.0
         self._look_used = 0.0
         """When the answer was given by which runs were judged last."""
         self._stopping = False
@@ -237,7 +241,8 @@ class BatchLauncher(Launcher):
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return how each run ended, or None while its task may go on with it."""
         self._begin_look(POLITE)
-        period = _FILES * max(1.0, len(handles) / _MANY)
+        most = _FILES * max(1.0, len(handles) / _MANY)
+        period = min(most, max(_LEAST_FILES_S, _FILES_SHARE * self._files_took))
         answered = self._stopping and self._look.at > self._look_used  # somebody waits for it
         if time.monotonic() - self._files_seen < period and not answered:
             return dict.fromkeys(handles)
@@ -249,6 +254,7 @@ class BatchLauncher(Launcher):
                 self._conclude(handle, outcome)
         self._submit_rest()
         answers |= {h: self._kept_back(h) for h in handles if h not in answers}
+        self._files_took = time.monotonic() - self._files_seen
         return answers
 
     def _find_takers(self) -> None:
@@ -420,7 +426,8 @@ class BatchLauncher(Launcher):
 
     def wait(self, timeout: float | None) -> None:
         """Return when the system has said something, on `wake`, or after `timeout` seconds."""
-        self._bell.wait(_FILES if timeout is None else min(timeout, _FILES))
+        patience = max(_LEAST_FILES_S, min(_FILES, _FILES_SHARE * self._files_took))
+        self._bell.wait(patience if timeout is None else min(timeout, patience))
         self._bell.clear()
 
     def wake(self) -> None:

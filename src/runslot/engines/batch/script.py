@@ -22,6 +22,19 @@ _PYTHON_TRIAL = (
     "import sys; v = sys.version_info; "
     "sys.exit(0 if v >= (3, 10) else 'it is %d.%d, and 3.10 is needed' % (v[0], v[1]))"
 )
+_TURN_S = 5
+"""For which a start waits for others of its node, at most."""
+_TURN_LINES = (
+    "# Where a node leaves open which CPUs its jobs use, they begin in turns: of many that begin",
+    "# at once none would be done soon, and those that come later find the runs taken.",
+    'turns="/tmp/runslot-turns-$(id -u)" cpus="$(nproc --all)"',
+    'if [ "$(nproc)" = "$cpus" ] && { mkdir -m 700 "$turns" || [ -O "$turns" ]; } 2>/dev/null &&',
+    '  [ ! -L "$turns" ] && exec 9>>"$turns/$((task % cpus))" && flock -w'
+    f" {_TURN_S} 9 2>/dev/null; then",
+    "  export RUNSLOT_TURN=9",
+    "  is_idle && exit 0",
+    "fi",
+)
 
 
 @dataclass(frozen=True)
@@ -145,9 +158,11 @@ def task_lines(
         f"  {{ printf '%s\\n' \"$RUNSLOT_UNFIT_CAUSE\" "
         f'>"$submission/{UNFIT}/$RUNSLOT_UNFIT_NODE"; }} 2>/dev/null',
         "fi",
-        f'[ -s "$submission/$task.log" ] || [ ! -e "$submission/{EMPTY}" ] || exit 0'
-        "  # others have taken all runs",
+        f'is_idle() {{ [ -e "$submission/{EMPTY}" ] && [ ! -s "$submission/$task.log" ]; }}',
+        "is_idle && exit 0  # others have taken all runs",
         '[ -z "${RUNSLOT_UNFIT-}" ] || unfit "$RUNSLOT_UNFIT"  # what the task itself met',
+        "",
+        *_TURN_LINES,
         "",
         *(f"module load {name} || unfit 'module load '{name}' failed'" for name in modules),
         *frame.setup,
