@@ -146,12 +146,10 @@ TABLE: tuple[Option | Word, ...] = (
     Option("timeout", str, "TIME", "Time an attempt may take: 90, 10m, 2h.", RUN_PANEL,
            word=Word("timeout", TIME,
                      "Time that an attempt may take: seconds, or `10m`, `2h`.", field="timeout")),
-    Option("expect", str, "TIME",
-           "Time a run will take: where a queue starts tasks, several short ones share each.",
+    Option("expect", str, "TIME", "Time a run will take: tasks of a queue get several short ones.",
            RUN_PANEL,
-           word=Word("expect", TIME,
-                     "Time that a run is expected to take: where a queue starts tasks (Slurm, PBS),"
-                     " several short ones share each.", field="expect")),
+           word=Word("expect", TIME, "Time that a run will take: tasks of a queue (Slurm, PBS) get"
+                     " several short ones.", field="expect")),
     Option("grace", str, "TIME", "Time to end in when asked to stop.", RUN_PANEL,
            word=Word("grace", TIME,
                      "Time that a run has to end when it is asked to.", field="grace")),
