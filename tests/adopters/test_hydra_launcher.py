@@ -8,84 +8,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.adopters.conftest import OURS, Project, program, wait_for
 
 pytestmark = pytest.mark.adopters
 
 pytest.importorskip("hydra", reason="needs hydra-core")
-
-OURS = ("-m", "hydra/launcher=runslot")
-
-HEAD = """
-import os, sys, time
-from pathlib import Path
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import OmegaConf
-"""
-
-
-class Project:
-    """An application's directory, and what its users do there."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-
-    def write(self, body: str, config: str = "lr: 1\n", main: str = "main()\n") -> None:
-        conf = self.directory / "conf"
-        conf.mkdir(exist_ok=True)
-        (conf / "config.yaml").write_text(config)
-        decorator = "@hydra.main(version_base=None, config_path='conf', config_name='config')\n"
-        text = HEAD + body.replace("@main\n", decorator) + "if __name__ == '__main__':\n    " + main
-        (self.directory / "train.py").write_text(text)
-
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "train.py", *arguments],
-            cwd=self.directory,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-
-    def train(self, *arguments: str, code: int = 0) -> str:
-        process = self.start(*OURS, "hydra.sweep.dir=out", *arguments)
-        text, _ = process.communicate()
-        assert process.returncode == code, text
-        return text
-
-    def runslot(self, *arguments: str, code: int = 0) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "runslot", *arguments],
-            cwd=self.directory,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout
-
-    def jobs(self, place: str = "out") -> list[Path]:
-        runs = (self.directory / place / "runs.jsonl").read_text().splitlines()
-        return [self.directory / place / json.loads(line)["directory"] for line in runs]
-
-    def texts(self, name: str, place: str = "out") -> list[str]:
-        return [(job / name).read_text() for job in self.jobs(place)]
-
-    def outcomes(self, place: str = "out") -> list[str]:
-        return [json.loads(text)["kind"] for text in self.texts("outcome.json", place)]
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    directory = tmp_path / "project"
-    directory.mkdir()
-    return Project(directory)
-
 
 SAY = """
 @main
@@ -281,13 +212,6 @@ def main(cfg):
 """
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_a_multirun_that_was_killed_is_resumed(project: Project) -> None:
     project.write(SLOW)
     process = project.start(*OURS, "lr=1,2,3,4", "hydra.sweep.dir=out", "hydra.launcher.cpus=1")
@@ -401,12 +325,6 @@ def test_jobs_have_the_interpreter_that_is_named(project: Project, tmp_path: Pat
     project.train("lr=1,2", f"hydra.launcher.python={python}")
     assert project.outcomes() == ["succeeded"] * 2
     assert [line.split()[0] for line in project.texts("console.log")] == ["1", "2"]
-
-
-def program(path: Path, line: str) -> None:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"#!/bin/sh\nexec {line}\n")
-    path.chmod(0o755)
 
 
 def on_cluster(home: Path, monkeypatch: pytest.MonkeyPatch) -> str:

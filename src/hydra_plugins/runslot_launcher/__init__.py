@@ -25,9 +25,10 @@ class RunslotLauncherConf:
     memory: Optional[str] = None  # noqa: UP045
     timeout: Optional[str] = None  # noqa: UP045
     retries: int = 0
-    # a launcher by its name, as `--on`; an image; an interpreter, or its environment's directory
+    # a launcher by its name, as `--on`; an image, or {image: …, engine: podman}; an interpreter, or
+    # its environment's directory
     on: Optional[str] = None  # noqa: UP045
-    container: Optional[str] = None  # noqa: UP045
+    container: Any = None
     python: Optional[str] = None  # noqa: UP045
 
 

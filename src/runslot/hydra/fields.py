@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from omegaconf import OmegaConf
+
 from runslot.cli.kinds import parse_memory, parse_seconds
 from runslot.errors import InvalidInput, refuse_unknown_words
+from runslot.experiment.records import Container
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment
 from runslot.launch.interpreter import look_at
@@ -43,9 +46,21 @@ def experiment_of(name: str, fields: Mapping[str, Any]) -> Experiment:
         timeout=_read("timeout", parse_seconds, values),
         retries=values.get("retries", 0),
         on=values.get("on"),
-        container=values.get("container"),
+        container=_container(values.get("container")),
         python=python,
     )
+
+
+def _container(value: Any) -> Container | None:
+    """Return the image, by its name or with its settings, as a sweep file has it."""
+    if value is None:
+        return None
+    from runslot.cli.build import Words  # few launches need it
+
+    if OmegaConf.is_config(value):
+        value = OmegaConf.to_container(value, resolve=True)
+    words = Words({"container": value}, {(): "hydra.launcher"})
+    return Container(**words.read()["container"])
 
 
 def _read(key: str, parse: Callable[[Any], Any], values: Mapping[str, Any]) -> Any:

@@ -37,6 +37,7 @@ from runslot.experiment.records import Function, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.states import WELL
 from runslot.experiment.status import read_status
+from runslot.hydra.composition import ComposedConfigs
 from runslot.hydra.fields import experiment_of
 from runslot.hydra.job import JOB_KEY, Application, Untravelled, config_file, read_return
 from runslot.hydra.job_run import runs_of
@@ -164,39 +165,6 @@ class Multirun:
             )
             for run in runs
         ]
-
-
-class ComposedConfigs:
-    """Keeps what Hydra's sweepers compose to check a batch: its launch needs the same."""
-
-    def __init__(self, loader: Any, config: Any) -> None:
-        self._loader = loader
-        self._config = config
-        self._configs: dict[tuple[str, ...], Any] = {}
-        self.expect()
-
-    def expect(self) -> None:
-        """Keep what is composed from now on, until `restore`."""
-        self._loader.load_sweep_config = self._load
-
-    def restore(self) -> None:
-        """Have the loader as it was."""
-        self._loader.__dict__.pop("load_sweep_config", None)
-        self._configs.clear()
-
-    def config(self, overrides: Sequence[str]) -> Any:
-        """Return the configuration of a job, which is the caller's own."""
-        config = self._configs.pop(tuple(overrides), None)
-        return self._compose(self._config, list(overrides)) if config is None else config
-
-    def _load(self, master_config: Any, sweep_overrides: list[str]) -> Any:
-        config = self._compose(master_config, sweep_overrides)
-        if master_config is self._config:
-            self._configs[tuple(sweep_overrides)] = config
-        return config
-
-    def _compose(self, config: Any, overrides: list[str]) -> Any:
-        return type(self._loader).load_sweep_config(self._loader, config, overrides)
 
 
 class Narrator:
