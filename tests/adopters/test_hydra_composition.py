@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from runslot.hydra.composition import ComposedConfigs, composer_of
 
-pytestmark = pytest.mark.adopters
+pytestmark = [
+    pytest.mark.adopters,
+    pytest.mark.filterwarnings("ignore"),  # of Hydra 1.4, on what 1.5 will refuse
+]
 
 CONF = {
     "config.yaml": (
@@ -36,6 +39,11 @@ CONF = {
     "data/large.yaml": "path: /large\n",
     "extra/more.yaml": "there: yes\n",
 }
+
+
+@dataclass
+class Inner:
+    level: int = 1
 
 
 class Loader:
@@ -58,22 +66,22 @@ def loader(tmp_path: Path) -> Iterator[Loader]:
         (tmp_path / "conf" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "conf" / name).write_text(text)
 
-    @dataclass
-    class Inner:
-        level: int = 1
-
-    @dataclass
-    class Schema:
-        lr: float = 0.1
-        seed: int | None = None
-        items: list[int] = field(default_factory=list)
-        inner: Inner = field(default_factory=Inner)
-        model: Any = None
-        train: Any = None
-
+    # No name leads to this class, so that no pickle does.
+    schema = make_dataclass(
+        "Schema",
+        [
+            ("lr", float, 0.1),
+            ("seed", int | None, None),
+            ("items", list[int], field(default_factory=list)),
+            ("inner", Inner, field(default_factory=Inner)),
+            ("model", Any, None),
+            ("train", Any, None),
+            ("more", dict[str, Any], field(default_factory=dict)),
+        ],
+    )
     store = ConfigStore.instance()
     repo = dict(store.repo)
-    store.store(name="schema", node=Schema)
+    store.store(name="schema", node=schema)
     OmegaConf.register_new_resolver("mul", lambda a, b: a * b, replace=True)
     with initialize_config_dir(str(tmp_path / "conf"), version_base=None):
         hydra = GlobalHydra.instance().hydra
@@ -109,11 +117,11 @@ GOOD = [
     ("model=large",),
     ("model=large", "lr=2"),
     ("model=small", "model.width=7"),
-    ("+data@test=large",),
+    ("+data@more.test=large",),
     ("~train",),
     ("+new.key={a:1}", "items=[4]"),
     ("inner.level=3", "hydra.job.env_set.A=c"),
-    ("+extra=more", "+model@other=small"),
+    ("+extra@more=more", "+model@more.other=small"),
 ]
 BAD = [
     ("rate=1",),
@@ -156,7 +164,7 @@ def test_what_a_job_does_to_its_configuration_is_its_own(loader: Loader) -> None
         config = loader.compose(composer, "lr=1")
         config.lr = 5
         config.model.width = 9
-        config.items.append(3)
+        config["items"].append(3)
         config.inner.level = 8
         config.hydra.job.env_set.A = "x"
         assert described(loader.compose(composer, "lr=1")) == expected
@@ -204,7 +212,7 @@ class CountedSource(ConfigSource):  # type: ignore[misc]
     def load_config(self, config_path: str) -> ConfigResult:
         CountedSource.count += 1
         config = OmegaConf.create({"count": CountedSource.count})
-        return ConfigResult(self.provider, "counted://", config, {"package": "counted"})
+        return ConfigResult(self.provider, "counted://", config, {"package": None})
 
     def available(self) -> bool:
         return True
@@ -225,8 +233,8 @@ def test_what_a_plugins_source_says_is_not_kept(loader: Loader) -> None:
     registry.register(CountedSource)
     try:
         composer = composer_of(loader.loader)
-        overrides = ("hydra.searchpath=[counted://]", "+counted=now")
-        counts = [loader.compose(composer, *overrides).counted.count for _ in range(3)]
+        overrides = ("hydra.searchpath=[counted://]", "+counted@more=now")
+        counts = [loader.compose(composer, *overrides).more.count for _ in range(3)]
     finally:
         registry.types = types
     assert counts[0] < counts[1] < counts[2]

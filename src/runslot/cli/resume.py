@@ -10,6 +10,8 @@ import typer
 
 from runslot.cli.parameters import Directory, signed
 
+_WHAT_REMAINS = "of its jobs, those that it had launched are run, and it adds no further ones"
+
 
 @signed(
     "resume",
@@ -41,6 +43,7 @@ def resume(
     """
     from runslot.cli.launch import INTERRUPTED, agree, limit, on_change, resume_experiment, saying
     from runslot.cli.places import Isolation, experiments_to_act_on
+    from runslot.engines.events import Said
     from runslot.launch.code_change import settle_resume
 
     agree(yes)
@@ -50,9 +53,10 @@ def resume(
     for experiment in experiments:
         with isolation.guard():
             limit(experiment, max_cost, max_hours)
-            settle_resume(
-                experiment, on_change(strict, accept_code_change, json, quiet), saying(json, quiet)
-            )
+            say = saying(json, quiet)
+            settle_resume(experiment, on_change(strict, accept_code_change, json, quiet), say)
+            if sweeper := experiment.read().batches_of:
+                say(Said(f"note: {sweeper} is not continued: {_WHAT_REMAINS}"))
             if detach:
                 from runslot.cli.launch import resume_detached
 

@@ -334,6 +334,8 @@ class ExperimentFile(RecordBase):
     """Where `python` is not the launching one."""
     search: Mapping[str, Any] | None = None
     """Where the list of runs grows by what the runs show: `search.spec.SearchRecord`, as JSON."""
+    batches_of: str = ""
+    """What adds runs in batches as long as its process lives, as `hydra/sweeper=optuna`."""
 
 
 @dataclass(frozen=True)

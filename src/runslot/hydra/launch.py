@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import pickle
 import re
 import shlex
 import shutil
@@ -135,7 +136,8 @@ class Multirun:
         runs = runs_of(configs, root)
         plan = of_application(plan, self._task_function)
         space = f"listed ×{len(runs)}"
-        return replace(plan, runs=runs, file=replace(plan.file, space=space))
+        file = replace(plan.file, space=space, batches_of=_sweeper_with_batches(self._config))
+        return replace(plan, runs=runs, file=file)
 
     def _pickles(
         self, application: Application, configs: Mapping[int, Any], needed: bool
@@ -152,7 +154,7 @@ class Multirun:
             if needed:
                 raise InvalidInput(reason) from error
             return {"function.pkl": dumps(Untravelled(reason))}
-        files = {config_file(number): dumps(config) for number, config in configs.items()}
+        files = {config_file(number): _config_bytes(config) for number, config in configs.items()}
         return {"function.pkl": data, **files}
 
     def _returns(
@@ -200,6 +202,15 @@ class Narrator:
             log.warning("%s; %s", text, os.path.relpath(RunDir(event.directory).console))
 
 
+def _config_bytes(config: Any) -> bytes:
+    """Return a configuration as bytes; by value what the script defines, which takes longer."""
+    try:
+        data = pickle.dumps(config)
+    except Exception:  # noqa: BLE001  pickling may raise anything
+        return dumps(config)
+    return dumps(config) if b"__main__" in data else data
+
+
 def configure_hydra_log(context: Any, config: Any) -> None:
     """Have Hydra's own log as it was before a job configured that of its own."""
     words = {}
@@ -228,6 +239,16 @@ def of_application(plan: Plan, task_function: Any) -> Plan:
             front_door="hydra",
         ),
     )
+
+
+def _sweeper_with_batches(config: Any) -> str:
+    """Return the sweeper, where one launch need not have all its jobs."""
+    sweeper = config.hydra.sweeper
+    target = str(sweeper.get("_target_", ""))
+    is_whole = target.endswith(".BasicSweeper") and sweeper.get("max_batch_size") is None
+    if is_whole or target.startswith("hydra_plugins.runslot_sweeper."):
+        return ""
+    return f"hydra/sweeper={config.hydra.runtime.choices.get('hydra/sweeper') or target}"
 
 
 def _name(task_function: Any) -> str:

@@ -111,10 +111,17 @@ class TrialSearch:
         launcher = OmegaConf.to_container(self._config.hydra.launcher, resolve=True)
         assert isinstance(launcher, dict)
         fields = {str(key): value for key, value in launcher.items() if key != "_target_"}
+        base = experiment_of(job_name(self._config), fields)
+        if base.launcher() is not None:
+            raise InvalidInput(
+                f"hydra.launcher.on={fields['on']}: a search composes each trial when it begins,"
+                " here: leave hydra.launcher.on out, or run a grid there (list values, without"
+                " n_trials)"
+            )
         axes = self._space.axes
         distributions = {key: axis.distribution for key, axis in axes.items()}
         experiment = replace(
-            experiment_of(job_name(self._config), fields),
+            base,
             variants=combinations,
             seeds=[0] if self._settings.seeds is None else self._settings.seeds,
             search=self._settings.search(distributions if combinations is None else None),

@@ -1,0 +1,128 @@
+"""Hydra's loader of configurations, which does no work twice.
+
+`composition` composes with it. Hydra reads the same files, looks up the same groups and merges them
+anew for every job, which takes longer than to run one that does nothing. Here what was read and
+merged is kept until the launch, and every job has a copy of its own. What must stay true: what is
+composed and what is refused is what Hydra says. It says it itself, the first time; what a plugin's
+source of configurations says is not kept. It knows the inside of Hydra 1.3 and 1.4.
+"""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import astuple, replace
+from types import FunctionType
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra._internal.defaults_list import Overrides, create_defaults_list
+
+_HYDRAS_OWN = "hydra._internal."
+
+
+class Memory:
+    """What was read and merged; everybody who asks for it gets a copy."""
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, bytes | tuple[Any]] = {}
+
+    def get(self, key: Sequence[Hashable], sources: Sequence[Any], make: Callable[[], Any]) -> Any:
+        """Return what `make` has returned for this key and these sources, or does now."""
+        if not all(type(source).__module__.startswith(_HYDRAS_OWN) for source in sources):
+            return make()
+        places = tuple((type(source), source.provider, source.path) for source in sources)
+        place = (*key, places)
+        data = self._values.get(place)
+        if data is None:
+            value = make()
+            self._values[place] = _frozen(value)
+            return value
+        return pickle.loads(data) if isinstance(data, bytes) else copy.deepcopy(data[0])  # noqa: S301
+
+
+def _frozen(value: Any) -> bytes | tuple[Any]:
+    """Return the value as bytes, of which copies are made fastest."""
+    try:
+        return pickle.dumps(value)
+    except Exception:  # noqa: BLE001  as of a structured config whose class no name leads to
+        return (copy.deepcopy(value),)
+
+
+class _Repository(ConfigRepository):  # type: ignore[misc]  # Hydra is untyped here
+    """Hydra's repository, which reads each file once."""
+
+    def __init__(self, sources: list[Any], memory: Memory) -> None:
+        self.sources = sources
+        self.memory = memory
+
+    def __deepcopy__(self, memo: Any) -> _Repository:
+        """Return the one of a composition, which may give it other sources."""
+        return _Repository(self.sources, self.memory)
+
+    def load_config(self, config_path: str) -> Any:
+        """Return what the first source that has the configuration says, or None."""
+        return self._get("config", config_path, super().load_config)
+
+    def group_exists(self, config_path: str) -> bool:
+        """Tell whether any source has a group of this name."""
+        return bool(self._get("is group", config_path, super().group_exists))
+
+    def config_exists(self, config_path: str) -> bool:
+        """Tell whether any source has a configuration of this name."""
+        return bool(self._get("is config", config_path, super().config_exists))
+
+    def _get(self, kind: str, path: str, answer: Callable[[str], Any]) -> Any:
+        return self.memory.get((kind, path), self.sources, lambda: answer(path))
+
+
+def _kept_defaults_list(
+    repo: Any, config_name: Any, overrides_list: Any, prepend_hydra: bool, skip_missing: bool
+) -> Any:
+    """Return the defaults list, which those overrides alone decide about that choose in groups."""
+    overrides = Overrides(repo, overrides_list)
+    values = {id(override) for override in overrides.config_overrides}
+    chosen = tuple(each.input_line for each in overrides_list if id(each) not in values)
+    key = ("defaults", config_name, chosen, prepend_hydra, skip_missing)
+    defaults = repo.delegate.memory.get(
+        key,
+        repo.get_sources(),
+        lambda: create_defaults_list(
+            repo, config_name, overrides_list, prepend_hydra, skip_missing
+        ),
+    )
+    return replace(defaults, config_overrides=overrides.config_overrides)
+
+
+def _with_globals(function: Any, **names: Any) -> Any:
+    """Return a function that differs in what these of its module's names mean."""
+    space = {**function.__globals__, **names}
+    copied = FunctionType(function.__code__, space, function.__name__, function.__defaults__)
+    copied.__kwdefaults__ = function.__kwdefaults__
+    return copied
+
+
+class Composer(ConfigLoaderImpl):  # type: ignore[misc]  # Hydra is untyped here
+    """Hydra's loader, which merges what a defaults list names once."""
+
+    _load_configuration_impl = _with_globals(
+        ConfigLoaderImpl._load_configuration_impl, create_defaults_list=_kept_defaults_list
+    )
+
+    def __init__(self, loader: ConfigLoaderImpl) -> None:
+        self.__dict__.update(vars(loader))
+        self.__dict__.pop("load_sweep_config", None)
+        self.memory = Memory()
+        self.repository = _Repository(loader.repository.get_sources(), self.memory)
+
+    @staticmethod
+    def can_replace(loader: Any) -> bool:
+        """Tell whether a loader is Hydra's own."""
+        return type(loader) is ConfigLoaderImpl and type(loader.repository) is ConfigRepository
+
+    def _compose_config_from_defaults_list(self, defaults: Any, repo: Any) -> Any:
+        merge = super()._compose_config_from_defaults_list
+        names = ("merged", *(astuple(default) for default in defaults))
+        return self.memory.get(names, repo.get_sources(), lambda: merge(defaults, repo))
