@@ -219,12 +219,29 @@ def test_a_multirun_that_was_killed_is_resumed(project: Project) -> None:
     process.kill()
     process.communicate()
     (project.directory / "go").touch()
-    project.runslot("resume", "out")
+    assert "not continued" not in project.runslot("resume", "out")
     assert project.outcomes() == ["succeeded"] * 4
     assert project.texts("starts") == ["x"] * 4
     assert [text.split()[-1] for text in project.texts("console.log")] == ["1", "2", "3", "4"]
     rows = json.loads(project.runslot("results", "out", "--json"))
     assert rows
+
+
+def test_resume_says_what_it_cannot_do_for_a_sweeper_that_launches_in_batches(
+    project: Project,
+) -> None:
+    project.write(SLOW)
+    batches = ("hydra/sweeper=basic", "hydra.sweeper.max_batch_size=2", "hydra.launcher.cpus=1")
+    process = project.start(*OURS, "lr=1,2,3,4", "hydra.sweep.dir=out", *batches)
+    wait_for((project.directory / "out/1/console.log").exists)
+    process.kill()
+    process.communicate()
+    (project.directory / "go").touch()
+    text = project.runslot("resume", "out")
+    assert "note: hydra/sweeper=basic is not continued" in text
+    assert "it adds no further ones" in text
+    assert project.outcomes() == ["succeeded"] * 2
+    assert project.texts("starts") == ["x"] * 2
 
 
 def test_ctrl_c_stops_the_jobs_and_says_how_to_go_on(project: Project) -> None:

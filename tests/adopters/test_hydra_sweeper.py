@@ -279,6 +279,14 @@ REFUSED = [
         ("lr=interval(0,1)", "hydra.sweeper.n_trials=2", "hydra/launcher=basic"),
         "hydra/launcher=basic runs jobs in batches",
     ),
+    (
+        ("lr=interval(0,1)", "hydra.sweeper.n_trials=2", "hydra.launcher.on=far"),
+        "hydra.launcher.on=far: a search composes each trial when it begins, here: leave",
+    ),
+    (
+        ("lr=interval(0,1)", "hydra.sweeper.n_trials=2", "hydra.launcher.on=nowhere"),
+        "nowhere",
+    ),
     (("seed=1,2", "lr=interval(0,1)", "hydra.sweeper.n_trials=2"), "seed is swept"),
     (("lr=interval(0,1)", "hydra.sweeper.n_trials=2", "hydra.sweep.subdir=x"), "sweep.subdir=x"),
     (("lrr=interval(0,1)", "hydra.sweeper.n_trials=2"), "lrr"),
@@ -291,6 +299,9 @@ def test_words_that_do_not_go_together_are_refused_before_anything_starts(
     project: Project, words: tuple[str, ...], message: str
 ) -> None:
     project.write("return 1.0")
+    (project.directory / "runslot.toml").write_text(
+        '[launchers.far]\nkind = "ssh"\nhosts = ["far1"]\n'
+    )
     text = project.sweep(*words, code=1)
     assert message in text
     assert "Traceback" not in text
