@@ -70,7 +70,7 @@ def test_a_key_is_the_colour_another_the_dash_and_a_third_way_are_charts(page: P
     page.keep("answer-channels")
     press(page, "channel colour 0.1")
     assert {label for label, *_ in strokes(page)} == {"lr=0.1, hidden=32", "lr=0.1, hidden=128"}
-    page.run("history.back()")
+    page.back()
     page.until("return document.querySelectorAll('#curves svg g[data-line]').length === 4")
     choose(page, "way-colour", "")
     choose(page, "way-dash", "")
@@ -84,7 +84,7 @@ def test_a_key_is_the_colour_another_the_dash_and_a_third_way_are_charts(page: P
     assert ticks[0] == ticks[1]  # one scale for both
     page.keep("answer-facets")
     for _ in range(5):
-        page.run("history.back()")
+        page.back()
     page.until(f"return {ADDRESS.removeprefix('return ')}.toString() === ''")
     page.until("return document.querySelectorAll('#curves text.name').length === 4")
     assert strokes(page) == before
@@ -113,7 +113,7 @@ def test_a_key_that_nobody_groups_by_is_mixed_and_tells_its_values(
     assert mixed == [["mixed: 2 values", "32, 128"]] * 2
     assert "pooled over: hidden" in page.run("return document.getElementById('account').innerText")
     page.keep("answer-mixed")
-    page.run("history.back()")
+    page.back()
     page.until("return document.querySelectorAll('#variants tbody tr[data-variant]').length === 4")
     assert page.run("return document.querySelector('abbr.mixed')") is None
     press(page, "column also seed")
@@ -141,8 +141,8 @@ def test_columns_stay_at_the_left_by_button_and_by_drag(page: Page) -> None:
     ActionChains(page.driver).drag_and_drop(chart, hands).perform()
     page.until(f"return {ADDRESS.removeprefix('return ')}.getAll('left').join() === 'delta,chance'")
     assert page.run(HEADS)[1:3] == ["delta", "chance"]
-    page.run("history.back()")
-    page.run("history.back()")
+    page.back()
+    page.back()
     page.until(f"return {ADDRESS.removeprefix('return ')}.getAll('left').length === 0")
     assert page.run(HEADS) == usual
     assert page.complaints() == []

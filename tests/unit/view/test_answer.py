@@ -424,3 +424,31 @@ def test_a_file_holds_the_curve_of_each_run_with_its_extremes(write_run: Write) 
         assert curve["y"][-1] == pytest.approx(score[-1], rel=1e-4)
         for x, y in zip(curve["x"], curve["y"], strict=True):
             assert y == pytest.approx(score[int(x)], rel=1e-3, abs=1e-4)
+
+
+def test_a_page_without_runs_says_what_was_not_read_and_what_to_do(tmp_path: Path) -> None:
+    empty = asked(tmp_path)["message"]
+    assert "runslot run" in empty
+    (tmp_path / "notes.csv").write_text("x,y\n")
+    foreign = asked(tmp_path)["message"]
+    assert "notes.csv" in foreign
+    assert "--log" in foreign
+    assert str(tmp_path) not in foreign
+
+
+def test_runs_that_all_diverged_and_runs_of_text_alone_are_said(write_run: Write) -> None:
+    root = written(write_run, {"a": [math.nan, math.nan]})
+    assert asked(root)["sentence"] == "No variant has a value of accuracy: 2 runs diverged."
+    for path in root.rglob("progress.csv"):
+        path.write_text("step,end\n0,going\n1,good\n")
+    message = asked(root)["message"]
+    assert (
+        message == "No run has logged a number beside step, which counts its steps, but text: end."
+    )
+
+
+def test_a_setting_named_note_is_no_note(write_run: Write) -> None:
+    for seed, note in enumerate(("a", "b")):
+        root = write_run(f"{note}/0", {"note": note, "seed": seed}, {"step": [0], "score": [seed]})
+    variants = asked(root.parents[1])["variants"]
+    assert [(v["values"], v.get("note")) for v in variants] == [(["b"], None), (["a"], None)]

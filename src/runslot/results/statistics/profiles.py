@@ -126,12 +126,16 @@ def _above_sorted(
 def _above_counted(
     scores: Scores, thresholds: Sequence[float], repetitions: int, seed: int, portion: int
 ) -> list[pl.Series]:
-    """Return the same by the same draws: the share of them that fell on runs above a threshold."""
+    """Return the same by the same draws: the share of them that fell on runs above a threshold,
+    which are the first ones of those that were ordered once."""
     import numpy as np
 
     sums = np.zeros((len(thresholds), repetitions))
     for place, task in enumerate(scores):
-        above = np.asarray(task)[None, :] > np.asarray(thresholds)[:, None]
-        table = counts(len(task), repetitions, seed_of(seed, place, portion))
-        sums += (above.astype(np.float32) @ table) / len(task)
+        values = np.asarray(task)
+        order = np.argsort(-values, kind="stable")
+        table = counts(len(task), repetitions, seed_of(seed, place, portion))[order]
+        drawn = np.vstack([np.zeros((1, repetitions), np.float32), np.cumsum(table, axis=0)])
+        above = np.searchsorted(-values[order], -np.asarray(thresholds), side="left")
+        sums += drawn[above] / len(task)
     return [pl.Series(row) for row in sums / len(scores)]

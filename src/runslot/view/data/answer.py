@@ -93,6 +93,8 @@ class Answer:
     """The selected runs with `standing` and `score`."""
     samples: Mapping[int, Sample]
     """By place of a variant."""
+    parameters: tuple[str, ...]
+    """Columns of `scored` that are settings of runs."""
 
     def deltas_to(self, place: int, level: float) -> dict[int, Difference | None]:
         """Return by place of each variant of the same task its difference to another baseline."""
@@ -144,6 +146,7 @@ def answer_of(selection: Results, everything: Results, choices: Choices, baselin
         groups,
         scored,
         race.samples,
+        tuple(selection.parameters),
     )
 
 
@@ -353,7 +356,9 @@ def _names(rivals: Sequence[RankedVariant], keys: Sequence[str]) -> str:
 def _leader_words(rivals: Sequence[RankedVariant], name: str, metric: str, side: str) -> str:
     leader = rivals[0]
     if leader.mean is None:
-        return f"No variant has a {metric} yet"
+        diverged = sum(rival.standings.get(DIVERGED, 0) for rival in rivals)
+        why = f": {diverged} {'run' if diverged == 1 else 'runs'} diverged" if diverged else " yet"
+        return f"No variant has a value of {metric}{why}"
     value = number_words(leader.mean, leader.low, leader.high)
     others = [rival for rival in rivals[1:] if rival.mean is not None]
     if not others:

@@ -88,10 +88,11 @@ def document(
     except RunslotError as error:
         return page | {"message": str(error)}
     if not results.runs.height:
-        return page | {"message": results.confirmation or _NO_RUNS}
+        return page | {"message": results.confirmation or _no_runs(moment.results)}
     if not selection.runs.height:
         return page | {"message": "No run passes the filters."}
-    if not default_y(selection.common_metrics) and not choices.y:
+    objective = default_y(selection.common_metrics)
+    if not choices.y and (not objective or objective == (results.counter,)):
         return page | {"message": _no_numbers(results)}
     try:
         answer = answer_of(selection, results, choices, baseline)
@@ -149,13 +150,34 @@ def _for_file(
     }
 
 
-_NO_RUNS = "There are no runs yet; this page waits for them."
+_FILES_NAMED = 3
+"""Files that may hold numbers and were not read, that an empty page names."""
+
+
+def _no_runs(results: Results) -> str:
+    """Return what to do where there is nothing to show."""
+    if not results.unread:
+        return (
+            "There are no runs yet; this page waits for them. Start some below this directory "
+            "(runslot run …), or open a directory that has some."
+        )
+    more = len(results.unread) - _FILES_NAMED
+    rest = f"; and {more} more" if more > 0 else ""
+    names = (str(file).replace(f"{results.base}/", "") for file in results.unread[:_FILES_NAMED])
+    return (
+        "No run lies below this directory; not read: "
+        f"{'; '.join(names)}{rest}. Logs of other names are read "
+        "with runslot view --log 'GLOB'."
+    )
 
 
 def _no_numbers(results: Results) -> str:
     texts = ", ".join(results.text_metrics)
+    counter = f" beside {results.counter}, which counts its steps" if results.counter else ""
     if texts:
-        return f"No run has logged a number, but text alone: {texts}."
+        return f"No run has logged a number{counter}, but text: {texts}."
+    if counter:
+        return f"No run has logged a number{counter}; this page waits for one."
     return "No run has logged a number yet; this page waits for one."
 
 
@@ -210,16 +232,25 @@ def _pooled(selection: Results, answer: Answer) -> list[str]:
 
 def _with_annotations(variants: list[dict[str, Any]], answer: Answer) -> list[dict[str, Any]]:
     """Return the variants with the tags and notes of their runs, where there are any."""
-    names = [name for name in ANNOTATION_COLUMNS if name in answer.scored.columns]
-    for name in names:
+    for name, column in _annotation_columns(answer).items():
         words: dict[str, dict[str, None]] = {}
-        for run, cell in answer.scored.select("run", name).drop_nulls().iter_rows():
+        for run, cell in answer.scored.select("run", column).drop_nulls().iter_rows():
             label = answer.groups.groups[answer.groups.of[run]].label
             words.setdefault(label, {}).update(dict.fromkeys(_words_of(name, cell)))
         for variant in variants:
             if variant["label"] in words:
                 variant[name] = list(words[variant["label"]])
     return variants
+
+
+def _annotation_columns(answer: Answer) -> dict[str, str]:
+    """Return by name the columns of what people said of runs; a parameter may have such a name."""
+    columns = {
+        name: f"annotation.{name}" if f"annotation.{name}" in answer.scored.columns else name
+        for name in ANNOTATION_COLUMNS
+    }
+    taken = answer.parameters
+    return {n: c for n, c in columns.items() if c in answer.scored.columns and c not in taken}
 
 
 def _words_of(name: str, cell: str | None) -> list[str]:
@@ -308,8 +339,8 @@ def runs_by_label(
     """Return by label of a variant its runs; of all variants where `labels` is None."""
     wanted = None if labels is None else set(labels)
     common = shared_start(selection.runs["run"].to_list())
-    annotated = [name for name in ANNOTATION_COLUMNS if name in answer.scored.columns]
-    columns = ["run", "seed", "state", "seconds", "rows", "score", "standing", *annotated]
+    annotated = _annotation_columns(answer)
+    columns = ["run", "seed", "state", "seconds", "rows", "score", "standing", *annotated.values()]
     runs: dict[str, list[dict[str, Any]]] = {}
     for row in answer.scored.select(columns).iter_rows(named=True):
         label = answer.groups.groups[answer.groups.of[row["run"]]].label
@@ -317,6 +348,7 @@ def runs_by_label(
             continue
         row["score"] = _finite(row["score"])
         row["name"] = row["run"][common:]
-        row |= {name: words for name in annotated if (words := _words_of(name, row.pop(name)))}
+        cells = {name: row.pop(column) for name, column in annotated.items()}
+        row |= {name: words for name, cell in cells.items() if (words := _words_of(name, cell))}
         runs.setdefault(label, []).append(row)
     return runs

@@ -3,12 +3,12 @@
 // put in as text, never as HTML. What was chosen stands in the address, so that Back undoes it.
 (function () {
   "use strict";
-  const { chart, bounds, short, el } = window.runslotChart;
+  const { chart, bounds, short, el, chip, brief: briefTexts } = window.runslotChart;
   const root = document.getElementById("answer");
   const embedded = document.getElementById("data");
   const LISTS = ["show", "off", "log", "also", "less", "pick", "group", "left"];
   const WORDS = ["base", "find", "k", "order", "task", "view", "at", "size", "big", "more", "hx", "hy", "search", "colour", "dash", "facet"];
-  const USUAL_CURVES = 5, CHANNEL_CURVES = 20, MOST_OVERLAID = 24;
+  const USUAL_CURVES = 5, CHANNEL_CURVES = 20, MOST_OVERLAID = 24, MOST_BANDED = 10;
   const POLL_MS = 2000, REST_MS = 15000, LONGEST_MS = 120000;
   const writes = !embedded && document.querySelector('meta[name="runslot-writes"]') !== null;
   let page = null, state = null, hovered = null, cursor = null, wait = POLL_MS, timer = null;
@@ -144,8 +144,15 @@
     return differing.length ? differing : page.keys;
   }
   const valueOf = (variant, key) => variant.values[page.keys.indexOf(key)];
+  // A value as rows and curves have it: of long ones that begin or end alike what differs.
+  const briefs = new Map();
+  function briefValue(variant, key) {
+    if (briefs.page !== page) { briefs.clear(); briefs.page = page; }
+    if (!briefs.has(key)) briefs.set(key, briefTexts(page.variants.map((v) => valueOf(v, key))));
+    return briefs.get(key).get(valueOf(variant, key));
+  }
   const brief = (key) => { const last = key.split(".").pop(); return page.keys.filter((other) => other.split(".").pop() === last).length === 1 ? last : key; };
-  const labelOf = (variant) => (page.tasks.length > 1 ? keysShown().map((key) => `${key}=${valueOf(variant, key)}`).join(", ") : variant.label);
+  const labelOf = (variant) => (page.keys.length ? keysShown().map((key) => `${key}=${briefValue(variant, key)}`).join(", ") : variant.label);
   const currentTask = () => (page.tasks.includes(state.task) ? state.task : page.tasks[0]);
 
   function words(variant) { return `${variant.label} ${variant.values.map((value, i) => `${page.keys[i]}=${value}`).join(" ")} ${(variant.tags || []).join(" ")} ${(variant.note || []).join(" ")}`.toLowerCase(); }
@@ -185,7 +192,7 @@
   function grammar() {
     const key = page.keys[0] || "lr", value = ((page.variants[0] || {}).values || ["0.1"])[0] || "0.1";
     const example = (text) => el("li", {}, el("button", { class: "plain", "data-focus": `example ${text}`, onclick: () => choose({ find: text }, { replaces: true }) }, text));
-    const node = el("details", { class: "sheet-holder", id: "grammar", ontoggle: (event) => { view.open.grammar = event.target.open; } }, el("summary", { "data-focus": "grammar", "aria-label": "What the search understands", title: "What the search understands" }, "ⓘ"),
+    const node = el("details", { class: "sheet-holder", id: "grammar", ontoggle: (event) => { view.open.grammar = event.target.open; } }, el("summary", { "data-focus": "grammar", "aria-label": "What the search understands", title: "What the search understands" }, "?"),
       el("div", { class: "sheet" }, el("p", {}, "Words and parts of words, all of which must stand in a variant's settings, tags or notes; capitals do not matter."), el("ul", {}, example(`${key}=${value}`), example(value)), el("p", {}, "/ comes here from anywhere on the page."),
         embedded ? null : el("p", {}, "Conditions over numbers, as ", el("code", {}, `${key} > ${Number(value) || 0.01} AND final/${page.metric} > 0.5`), ", choose runs under ", el("i", {}, "Where"), " of the ", el("a", { href: plotsAddress("") }, "plots"), ", or in the address: ", el("code", {}, "?where=…"), ".")));
     node.open = Boolean(view.open.grammar);
@@ -252,16 +259,19 @@
   function shortName(variant, among, some) {
     const differing = some || page.keys.filter((_, i) => new Set(among.map((v) => v.values[i])).size > 1);
     const keys = differing.length ? differing : page.keys;
-    const words = keys.map((key) => `${brief(key)}=${variant.values[page.keys.indexOf(key)]}`).join(", ") || variant.label;
-    return words.length > 26 && keys.length ? keys.map((key) => variant.values[page.keys.indexOf(key)]).join(", ") : words;
+    const words = keys.map((key) => `${brief(key)}=${briefValue(variant, key)}`).join(", ") || variant.label;
+    return words.length > 26 && keys.length ? keys.map((key) => briefValue(variant, key)).join(", ") : words;
   }
 
   function curves(shown) {
-    const lineOf = (v) => ({ label: v.label, name: endName(v, shown), full: shortName(v, shown), ...strokeOf(v, shown), curve: page.curves[v.label] });
-    const facets = channels.facets(shown).map(([title, members]) => [title, members.map(lineOf)]), lines = facets.flatMap(([, some]) => some);
+    // Bands and single runs of very many curves hide the curves.
+    const parts = channels.facets(shown), isCrowded = Math.max(0, ...parts.map(([, members]) => members.length)) > MOST_BANDED;
+    const plain = (curve) => (curve && isCrowded ? { ...curve, members: [], low: null, high: null } : curve);
+    const lineOf = (v) => ({ label: v.label, name: endName(v, shown), full: shortName(v, shown), ...strokeOf(v, shown), curve: plain(page.curves[v.label]) });
+    const facets = parts.map(([title, members]) => [title, members.map(lineOf)]), lines = facets.flatMap(([, some]) => some);
     const lacking = lines.filter((line) => !line.curve).length, at = fixedStep();
     const fixed = at === null ? null : el("button", { class: "plain", id: "unfix", "data-focus": "unfix", title: "Back to the final values", onclick: () => choose({ at: "" }) }, `${page.x} ${short(at)} ×`);
-    const whose = state.show.length ? "selected variants" : `best ${shown.length} of ${inTask().length}`;
+    const whose = state.show.length ? "selected variants" : shown.length === inTask().length ? `all ${shown.length}` : `best ${shown.length} of ${inTask().length}`;
     const drawing = el("div", { class: facets.length > 1 ? "facets" : null }, facets.map(([title]) => el("div", { class: "facet", "data-facet": title || null }, title ? el("h3", {}, title) : null, el("div", { class: "place" }))));
     const holder = el("section", { class: "curves", id: "curves", "aria-label": "Curves" }, el("h2", {}, page.metric, " ", el("small", {}, whose), " ", fixed), channels.legend(shown), drawing);
     const small = window.innerWidth < 700, whole = small ? 260 : Math.min(460, Math.max(300, window.innerHeight * 0.5));
@@ -270,7 +280,7 @@
       drawing.querySelectorAll(".place").forEach((place, i) => place.replaceChildren(chart(facets[i][1], { width: Math.max(240, place.clientWidth || 560), height: together ? 210 : whole, bounds: together, xName: page.x, yName: page.metric, log: state.log, at,
         onHover: light, onCursor: follow, onFix: (step) => choose({ at: String(step) }) })));
     };
-    holder.append(el("p", { class: "account" }, [lacking ? `${lacking} of these have no curve here` : "", ...(page.curve_notes || [])].filter(Boolean).join(" · ")));
+    holder.append(el("p", { class: "account" }, [lacking ? `${lacking} of these have no curve here` : "", ...(isCrowded ? ["means alone, as there are many", ...(page.curve_notes || []).slice(1)] : page.curve_notes || [])].filter(Boolean).join(" · ")));
     return holder;
   }
 
@@ -291,7 +301,7 @@
   function heat() {
     if (state.view) return null;
     const choice = (labels, on) => choose({ show: on ? state.show.filter((label) => !labels.includes(label)) : [...new Set([...state.show, ...labels])] });
-    return window.runslotHeat({ keys: keysShown(), variants: inTask().filter((v) => !state.off.includes(v.label)), valueOf, ticked: state.show, mode: page.mode, across: state.hx, down: state.hy, onChoose: choice, onAxes: (hx, hy) => choose({ hx, hy }) });
+    return window.runslotHeat({ keys: keysShown(), variants: inTask().filter((v) => !state.off.includes(v.label)), valueOf, briefValue, ticked: state.show, mode: page.mode, across: state.hx, down: state.hy, onChoose: choice, onAxes: (hx, hy) => choose({ hx, hy }) });
   }
 
   // What differs between the selected variants, side by side.
@@ -349,7 +359,7 @@
   }
   function metricsView() {
     const shown = curvesShown().slice(0, MOST_OVERLAID), lines = (curves) => shown.map((v) => ({ label: v.label, name: endName(v, shown), full: shortName(v, shown), ...strokeOf(v, shown), curve: curves[v.label] }));
-    const legend = channels.legend(shown) || el("p", { class: "key" }, lines({}).map((line) => el("span", {}, el("span", { class: "chip", "data-dash": line.dash, style: `border-top-color:${line.colour}` }), line.full)));
+    const legend = channels.legend(shown) || el("p", { class: "key" }, lines({}).map((line) => el("span", {}, chip(line.colour, line.dash), line.full)));
     const tools = { metrics: page.metrics.filter((name) => name !== page.x), state, choose, lines, legend, logs: logs(), xName: page.x, whose: state.show.length ? "selected variants" : `best ${shown.length} of ${inTask().length}`,
       get: (names) => curvesOf([...names.map((name) => ["metric", name]), ...shown.map((v) => ["label", v.label])]) };
     return [window.runslotMetrics.view(tools), () => window.runslotMetrics.fill(root, tools)];
@@ -358,8 +368,10 @@
   function hint() {
     const narrowed = state.other.length > 0;
     const text = other("y"), isText = (page.text_metrics || []).includes(text);
+    const texts = embedded || isText || !page.metrics.length ? [] : (page.text_metrics || []).slice(0, 5);
+    const ends = texts.map((name) => el("p", {}, el("button", { class: "plain", onclick: () => choose({ ...withOther("y", page.metrics[0]), also: [name] }) }, `Show how runs ended: ${name}`)));
     const column = isText && !embedded ? el("p", {}, el("button", { class: "plain", onclick: () => choose({ ...withOther("y", ""), also: [...new Set([...state.also, text])] }) }, `Show ${text} as a column: how many runs ended with which word`)) : null;
-    return el("div", { class: "message", id: "message", role: "alert" }, el("p", {}, page.message), column, narrowed && !embedded ? el("p", {}, el("a", { href: "/" }, "Show all runs")) : null);
+    return el("div", { class: "message", id: "message", role: "alert" }, el("p", {}, page.message), column, ends, narrowed && !embedded ? el("p", {}, el("a", { href: "/" }, "Show all runs")) : null);
   }
 
   // In a file no server measures against another baseline: it holds the differences to each.
@@ -414,7 +426,7 @@
   const view = {
     get page() { return page; }, get state() { return state; },
     get step() { return cursor === null ? fixedStep() : cursor; },
-    open: {}, unfolded, embedded, writes, choose, toggled, keys: keysShown, inTask, valueOf, brief, labelOf, words, sortable, compared, strokeOf, percent, span, dot, runLink, light: (label) => light(label), unfold, draw: () => draw(),
+    open: {}, unfolded, embedded, writes, choose, toggled, keys: keysShown, inTask, valueOf, briefValue, brief, labelOf, words, sortable, compared, strokeOf, percent, span, dot, runLink, light: (label) => light(label), unfold, draw: () => draw(),
     annotations, query: () => asked(state), got, stroke, curvesOf, bar, head: (...parts) => parts_table.head(...parts),
     changed: () => { draw(); window.setTimeout(() => load(page.version), 900); },
   };
@@ -467,6 +479,20 @@
     if (!embedded) timer = window.setTimeout(() => { if (document.hidden) again(); else load(page ? page.version : undefined); }, wait);
   }
 
+  // A sheet stays within the window, and goes away with Escape or a click beside it.
+  const sheets = () => [...root.querySelectorAll("details.sheet-holder[open]")];
+  root.addEventListener("toggle", (event) => {
+    const sheet = event.target.open && event.target.matches("details.sheet-holder") && event.target.querySelector(".sheet");
+    if (!sheet) return;
+    sheet.style.left = "0";
+    const beyond = sheet.getBoundingClientRect().right - document.documentElement.clientWidth + 8;
+    if (beyond > 0) sheet.style.left = `${Math.max(-beyond, 8 - event.target.getBoundingClientRect().left)}px`;
+  }, true);
+  document.addEventListener("click", (event) => {
+    const inside = event.target.closest && event.target.closest("details.sheet-holder");
+    for (const one of sheets()) if (!inside || inside.id !== one.id) one.open = false;
+  });
+
   document.addEventListener("visibilitychange", () => { if (!embedded && !document.hidden && page) { wait = POLL_MS; load(page.version); } });
   window.addEventListener("popstate", () => {
     const before = asked(state);
@@ -474,12 +500,13 @@
     if (embedded || asked(state) === before) draw();
     else load();
   });
-  // "/" goes to the search, Escape takes the cursor off again.
+  // "/" goes to the search, Escape closes a sheet, or takes the cursor off again.
   document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && sheets().length) { for (const one of sheets()) { one.open = false; one.querySelector("summary").focus(); } return; }
     if (/^(input|select|textarea)$/i.test(event.target.tagName) || event.ctrlKey || event.metaKey || event.altKey || !page) return;
     const field = document.getElementById("find");
     if (event.key === "/" && field) { event.preventDefault(); field.focus(); }
-    if (event.key === "Escape" && state.at) choose({ at: "" });
+    if (event.key === "Escape" && state.at && !sheets().length) choose({ at: "" });
   });
   let resizing = null;
   window.addEventListener("resize", () => { window.clearTimeout(resizing); resizing = window.setTimeout(() => page && draw(), 120); });

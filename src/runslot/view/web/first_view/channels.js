@@ -2,9 +2,10 @@
 // keys can be read. Called by answer.js with `view`; all of it stands in the address.
 (function () {
   "use strict";
-  const { el, ordered } = window.runslotChart;
+  const { el, ordered, chip } = window.runslotChart;
   const WAYS = { colour: "Colour", dash: "Dash", facet: "A chart for each" };
-  const MOST = { dash: 4, facet: 16 };
+  const STROKES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot"];
+  const MOST = { dash: STROKES.length, facet: 16 };
   // From low to high where a key has more values than there are colours that can be told apart.
   const RAMP = [[0, 114, 178], [0, 158, 115], [230, 159, 0], [213, 94, 0]];
 
@@ -16,9 +17,10 @@
   function make(view) {
     const { page, state, choose } = view;
     const keys = page.variants ? view.keys() : [];
-    const key = (way) => (keys.includes(state[way]) ? state[way] : "");
-    const told = Object.keys(WAYS).map(key).filter(Boolean), isOn = told.length > 0;
     const values = new Map(keys.map((name) => [name, ordered(view.inTask().map((v) => view.valueOf(v, name)))]));
+    const fits = (way, name) => !MOST[way] || values.get(name).length <= MOST[way];
+    const key = (way) => (keys.includes(state[way]) && fits(way, state[way]) ? state[way] : "");
+    const told = Object.keys(WAYS).map(key).filter(Boolean), isOn = told.length > 0;
     // Without a key of its own the colour tells the keys that nothing else tells.
     const rest = keys.filter((name) => !told.includes(name));
     const combination = (variant) => rest.map((name) => view.valueOf(variant, name)).join(", ");
@@ -33,10 +35,9 @@
       if (name) return colourAt(values.get(name).indexOf(view.valueOf(variant, name)), values.get(name).length);
       return colourAt(combinations.indexOf(combination(variant)), combinations.length);
     }
-    function dashAt(place) { return page.strokes.dashes[place % page.strokes.dashes.length]; }
     function dashOf(variant) {
       const name = key("dash");
-      return name ? dashAt(values.get(name).indexOf(view.valueOf(variant, name))) : "solid";
+      return name ? STROKES[values.get(name).indexOf(view.valueOf(variant, name))] : "solid";
     }
     const strokeOf = (variant) => ({ colour: colourOf(variant), dash: dashOf(variant) });
 
@@ -46,8 +47,8 @@
       const group = (way, name, entries) => el("div", { class: "channel", "data-way": way }, el("b", {}, name),
         entries.map(([text, members, stroke]) => el("button", { class: "icon", "data-focus": `channel ${way} ${text}`, "data-value": text, title: `Select those with ${name}=${text}`, onpointerenter: () => view.light(members.map((v) => v.label)), onpointerleave: () => view.light(null),
           onclick: () => { const labels = members.map((v) => v.label), on = labels.every((label) => state.show.includes(label)); choose({ show: on ? state.show.filter((label) => !labels.includes(label)) : [...new Set([...state.show, ...labels])] }); } },
-        el("span", { class: "chip", "data-dash": stroke.dash, style: `border-top-color:${stroke.colour}` }), text)));
-      const ofKey = (way, name) => group(way, name, values.get(name).map((text, i) => [text, shown.filter((v) => view.valueOf(v, name) === text), way === "colour" ? { colour: colourAt(i, values.get(name).length), dash: "solid" } : { colour: "currentColor", dash: dashAt(i) }]).filter(([, members]) => members.length));
+        chip(stroke.colour, stroke.dash), text)));
+      const ofKey = (way, name) => group(way, name, values.get(name).map((text, i) => [text, shown.filter((v) => view.valueOf(v, name) === text), way === "colour" ? { colour: colourAt(i, values.get(name).length), dash: "solid" } : { colour: "currentColor", dash: STROKES[i] }]).filter(([, members]) => members.length));
       return el("div", { class: "channels", id: "legend" }, key("colour") ? ofKey("colour", key("colour")) : null, key("dash") ? ofKey("dash", key("dash")) : null);
     }
 
@@ -59,7 +60,7 @@
     }
 
     function select(way) {
-      const entries = keys.map((name) => { const count = values.get(name).length, most = MOST[way]; return el("option", { value: name, selected: key(way) === name ? "" : null, disabled: most && count > most ? "" : null }, most && count > most ? `${name} (${count} values; ${most} at most)` : name); });
+      const entries = keys.map((name) => { const isFit = fits(way, name); return el("option", { value: name, selected: key(way) === name ? "" : null, disabled: isFit ? null : "" }, isFit ? name : `${name} (${values.get(name).length} values; ${MOST[way]} at most)`); });
       return el("label", {}, WAYS[way], el("select", { "data-focus": `way ${way}`, id: `way-${way}`, onchange: (event) => choose({ [way]: event.target.value }) }, el("option", { value: "" }, way === "facet" ? "no: one chart" : way === "dash" ? "no key" : "each by itself"), entries));
     }
 

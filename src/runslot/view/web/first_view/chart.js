@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const NS = "http://www.w3.org/2000/svg";
-  const LABEL_PX = 15;
+  const LABEL_PX = 15, BRIEF_OVER = 12;
 
   function svg(tag, attributes, ...children) {
     const node = document.createElementNS(NS, tag);
@@ -85,7 +85,28 @@
   // Different words once: numbers by size, then texts in natural order.
   const ordered = (words) => [...new Set(words)].sort((a, b) => (Number.isNaN(a - b) ? a.localeCompare(b, undefined, { numeric: true }) : a - b));
 
-  const DASHES = { solid: null, dash: "7 4", dot: "2 3", dashdot: "7 3 2 3" };
+  const DASHES = { solid: null, dash: "7 4", dot: "2 3", dashdot: "7 3 2 3", longdash: "13 4", longdashdot: "13 3 2 3 2 3" };
+
+  // Long texts that begin or end alike, by what differs: whole words alone are left out.
+  function brief(texts) {
+    const words = [...new Set(texts)], shortest = Math.min(...words.map((word) => word.length));
+    const same = (a, b, from) => { let n = 0; while (n < shortest && from(a, n) === from(b, n)) n += 1; return n; };
+    const among = (from) => Math.min(...words.map((word) => same(word, words[0], from)));
+    const isEnd = (sign) => sign === undefined || /[\s\-_/.,:=]/.test(sign);
+    let start = among((word, n) => word[n]), end = among((word, n) => word[word.length - 1 - n]);
+    while (start && !isEnd(words[0][start - 1])) start -= 1;
+    while (end && !isEnd(words[0][words[0].length - end])) end -= 1;
+    const cut = (word) => { const kept = word.slice(start, Math.max(start, word.length - end)); return kept ? `${start > 3 ? "…" : word.slice(0, start)}${kept}${end > 3 ? "…" : word.slice(word.length - end)}` : word; };
+    const isUseful = words.length > 1 && Math.max(...words.map((word) => word.length)) > BRIEF_OVER && start + end > 3;
+    return new Map(words.map((word) => [word, isUseful ? cut(word) : word]));
+  }
+
+  // A piece of a curve's stroke, as legends and rows have it.
+  function chip(colour, dash) {
+    const width = 26, root = svg("svg", { width, height: 10, viewBox: `0 0 ${width} 10`, class: "chip", "aria-hidden": "true", "data-dash": dash });
+    root.append(svg("line", { x1: 0, x2: width, y1: 5, y2: 5, stroke: colour, "stroke-width": 3, "stroke-dasharray": DASHES[dash] }));
+    return root;
+  }
 
   function nearest(xs, value) {
     let best = 0;
@@ -153,7 +174,7 @@
     const places = spread(ends.map((at) => (at === null ? box.bottom : at)), box.top, box.bottom);
     const fits = Math.max(4, Math.floor((right - 12) / 7));
     if (!bare) all.forEach((line, i) => {
-      const text = svg("text", { x: box.right + 8, y: places[i] + 4, fill: line.colour, class: "name", "data-line": line.label });
+      const text = svg("text", { x: box.right + 8, y: places[i] + 4, class: "name", style: `--own:${line.colour}`, "data-line": line.label });
       text.textContent = line.name.length > fits ? line.name.slice(0, fits - 1) + "…" : line.name;
       const title = svg("title");
       title.textContent = line.label;
@@ -247,5 +268,5 @@
     return node;
   }
 
-  window.runslotChart = { chart, bounds, ordered, interval, sparkline, extent, short, scale, ticks, svg, path, valueAt, el };
+  window.runslotChart = { chart, bounds, ordered, brief, chip, interval, sparkline, extent, short, scale, ticks, svg, path, valueAt, el };
 })();

@@ -16,6 +16,7 @@
   }
 
   window.runslotFigures = function (el) {
+    const { chip } = window.runslotChart;
     const body = el("div", { class: "figures", id: "figures-shown" }, el("p", { class: "wait" }, "Unpacking …"));
     const tabs = el("nav", { class: "bar", "aria-label": "Plots" }, kinds.map((one, i) =>
       el("button", { class: "plain", "aria-pressed": String(i === kind), "data-focus": `kind ${one.kind}`, onclick: () => { kind = i; put(); } }, one.name)));
@@ -23,7 +24,7 @@
       [...tabs.children].forEach((button, i) => button.setAttribute("aria-pressed", String(i === kind)));
       const shown = kinds[kind];
       const plots = shown.figures.map((figure) => el("div", { class: "plot", style: `height:${figure.layout.height || 420}px` }));
-      body.replaceChildren(...shown.figures.map((figure, i) => el("section", {}, el("h2", {}, figure.title), plots[i])), el("div", { class: "key" }, shown.legend.map((item) => el("span", {}, el("span", { class: "chip", "data-dash": item.dash, style: `border-top-color:${item.colour}` }), item.label, el("small", { class: "faint" }, ` ${item.tally}`)))),
+      body.replaceChildren(...shown.figures.map((figure, i) => el("section", {}, el("h2", {}, figure.title), plots[i])), el("div", { class: "key" }, shown.legend.map((item) => el("span", {}, chip(item.colour, item.dash), item.label, el("small", { class: "faint" }, ` ${item.tally}`)))),
         el("p", { class: "account" }, shown.notes.join(" · ")));
       // Once they stand on the page, which says how wide they are.
       shown.figures.forEach((figure, i) => window.Plotly.newPlot(plots[i], figure.data, { ...figure.layout, autosize: true }, { displaylogo: false, responsive: true, displayModeBar: false }));

@@ -22,7 +22,7 @@
       keys.map((key) => el("option", { value: key, selected: key === chosen ? "" : null }, key)));
   }
 
-  // `options`: keys with several values, variants, valueOf(variant, key), ticked labels, min or max, onChoose, onAxes.
+  // `options`: keys with several values, variants, valueOf(variant, key) and briefValue, ticked labels, min or max, onChoose, onAxes.
   window.runslotHeat = function (options) {
     const { keys, variants, valueOf, ticked, mode } = options;
     const small = keys.filter((key) => new Set(variants.map((v) => valueOf(v, key))).size <= MOST_VALUES);
@@ -39,10 +39,13 @@
       const words = `${across}=${x}, ${down}=${y}: ${cell.mean === null ? "no value" : short(cell.mean)}, n = ${cell.n}`;
       if (!labels.length) return el("td", { class: "none" });
       return el("td", {}, el("button", { class: "cell", "data-cell": `${x}|${y}`, "data-focus": `cell ${x}|${y}`, "aria-pressed": String(on), "aria-label": words, title: words,
-        style: cell.mean === null ? null : `--share:${(8 + 74 * share(cell.mean)).toFixed(0)}%`, onclick: () => options.onChoose(labels, on) }, cell.mean === null ? "–" : short(Number(cell.mean.toPrecision(3)))));
+        style: cell.mean === null ? null : `--share:${(8 + 74 * share(cell.mean)).toFixed(0)}%`, onclick: () => options.onChoose(labels, on) }, cell.mean === null ? "–" : digits(cell.mean)));
     };
-    const table = el("table", { class: "heat" }, el("thead", {}, el("tr", {}, el("th", {}), xs.map((x) => el("th", { scope: "col" }, x)))),
-      el("tbody", {}, ys.map((y, i) => el("tr", {}, el("th", { scope: "row" }, y), xs.map((x, j) => button(cells[i][j], x, y))))));
+    const named = (key, value) => options.briefValue(variants.find((v) => valueOf(v, key) === value), key);
+    // Three digits in each cell, so that they stand below one another.
+    const digits = (mean) => (mean !== 0 && (Math.abs(mean) >= 1000 || Math.abs(mean) < 0.001) ? short(Number(mean.toPrecision(3))) : mean.toPrecision(3));
+    const table = el("table", { class: "heat" }, el("thead", {}, el("tr", {}, el("th", {}), xs.map((x) => el("th", { scope: "col", title: x }, named(across, x))))),
+      el("tbody", {}, ys.map((y, i) => el("tr", {}, el("th", { scope: "row", title: y }, named(down, y)), xs.map((x, j) => button(cells[i][j], x, y))))));
     return el("section", { id: "heat", "aria-label": "Heat map" }, el("h2", {}, "Means over ", axis(small.filter((key) => key !== down), across, "across", (key) => options.onAxes(key, down)), " and ", axis(small.filter((key) => key !== across), down, "down", (key) => options.onAxes(across, key))),
       el("div", { class: "scroll plainly" }, table));
   };

@@ -2,7 +2,7 @@
 // Called by answer.js with `view`: what was sent (page), what was chosen (state), and what all parts share.
 (function () {
   "use strict";
-  const { el, interval, sparkline, extent, short, valueAt } = window.runslotChart;
+  const { el, chip, interval, sparkline, extent, short, valueAt } = window.runslotChart;
   const FIRST_ROWS = 20;
   const STATISTICS = { interval: "interval", n: "n", chance: "P(best)", delta: "Δ", curve: "curve" };
   let everything = false, editing = null;
@@ -21,7 +21,7 @@
 
     // Many or long settings share one column, so that the numbers beside them stay in sight.
     function isCompact() {
-      const longest = (key) => Math.max(key.length, ...view.inTask().map((v) => view.valueOf(v, key).length));
+      const longest = (key) => Math.max(key.length, ...view.inTask().map((v) => view.briefValue(v, key).length));
       return keysShown().reduce((sum, key) => sum + longest(key) + 3, 0) > 36;
     }
 
@@ -96,12 +96,12 @@
       const small = window.innerWidth < 700, left = state.left, keys = keysShown(), baseline = view.inTask().find((v) => v.label === page.baseline);
       const merged = isCompact() ? keys.filter((key) => !left.includes(idOf(key))) : [], apart = keys.filter((key) => !merged.includes(key));
       const differs = (variant, key) => baseline && variant !== baseline && view.valueOf(variant, key) !== view.valueOf(baseline, key);
-      const words = (variant, some) => some.map((key, i) => [i ? " · " : "", el("span", { class: differs(variant, key) ? "differs" : null }, view.valueOf(variant, key))]);
+      const words = (variant, some) => some.map((key, i) => [i ? " · " : "", el("span", { class: differs(variant, key) ? "differs" : null, title: `${key}=${view.valueOf(variant, key)}` }, view.briefValue(variant, key))]);
       const list = [];
       const add = (id, head, cell, isSetting = false) => list.push({ id, head, cell, isSetting });
-      if (small) add("variant", () => el("th", { class: "narrow", scope: "col" }, "variant"), (v) => el("td", { class: "narrow" }, view.labelOf(v), tags(v)), true);
+      if (small) add("variant", () => el("th", { class: "narrow", scope: "col" }, "variant"), (v) => el("td", { class: "narrow", title: v.label }, view.labelOf(v), tags(v)), true);
       if (!small && !page.keys.length) add("variant", () => el("th", { class: "wide", scope: "col" }, "variant"), (v) => el("td", { class: "wide" }, v.label, tags(v)), true);
-      apart.filter((key) => !small || left.includes(idOf(key))).forEach((key, i, all) => add(idOf(key), () => head(view.brief(key), idOf(key), "wide", key), (v) => el("td", { class: [v.tags || v.note ? "wide tagged" : "wide", differs(v, key) ? "differs" : ""].join(" ").trim() }, view.valueOf(v, key), !small && !merged.length && i === all.length - 1 ? tags(v) : null), true));
+      apart.filter((key) => !small || left.includes(idOf(key))).forEach((key, i, all) => add(idOf(key), () => head(view.brief(key), idOf(key), "wide", key), (v) => el("td", { class: [v.tags || v.note ? "wide tagged" : "wide", differs(v, key) ? "differs" : ""].join(" ").trim(), title: view.valueOf(v, key) }, view.briefValue(v, key), !small && !merged.length && i === all.length - 1 ? tags(v) : null), true));
       if (merged.length && !small) add("settings", () => el("th", { class: "wide settings", scope: "col" }, merged.map((key) => [keyButton(key), " "])), (v) => el("td", { class: "wide settings" }, words(v, merged), tags(v)), true);
       add("mean", () => { const th = head(page.metric, "mean", "num", `mean ± half of its ${100 * page.level} % interval`); th.append(el("span", { class: "at", id: "at" }, view.step === null ? "" : ` at ${page.x} ${short(view.step)}`)); return th; },
         (v, mark) => el("td", { class: "num mean" }, el("span", { class: v.mean === null ? "faint value" : "value" }, meanText(v)), small && mark ? el("div", {}, mark) : null));
@@ -207,11 +207,11 @@
     function row(variant, shown, scale, placed, carrier) {
       const { colour, dash } = view.strokeOf(variant, shown), label = variant.label, small = window.innerWidth < 700;
       const [ticked, off, pinned] = [state.show.includes(label), state.off.includes(label), page.baseline === label], isOpen = view.unfolded.has(label);
-      const chip = el("span", { class: "chip", "data-dash": dash, style: `border-top-color:${shown.includes(variant) ? colour : "transparent"}` });
+      const stroke = chip(shown.includes(variant) ? colour : "transparent", dash);
       const fold = el("button", { class: "icon", "data-focus": `fold ${label}`, "aria-expanded": String(isOpen), "aria-label": `Runs of ${label}`, onclick: () => view.unfold(label) }, isOpen ? "▾" : "▸");
       const faint = colour === "currentColor" ? "var(--dim)" : colour, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 80);
       const cells = placed.list.map((column, i) => placed.dress(column.cell(variant, mark, faint), i));
-      cells[carrier].prepend(fold, chip);
+      cells[carrier].prepend(fold, stroke);
       const part = el("tr", { "data-variant": label, class: [ticked ? "on" : "", off ? "off" : "", pinned ? "pinned" : ""].join(" ").trim() || null, onpointerenter: () => view.light(label), onpointerleave: () => view.light(null) }, placed.dress(el("td", { class: "hands" }, hands(variant)), -1), cells);
       const edit = editing && editing.place.label === label ? el("tr", { class: "runs" }, el("td", { colspan: 20 }, editing.node)) : null;
       return [part, edit, isOpen ? runsRow(label) : null];
