@@ -86,13 +86,19 @@ class Page:
         self.run(script, name, value)
 
     def back(self) -> None:
-        """Go one step back within the page, and wait until it has taken it: the browser swallows a
-        second step that is asked for before the first has ended.
+        """Go one step back within the page, and wait until the browser has taken it: its process counts
+        a step from the entry that it knows of, so that a second one, asked for when the page alone
+        has taken the first, would lead nowhere.
         """
-        self.driver.execute_async_script(
-            "const done = arguments[0];"
-            "addEventListener('popstate', () => setTimeout(done), { once: true });"
-            "history.back()"
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        def entry() -> int:
+            return int(self.driver.execute_cdp_cmd("Page.getNavigationHistory", {})["currentIndex"])
+
+        before = entry()
+        self.run("history.back()")
+        WebDriverWait(self.driver, PATIENCE, 0.05).until(
+            lambda _: entry() == before - 1, "one back"
         )
 
     def query(self) -> str:
