@@ -1,6 +1,10 @@
-"""A search under random kills of its launcher and its runs, beside one that nothing broke.
+"""A search under random kills of its launcher, its runs and its pilots, beside one that nothing
+broke.
 
-    python benchmarks/search_kills.py [--kills 200] [--trials 80] [--seed 0]
+    python benchmarks/search_kills.py [--kills 200] [--trials 80] [--seed 0] [--pilots]
+
+With `--pilots` the search is on Slurm, the fake one of `tests/testbeds`: nodes die with their
+pilots, runs die alone, and launchers die as they send further pilots.
 
 Every trial must be told once, every rung decided once, and the study equal to the unbroken one:
 the same trials in the same order, with the same values. Of a search that prunes, whose verdicts
@@ -11,9 +15,12 @@ of the kills, and must be whole in the end.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -24,6 +31,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from runslot.experiment.journal import read_events
+
+FAKE = Path(__file__).resolve().parents[1] / "tests" / "testbeds" / "slurm-fake"
+LEAST_PILOTS = 2
+"""Pilots at work below which further ones are sent."""
 JOB = """
 import pickle, time
 from runslot import current_run, logger
@@ -49,14 +61,16 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--trials", type=int, default=80)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--pilots", action="store_true")
     options = parser.parse_args()
+    kind = PilotSearch if options.pilots else Search
     with tempfile.TemporaryDirectory() as place:
         directory = Path(place)
         (directory / "job.py").write_text(JOB)
         for name, rule in (("whole runs", ()), ("pruned", PRUNED)):
-            whole = Search(directory, f"whole-{len(rule)}", options.trials, rule)
+            whole = kind(directory, f"whole-{len(rule)}", options.trials, rule)
             whole.run(random.Random(0), 0)
-            broken = Search(directory, f"broken-{len(rule)}", options.trials, rule)
+            broken = kind(directory, f"broken-{len(rule)}", options.trials, rule)
             kills = broken.run(random.Random(options.seed), options.kills // 2)
             broken.check()
             same = broken.trials() == whole.trials()
@@ -75,6 +89,7 @@ class Search:
         self.root = directory / root
         self.begun = 0
         self.words = ("--trials", str(trials), "--root", root, *SEARCH, *BEST, *rule)
+        self.environment = dict(os.environ)
 
     def run(self, rng: random.Random, kills: int) -> int:
         """Run it to its end; return how many kills that took."""
@@ -100,6 +115,7 @@ class Search:
         return subprocess.Popen(
             [sys.executable, "-m", "runslot", *words],
             cwd=self.directory,
+            env=self.environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -149,13 +165,15 @@ class Search:
     def status(self) -> dict[str, Any]:
         """Return what `runslot status --json` says."""
         words = [sys.executable, "-m", "runslot", "status", "--json", str(self.place)]
-        done = subprocess.run(words, cwd=self.directory, capture_output=True, check=False)
+        done = subprocess.run(
+            words, cwd=self.directory, env=self.environment, capture_output=True, check=False
+        )
         return dict(json.loads(done.stdout)["experiments"][0]) if done.returncode == 0 else {}
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Return the events of a name of the journal."""
-        lines = (self.place / "journal.jsonl").read_text().splitlines()
-        return [event for line in lines if (event := json.loads(line))["event"] == name]
+        events = read_events(self.place / "journal.jsonl")
+        return [dict(event) for event in events if event["event"] == name]
 
     def trials(self) -> list[Any]:
         """Return the trials' parameters, in order."""
@@ -174,9 +192,106 @@ class Search:
             twice = [item for item, count in Counter(map(str, items)).items() if count > 1]
             if twice:
                 sys.exit(f"{kind} twice: {twice}")
+        self.check_copy(len(numbers))
+
+    def check_copy(self, trials: int) -> None:
+        """Stop where the copy for optuna-dashboard is not whole."""
         lines = [json.loads(line) for line in (self.place / "study.log").open()]
-        if len(lines) != len(numbers) + 1:
-            sys.exit(f"study.log has {len(lines)} lines for {len(numbers)} trials")
+        if len(lines) != trials + 1:
+            sys.exit(f"study.log has {len(lines)} lines for {trials} trials")
+
+
+class PilotSearch(Search):
+    """A search whose pilots ask for their runs in a queue of executables."""
+
+    def __init__(self, directory: Path, root: str, trials: int, rule: tuple[str, ...]) -> None:
+        super().__init__(directory, root, trials, rule)
+        self.words = (*self.words, "--on", "cluster")
+        self.state, programs = directory / f"{root}-queue", directory / "bin"
+        self.state.mkdir()
+        programs.mkdir(exist_ok=True)
+        for name in ("sbatch", "squeue", "scancel", "scontrol"):
+            call = f"{shlex.quote(sys.executable)} {shlex.quote(str(FAKE))} {name}"
+            (programs / name).write_text(f'#!/bin/sh\nexec {call} "$@"\n')
+            (programs / name).chmod(0o755)
+        (directory / "runslot.toml").write_text(
+            '[launchers.cluster]\nkind = "slurm"\nat_a_time = 4\n'
+        )
+        self.environment |= {
+            "FAKE_SLURM": str(self.state),
+            "PATH": f"{programs}:{os.environ['PATH']}",
+        }
+
+    def run(self, rng: random.Random, kills: int) -> int:
+        """Run it to its end; return how many kills that took."""
+        self._start("run", "job.py:train", *self.words).wait()
+        done = 0
+        while not self._is_over():
+            time.sleep(rng.uniform(0.2, 1.0))
+            running = self._running()
+            if done < kills and running:
+                done += self._kill_any(rng, rng.choice(running))
+            if len(running) < LEAST_PILOTS:
+                self._start("resume", "--failed", "-q", str(self.place)).wait()
+        return done
+
+    def _kill_any(self, rng: random.Random, pilot: dict[str, Any]) -> int:
+        chance = rng.random()
+        if chance < 0.5:
+            self._kill_node(pilot)
+        elif chance < 0.8:
+            keepers = [keeper for keeper in self._keepers() if _parent(keeper) == pilot["pid"]]
+            if not keepers:
+                return 0
+            victims = [keepers[0], *_children(keepers[0])]
+            _kill(rng.choice(victims))
+        else:
+            launcher = self._start("resume", "--failed", "-q", str(self.place))
+            time.sleep(rng.uniform(0.1, 1.5))
+            launcher.kill()
+            launcher.wait()
+        return 1
+
+    def _kill_node(self, pilot: dict[str, Any]) -> None:
+        """Kill a pilot and all that it started; the queue knows."""
+        _kill(pilot["daemon"])
+        for keeper in self._keepers():
+            if _parent(keeper) == pilot["pid"]:
+                _kill(keeper)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pilot["pid"], signal.SIGKILL)
+        with (self.state / "jobs.json").open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            jobs = json.load(file)
+            for job in jobs.values():
+                for task in job["tasks"].values():
+                    if task.get("pid") == pilot["pid"]:
+                        task["state"] = "NODE_FAIL"
+            file.seek(0)
+            file.truncate()
+            json.dump(jobs, file)
+
+    def _running(self) -> list[dict[str, Any]]:
+        with (self.state / "jobs.json").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            jobs = json.loads(file.read() or "{}")
+        tasks = (task for job in jobs.values() for task in job["tasks"].values())
+        return [task for task in tasks if task["state"] == "RUNNING"]
+
+    def check_copy(self, trials: int) -> None:
+        """Do nothing: the pilot that was to write the last one may have been killed."""
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _children(pid: int) -> list[int]:

@@ -247,16 +247,130 @@ def test_what_no_run_logs_ends_the_search_and_status_says_it(cluster: Cluster) -
     assert sum(event["event"] == "trial" for event in cluster.events()) < 6
 
 
+def bare_python(cluster: Cluster, where: str) -> str:
+    """Return an interpreter without packages; `where` is a test of the shell, true where it is."""
+    python = cluster.place.directory / "python"
+    text = f"#!/bin/sh\nif {where}; then exec {sys.executable} -S \"$@\"; fi\n"
+    python.write_text(f'{text}exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    return str(python)
+
+
 def test_a_python_without_what_searches_need_is_named_by_its_node(cluster: Cluster) -> None:
     """It is the nodes' interpreter that decides, and it may be another one."""
-    python = cluster.place.directory / "python"
-    python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
-    python.chmod(0o755)
-    cluster.configure(at_a_time=1, python=str(python))
+    python = bare_python(cluster, '[ -n "$SLURM_JOB_ID" ]')
+    cluster.configure(at_a_time=1, python=python)
     cluster.search(*SPACE, "--trials", "2")
     experiment = str(cluster.place.experiment)
     until(lambda: "kept off" in cluster.place("status", experiment).stdout, what="it is said")
     assert "has no polars, which a search needs" in cluster.place("status", experiment).stdout
+
+
+def test_a_python_that_lacks_it_here_too_is_refused_before_anything_is_submitted(
+    cluster: Cluster,
+) -> None:
+    """Where lines of `setup` may bring it, the same is said, and it is tried."""
+    python = bare_python(cluster, "true")
+    cluster.configure(at_a_time=1, python=python)
+    assert "has no polars, which a search needs" in cluster.search(
+        *SPACE, "--trials", "2", status=2
+    )
+    assert not (cluster.state / "jobs.json").exists()
+    assert not list(cluster.place.directory.rglob("experiment.json"))
+
+    cluster.configure(at_a_time=1, python=python, setup=["true"])
+    cluster.search(*SPACE, "--trials", "2")
+    assert cluster.tasks()
+
+
+def test_a_pilot_whose_time_is_up_is_requeued_and_goes_on(cluster: Cluster) -> None:
+    """It begins no run for which its time does not suffice, and its next life does the rest."""
+    cluster.configure(at_a_time=1, time="0:00:36", ahead=1)
+    cluster.search(*SPACE, "--grid", "pause=0.6", "--trials", "4")
+    status = cluster.until_over()
+
+    assert status["counts"] == {"succeeded": 4}
+    assert {run["attempts"] for run in status["runs"]} == {1}
+    (task,) = cluster.tasks()
+    assert task["requeues"] >= 1
+
+
+def test_a_run_longer_than_any_pilot_goes_on_in_one_after_the_other(cluster: Cluster) -> None:
+    """However many it takes: only a pilot that was lost before its time counts as lost."""
+    cluster.configure(at_a_time=1, time="0:00:08", ahead=5)
+    more = ("--grid", "epochs=14", "--grid", "pause=0.6", "--trials", "1", "--resumable")
+    cluster.search(*SPACE, *more)
+    status = cluster.until_over()
+
+    (run,) = status["runs"]
+    assert (run["state"], run["attempts"] > 4) == ("succeeded", True)
+    rows = (Path(run["directory"]) / "progress.csv").read_text().splitlines()
+    assert len(rows) == len(set(rows)) == 15
+
+
+def test_a_budget_ends_a_search_of_pilots(cluster: Cluster) -> None:
+    """No trial begins after it, and the winner is decided."""
+    cluster.search(*SPACE, "--budget", "3s", "--grid", "pause=0.3")
+    status = cluster.until_over()
+
+    closed = [event for event in cluster.events() if event["event"] == "search_closed"]
+    assert "budget of 3 s" in closed[0]["why"]
+    assert status["counts"]["succeeded"] == len(status["runs"])
+    until(lambda: not cluster.running(), what="no pilot is left")
+
+
+def test_one_run_of_a_pilot_is_stopped_and_the_others_go_on(cluster: Cluster) -> None:
+    """It stays stopped, and keeps the winner open, until a resume has it run again."""
+    (cluster.place.directory / "hold").touch()
+    cluster.search(*SPACE, "--trials", "5")
+    until(lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy")
+    run = next(run for run in cluster.place.status()["runs"] if run["state"] == "running")
+    experiment = str(cluster.place.experiment)
+    cluster.place("stop", experiment, run["id"])
+    assert cluster.place.status()["counts"].get("stopped") == 1
+    (cluster.place.directory / "hold").unlink()
+    until(lambda: not cluster.running(), what="the others are done")
+    assert cluster.place.status()["counts"] == {"succeeded": 4, "stopped": 1}
+    assert not cluster.place.status()["search"]["is_over"]
+
+    cluster.place("resume", experiment, "--wait")
+    assert cluster.until_over()["counts"] == {"succeeded": 5}
+
+
+def test_a_pilot_with_two_slots_has_two_runs_at_a_time_and_models_ask(cluster: Cluster) -> None:
+    """What a model proposes is told to the others before it runs: no setting comes twice."""
+    cluster.configure(at_a_time=2, runs_per_job=2)
+    (cluster.place.directory / "hold").touch()
+    cluster.search(*SPACE, "--trials", "12", "--sampler", "auto")
+    until(lambda: cluster.place.status()["counts"].get("running") == 4, what="all slots are busy")
+    (cluster.place.directory / "hold").unlink()
+    status = cluster.until_over()
+
+    assert status["counts"] == {"succeeded": 12}
+    assert len({trial["params"]["lr"] for trial in status["search"]["trials"]}) == 12
+    assert len(cluster.tasks()) == 2
+
+
+def test_more_trials_reach_pilots_that_are_at_work(cluster: Cluster) -> None:
+    """They read anew what is asked of the search; no pilot is sent beside those there may be."""
+    (cluster.place.directory / "hold").touch()
+    cluster.search(*SPACE, "--trials", "3")
+    until(lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy")
+    cluster.search(*SPACE, "--trials", "6", "--into", str(cluster.place.experiment))
+    (cluster.place.directory / "hold").unlink()
+    until(lambda: len(cluster.place.status()["runs"]) == 6, what="all trials are there")
+
+    assert cluster.until_over()["counts"] == {"succeeded": 6}
+    assert len(cluster.tasks()) == 3
+
+
+def test_a_pause_of_pilots_is_refused_by_what_can_be_done_instead(cluster: Cluster) -> None:
+    """Nobody has to be told that nothing starts there while something does."""
+    (cluster.place.directory / "hold").touch()
+    cluster.search(*SPACE, "--trials", "3")
+    said = cluster.place("pause", str(cluster.place.experiment), status=2).stderr
+    assert "take no pause" in said
+    assert "runslot stop" in said
 
 
 def test_what_cannot_be_is_refused_before_anything_starts(cluster: Cluster) -> None:

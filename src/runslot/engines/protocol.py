@@ -172,6 +172,10 @@ class Crew(Protocol):
         it may be, and where the system was last asked before.
         """
 
+    @property
+    def is_time_up(self) -> bool:
+        """Whether its time limit is why its runs end."""
+
     def may_begin(self, longest: float) -> bool:
         """Tell whether there is time for a run that takes as long as the longest so far."""
 

@@ -256,6 +256,13 @@ def pause(directory: ExperimentDir, paused: bool) -> None:
     """
     directory.require_own()
     if living_launcher(directory) is None:
+        file = directory.read()
+        if file.search is not None and file.launcher is not None:
+            raise InvalidInput(
+                f"{directory.path} is a search whose pilots ask for their runs by themselves, and"
+                f" take no pause: `runslot stop {directory.path}` ends them, and `runslot resume`"
+                " goes on"
+            )
         raise InvalidInput(
             f"no launcher is at work on {directory.path}, so nothing starts there; "
             f"`runslot resume {directory.path}` runs what is missing"

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.config import BatchConfig
-from runslot.engines.batch.pilots import Lookout
+from runslot.engines.batch.pilots import Lookout, sampler_of
 from runslot.engines.batch.submissions import Submission
 from runslot.engines.batch.task import task_name
 from runslot.engines.open_experiment import OpenExperiment
@@ -79,6 +79,12 @@ class BatchCrew:
         left = self.time_left()
         return left is None or left > longest + self._ahead + _MARGIN_S
 
+    @property
+    def is_time_up(self) -> bool:
+        """Whether the job's time limit is why its runs end."""
+        left = self.time_left()
+        return left is not None and left <= self._ahead + _MARGIN_S
+
     def time_left(self) -> float | None:
         """Return how many seconds the job has left; None where that is not known."""
         if self._time_left is None:
@@ -90,8 +96,7 @@ class BatchCrew:
         one that had all of a pilot's time, and cannot continue, has timed out.
         """
         del run
-        left = self.time_left()
-        is_late = left is not None and left <= self._ahead + _MARGIN_S
+        is_late = self.is_time_up
         began = self._began_at if outcome.started is None else outcome.started
         had_all = began - self._began_at < _MARGIN_S
         if is_late and had_all and not self._directory.read().policy.resumable:
@@ -116,19 +121,14 @@ def fly(
     crew = BatchCrew(directory, submission, task, job, ahead)
     listener = Printer()
     with Notices() as notices:
-        try:
-            search = importlib.import_module("runslot.search.pilot")
-            importlib.import_module("runslot.results")
-        except ModuleNotFoundError as error:
-            raise SearchMissing(_advice(error.name or "")) from None
+        if missing := what_is_missing(sampler_of(directory.read())):
+            raise SearchMissing(missing)
+        search = importlib.import_module("runslot.search.pilot")
         experiment = OpenExperiment.as_worker(
             directory, submission.worker(task), dict(os.environ), moved
         )
         try:
-            try:
-                growth = search.PilotSearcher(experiment, listener, crew)
-            except NotInstalled as error:
-                raise SearchMissing(str(error)) from None
+            growth = search.PilotSearcher(experiment, listener, crew)
             engine = JobAllocation(job=job).open(experiment, submission.slots, listener)
             try:
                 supervisor = Supervisor(engine.launcher, listener, notices=NOTICES)
@@ -144,8 +144,21 @@ def fly(
     return more
 
 
-def _advice(module: str) -> str:
+def what_is_missing(sampler: str) -> str:
+    """Return what this Python lacks to decide about a search, in a sentence; empty where it has
+    all. A launcher asks the interpreter of its tasks, too (`engines.batch.pilots`).
+    """
+    try:
+        importlib.import_module("runslot.search.pilot")
+        importlib.import_module("runslot.results")
+        importlib.import_module("runslot.search.start").make_sampler(sampler, "max")
+    except ModuleNotFoundError as error:
+        lacks = f"has no {error.name}, which a search needs"
+    except NotInstalled:
+        lacks = f"lacks what the sampler {sampler} needs"
+    else:
+        return ""
     return (
-        f"Python on {host_name()} has no {module}, which a search needs: "
-        "install runslot[search] there, or name another interpreter with `python`"
+        f"Python on {host_name()} {lacks}: install runslot[search] there, or name another"
+        " interpreter with `python`"
     )

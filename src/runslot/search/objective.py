@@ -62,15 +62,17 @@ class Objective:
         """Return what one run is worth by its values in the order of their steps; None without a
         row.
 
-        `best` passes over NaN, since a snapshot of the best is what remains; in `final` and
-        `last-K` it stays, as the run has diverged.
+        An infinite value is one that diverged, as NaN is, and as results count it: none of them
+        may win. `best` passes over these, since a snapshot of the best is what remains; in `final`
+        and `last-K` the run has diverged.
         """
         if not values:
             return None
         if self.judged == "best":
-            numbers = [value for value in values if not math.isnan(value)]
+            numbers = [value for value in values if math.isfinite(value)]
             return math.nan if not numbers else max(numbers) if self.mode == "max" else min(numbers)
-        return _mean(values[-_rows_judged(self.judged) :])
+        value = _mean(values[-_rows_judged(self.judged) :])
+        return value if math.isfinite(value) else math.nan
 
     def of_seeds(self, values: Iterable[float | None]) -> float | None:
         """Return what a trial is worth by its seeds, of which those without a value are left out;

@@ -31,7 +31,9 @@ from runslot.search.start import make_study, most_runs, record_of, trials_limit
 from runslot.search.trial import Event, RunState, TrialRun
 
 LOST_TRIES = 3
-"""How often a run is taken up again by itself, of which a pilot was lost; then a resume does."""
+"""How often a run is taken up again by itself, of which a pilot was lost; then a resume does. A
+pilot whose time was up is not lost: a run may take many of them.
+"""
 _IDLE_PERIOD_S = 5.0
 """Between questions of a pilot that has nothing to do, where nothing is written either."""
 _CLAIM_S = 120.0
@@ -64,6 +66,8 @@ class PilotSearcher(Searcher):
         self._reader = JournalReader(directory.journal_file)
         self._holds: dict[str, Hold] = {}
         self._own: set[str] = set()
+        self._late: set[str] = set()
+        """Own runs that ended as the time of this pilot was up."""
         self._has_begun = False
         self._noticed: dict[str, float] = {}
         """When a run was first seen to have no pilot, by the monotonic clock."""
@@ -145,14 +149,15 @@ class PilotSearcher(Searcher):
                 self._holds[event["run"]] = hold
                 self._attempts[event["run"]] = hold.attempt
             case "ended" if not event.get("retry"):
-                self._take_ended(event["run"], Outcome.from_json(event["outcome"]))
+                outcome = Outcome.from_json(event["outcome"])
+                self._take_ended(event["run"], outcome, event.get("late", False))
 
-    def _take_ended(self, run_id: str, outcome: Outcome) -> None:
+    def _take_ended(self, run_id: str, outcome: Outcome, is_late: bool) -> None:
         hold = self._holds.pop(run_id, None)
         if hold is not None:
             self._longest = max(self._longest, self._latest - hold.started)
         self._attempts[run_id] = outcome.attempt
-        self._lost[run_id] += outcome.kind == "lost"
+        self._lost[run_id] += outcome.kind == "lost" and not is_late
         if (entry := self._study.runs.get(run_id)) is not None:
             self._take_end(entry.run, outcome.kind)
 
@@ -318,6 +323,8 @@ class PilotSearcher(Searcher):
             return self._decide(lambda: super(PilotSearcher, self).settle(run, outcome))
         if self._is_stop_asked(run, self._crew.name) or outcome.kind != "stopped":
             return outcome
+        if self._crew.is_time_up:
+            self._late.add(run.id)
         lost = self._crew.why_ended(run, outcome)
         self._run_dir(run).write_end(lost, None)
         return lost
@@ -339,7 +346,9 @@ class PilotSearcher(Searcher):
 
     def _tell_end(self, run: Run, outcome: Outcome) -> None:
         """Write how a run ended, and what follows of it."""
-        self._note({"event": "ended", "run": run.id, "outcome": outcome.to_json()})
+        late = {"late": True} if run.id in self._late else {}
+        self._note({"event": "ended", "run": run.id, "outcome": outcome.to_json(), **late})
+        self._late.discard(run.id)
         super().ended(run, outcome)
         if self.problem:
             self._fail(self.problem)

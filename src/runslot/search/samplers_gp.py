@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
@@ -46,7 +46,11 @@ variance.
 """
 APART = 0.5
 """How far a choice without order is from another, along the axis of each."""
+SPREAD = 0.15
+"""Standard deviation of the points near one."""
 LEAST_VARIANCE = 1e-6
+LEAST_SHARE = 0.01
+"""Of the likeliest model's likelihood, below which a model is left out."""
 
 
 class GaussianProcessSampler:
@@ -56,6 +60,8 @@ class GaussianProcessSampler:
 
     def __init__(self, mode: Mode) -> None:
         self.mode: Mode = mode
+        self._cube: tuple[SearchSpace, Cube] | None = None
+        """Of the space that was asked for last."""
 
     def propose(
         self, space: SearchSpace, trials: Sequence[TrialState], number: int, seed: int, attempt: int
@@ -63,44 +69,45 @@ class GaussianProcessSampler:
         """Return what the model of the finished trials promises most of."""
         if space.function is not None:
             raise InvalidInput("the sampler gp needs the same parameters in every trial; use tpe")
-        cube = Cube(space)
+        if self._cube is None or self._cube[0] is not space:
+            self._cube = (space, Cube(space))
+        cube = self._cube[1]
         finished, running = (
-            [trial for trial in part if space.replay(trial.number, trial.params) is not None]
+            [trial for trial in part if cube.place(trial) is not None]
             for part in seen_of(trials, self.mode, *SEEN)
         )
         if len(finished) < startup_of(space):
             return QuasiRandomSampler().propose(space, trials, number, seed, attempt)
-        rng = Random(f"{seed}/{number}/{attempt}")  # noqa: S311 - to be repeated
+        digits = Random(f"{seed}/{number}/{attempt}").getrandbits(64)  # noqa: S311 - to be repeated
+        rng = np.random.default_rng(digits)
         ranking = sorted(finished, key=lambda trial: (trial.depth, merit(trial.value, self.mode)))
-        count = len(ranking)
-        scores = np.array([NormalDist().inv_cdf((place + 0.5) / count) for place in range(count)])
-        scores /= scores.std()
-        known = cube.snapped(np.array([cube.place(trial) for trial in ranking]))
-        pending = cube.snapped(
-            np.array([cube.place(trial) for trial in running]).reshape(-1, len(cube.parameters))
-        )
-        models = fit(cube.features(known), scores, rng)
-        models = [model.after(cube.features(pending)) for model in models] if running else models
+        known, pending = cube.points(ranking), cube.points(running)
+        models = fit(cube.features(known), scores(len(ranking)), rng)
+        models = models.after(cube.features(pending)) if running else models
         tried = {row.tobytes() for row in np.concatenate([known, pending])}
         best = self._best(cube, models, known, tried, rng)
         places = dict(zip(cube.parameters, best, strict=True))
         return space.propose(number, lambda name, distribution: distribution.at(places[name]))
 
     def _best(
-        self, cube: Cube, models: list[Model], known: NDArray[Any], tried: set[bytes], rng: Random
+        self,
+        cube: Cube,
+        models: Models,
+        known: NDArray[Any],
+        tried: set[bytes],
+        rng: np.random.Generator,
     ) -> list[float]:
         """Return the candidate of highest expected improvement, after a look around the best."""
-        points = [[rng.random() for _ in cube.parameters] for _ in range(CANDIDATES)]
-        for near in known[::-1][:BEST]:
-            points += [cube.neighbour(near, rng, 0.15) for _ in range(NEIGHBOURS)]
-        candidates = cube.snapped(np.array(points))
-        finished = cube.features(known)
-        gains = _gains(models, cube.features(candidates), finished)
+        points = [rng.random((CANDIDATES, len(cube.parameters)))]
+        points += [cube.neighbours(near, rng) for near in known[::-1][:BEST]]
+        candidates = cube.snapped(np.concatenate(points))
+        to_beat = models.predict(cube.features(known))[0].max(axis=1)
+        gains = models.gains(cube.features(candidates), to_beat)
         for _ in range(CLIMBS):
             top = candidates[np.argsort(-gains, kind="stable")[:BEST]]
-            further = cube.snapped(np.array([near for point in top for near in cube.steps(point)]))
+            further = cube.snapped(np.concatenate([cube.steps(point) for point in top]))
             candidates = np.concatenate([candidates, further])
-            gains = np.concatenate([gains, _gains(models, cube.features(further), finished)])
+            gains = np.concatenate([gains, models.gains(cube.features(further), to_beat)])
         order = [int(place) for place in np.argsort(-gains, kind="stable")]
         fresh = next(
             (place for place in order if candidates[place].tobytes() not in tried), order[0]
@@ -108,19 +115,41 @@ class GaussianProcessSampler:
         return [float(place) for place in candidates[fresh]]
 
 
+def scores(count: int) -> NDArray[Any]:
+    """Return what a normal distribution has at the ranks of so many values, at a deviation of 1."""
+    values = np.array([NormalDist().inv_cdf((place + 0.5) / count) for place in range(count)])
+    standard: NDArray[Any] = values / values.std()
+    return standard
+
+
 class Cube:
     """A space as a cube: a place from 0 to 1 for every parameter, in the middle of steps."""
 
     def __init__(self, space: SearchSpace) -> None:
+        self.space = space
         self.parameters = dict(space.parameters)
         self.sizes = np.array([_steps(value) for value in self.parameters.values()], dtype=float)
         self._is_free = self.sizes == 0
         self._safe_sizes = np.where(self._is_free, 1, self.sizes)
-        self._with_order = [has_order(value) for value in self.parameters.values()]
+        self._with_order = np.array([has_order(value) for value in self.parameters.values()])
+        self._places: dict[int, list[float] | None] = {}
 
-    def place(self, trial: TrialState) -> list[float]:
-        """Return where a trial is."""
-        return [place_of(value, trial.params[name]) for name, value in self.parameters.items()]
+    def place(self, trial: TrialState) -> list[float] | None:
+        """Return where a trial is; None for one of another space."""
+        if trial.number not in self._places:
+            is_inside = self.space.replay(trial.number, trial.params) is not None
+            names = self.parameters.items()
+            self._places[trial.number] = (
+                [place_of(value, trial.params[name]) for name, value in names]
+                if is_inside
+                else None
+            )
+        return self._places[trial.number]
+
+    def points(self, trials: Sequence[TrialState]) -> NDArray[Any]:
+        """Return where trials of this space are."""
+        places = np.array([self.place(trial) for trial in trials], dtype=float)
+        return self.snapped(places.reshape(-1, len(self.parameters)))
 
     def snapped(self, points: NDArray[Any]) -> NDArray[Any]:
         """Return points moved to the middle of their steps."""
@@ -128,17 +157,16 @@ class Cube:
         middles = (np.floor(points * self._safe_sizes) + 0.5) / self._safe_sizes
         return np.where(self._is_free, points, middles)
 
-    def neighbour(self, point: Sequence[float], rng: Random, spread: float) -> list[float]:
-        """Return a point of which some coordinates have moved, and choices without order been drawn
+    def neighbours(self, point: NDArray[Any], rng: np.random.Generator) -> NDArray[Any]:
+        """Return points of which some coordinates have moved, and choices without order been drawn
         anew.
         """
-        near = [float(place) for place in point]
-        for axis, is_ordered in enumerate(self._with_order):
-            if rng.random() < max(1.5 / len(near), 0.3):
-                near[axis] = near[axis] + rng.gauss(0, spread) if is_ordered else rng.random()
-        return near
+        shape = (NEIGHBOURS, len(point))
+        moves = rng.random(shape) < max(1.5 / len(point), 0.3)
+        near = point + SPREAD * rng.standard_normal(shape)
+        return np.where(moves, np.where(self._with_order, near, rng.random(shape)), point)
 
-    def steps(self, point: NDArray[Any]) -> list[list[float]]:
+    def steps(self, point: NDArray[Any]) -> NDArray[Any]:
         """Return the points that differ by a step along one axis, or by another choice."""
         near = []
         for axis, is_ordered in enumerate(self._with_order):
@@ -148,11 +176,10 @@ class Cube:
             else:
                 lengths = (1 / size,) if size else STEP_LENGTHS
                 places = [point[axis] + sign * length for length in lengths for sign in (-1, 1)]
-            for place in places:
-                moved = [float(value) for value in point]
-                moved[axis] = float(place)
-                near.append(moved)
-        return near
+            moved = np.repeat(point[None], len(places), axis=0)
+            moved[:, axis] = places
+            near.append(moved)
+        return np.concatenate(near)
 
     def features(self, points: NDArray[Any]) -> NDArray[Any]:
         """Return what distances are measured in: a choice without order has an axis of its own."""
@@ -168,94 +195,109 @@ class Cube:
 
 
 @dataclass(frozen=True)
-class Model:
-    """A Gaussian process with its scales, and how likely it is beside the others."""
+class Models:
+    """Gaussian processes over the same points, each with its scales and noise, and how likely each
+    is beside the others; all are computed with at once.
+    """
 
     scales: NDArray[Any]
-    noise: float
+    noises: NDArray[Any]
+    shares: NDArray[Any]
+    """Of the likelihood; they sum to 1."""
     points: NDArray[Any]
-    factor: NDArray[Any]
-    """Cholesky's factor of the covariance of the points."""
+    inverse: NDArray[Any]
+    """Of Cholesky's factor of the covariance of the points."""
     weights: NDArray[Any]
     """The values, divided by the factor."""
-    likelihood: float
 
-    def after(self, pending: NDArray[Any]) -> Model:
-        """Return the model as if the pending points had come out as it expects."""
-        mean, _ = self.predict(pending)
+    @classmethod
+    def of(
+        cls,
+        points: NDArray[Any],
+        values: NDArray[Any],
+        draws: NDArray[Any],
+        shares: NDArray[Any],
+    ) -> Models:
+        """Return the models of values, one for each draw of the logarithms of scales and noise."""
+        scales, noises = np.exp(draws[:, :-1]), np.exp(draws[:, -1])
+        inverse = np.linalg.inv(_factors(points, scales, noises))
+        return cls(scales, noises, shares, points, inverse, inverse @ values)
+
+    def after(self, pending: NDArray[Any]) -> Models:
+        """Return the models as if the pending points had come out as each expects."""
+        expected = self.predict(pending)[0]
+        factors = np.linalg.inv(self.inverse)
+        values = np.concatenate([(factors @ self.weights[..., None])[..., 0], expected], axis=1)
         points = np.concatenate([self.points, pending])
-        values = np.concatenate([self.factor @ self.weights, mean])
-        return _model(points, values, self.scales, self.noise, self.likelihood)
+        inverse = np.linalg.inv(_factors(points, self.scales, self.noises))
+        weights = (inverse @ values[..., None])[..., 0]
+        return replace(self, points=points, inverse=inverse, weights=weights)
 
     def predict(self, points: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return mean and deviation of the values there."""
-        across = np.linalg.solve(self.factor, _matern(self.points, points, self.scales))
-        variance = (1 - (across * across).sum(axis=0)).clip(LEAST_VARIANCE, None)
-        return across.T @ self.weights, np.sqrt(variance)
+        """Return mean and deviation of the values there, a row for each model."""
+        across = self.inverse @ _matern(self.points, points, self.scales)
+        means = (self.weights[:, None, :] @ across)[:, 0, :]
+        variances = 1 - (across * across).sum(axis=1)
+        return means, np.sqrt(variances.clip(LEAST_VARIANCE, None))
+
+    def gains(self, points: NDArray[Any], to_beat: NDArray[Any]) -> NDArray[Any]:
+        """Return the expected improvement of points over what each model has as the best."""
+        means, deviations = self.predict(points)
+        ahead = (means - to_beat[:, None]) / deviations
+        densities = np.exp(-ahead * ahead / 2) / math.sqrt(2 * math.pi)
+        tails = [math.erfc(value) / 2 for value in (ahead / -math.sqrt(2)).ravel()]
+        improvements = deviations * (ahead * np.reshape(tails, ahead.shape) + densities)
+        gains: NDArray[Any] = self.shares @ improvements
+        return gains
 
 
-def fit(points: NDArray[Any], values: NDArray[Any], rng: Random) -> list[Model]:
+def fit(points: NDArray[Any], values: NDArray[Any], rng: np.random.Generator) -> Models:
     """Return the likeliest models, by draws of their scales that close in on the likely ones."""
     dimensions = points.shape[1]
     middle = np.array([SCALE[0]] * dimensions + [NOISE[0]])
     width = np.array([SCALE[1]] * dimensions + [NOISE[1]])
     around, spread = middle, width
-    models: list[tuple[float, NDArray[Any], Model]] = []
+    draws, likelihoods = np.empty((0, dimensions + 1)), np.empty(0)
     for _ in range(ROUNDS):
-        for _ in range(DRAWS):
-            draw = around + spread * np.array([rng.gauss(0, 1) for _ in range(dimensions + 1)])
-            prior = -0.5 * float((((draw - middle) / width) ** 2).sum())
-            model = _model(
-                points, values, np.exp(draw[:-1]), math.exp(draw[-1]), prior, is_new=True
-            )
-            models.append((model.likelihood, draw, model))
-        models.sort(key=lambda entry: -entry[0])
-        likely = np.array([draw for _, draw, _ in models[: DRAWS // 4]])
+        further = around + spread * rng.standard_normal((DRAWS, dimensions + 1))
+        priors = -0.5 * (((further - middle) / width) ** 2).sum(axis=1)
+        draws = np.concatenate([draws, further])
+        likelihoods = np.concatenate([likelihoods, priors + _likelihoods(points, values, further)])
+        order = np.argsort(-likelihoods, kind="stable")
+        draws, likelihoods = draws[order], likelihoods[order]
+        likely = draws[: DRAWS // 4]
         around, spread = likely.mean(axis=0), likely.std(axis=0) + 0.1
-    return [model for _, _, model in models[:MODELS]]
+    shares = np.exp(likelihoods[:MODELS] - likelihoods[0])
+    is_likely = shares >= LEAST_SHARE
+    return Models.of(
+        points, values, draws[:MODELS][is_likely], shares[is_likely] / shares[is_likely].sum()
+    )
 
 
-def _model(
-    points: NDArray[Any],
-    values: NDArray[Any],
-    scales: NDArray[Any],
-    noise: float,
-    likelihood: float,
-    *,
-    is_new: bool = False,
-) -> Model:
+def _likelihoods(points: NDArray[Any], values: NDArray[Any], draws: NDArray[Any]) -> NDArray[Any]:
+    factors = _factors(points, np.exp(draws[:, :-1]), np.exp(draws[:, -1]))
+    weights = np.linalg.solve(factors, np.repeat(values[None, :, None], len(draws), axis=0))
+    sizes = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    likelihoods: NDArray[Any] = -0.5 * (weights * weights).sum(axis=(1, 2)) - sizes
+    return likelihoods
+
+
+def _factors(points: NDArray[Any], scales: NDArray[Any], noises: NDArray[Any]) -> NDArray[Any]:
+    """Return Cholesky's factor of the covariance of the points, of each model."""
     covariance = _matern(points, points, scales)
-    covariance[np.diag_indices_from(covariance)] += noise + LEAST_VARIANCE
-    factor = np.linalg.cholesky(covariance)
-    weights = np.linalg.solve(factor, values)
-    if is_new:
-        likelihood += float(-0.5 * weights @ weights - np.log(np.diag(factor)).sum())
-    return Model(scales, noise, points, factor, weights, likelihood)
+    diagonal = np.arange(len(points))
+    covariance[:, diagonal, diagonal] += noises[:, None] + LEAST_VARIANCE
+    return np.linalg.cholesky(covariance)
 
 
 def _matern(first: NDArray[Any], second: NDArray[Any], scales: NDArray[Any]) -> NDArray[Any]:
-    """Return Matérn's covariance (5/2) of all pairs."""
-    a, b = first / scales, second / scales
-    square = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :] - 2 * a @ b.T
+    """Return Matérn's covariance (5/2) of all pairs, of each model by its scales."""
+    a, b = first / scales[:, None, :], second / scales[:, None, :]
+    square = (a * a).sum(axis=2)[:, :, None] + (b * b).sum(axis=2)[:, None, :]
+    square -= 2 * a @ b.transpose(0, 2, 1)
     distance = np.sqrt(5 * square.clip(0, None))
     covariance: NDArray[Any] = (1 + distance + distance * distance / 3) * np.exp(-distance)
     return covariance
-
-
-def _gains(models: list[Model], features: NDArray[Any], finished: NDArray[Any]) -> NDArray[Any]:
-    """Return the expected improvement over the best that the models expect of the finished."""
-    top = models[0].likelihood
-    total = np.zeros(len(features))
-    for model in models:
-        share = math.exp(model.likelihood - top)
-        if share < 0.01:
-            continue
-        mean, deviation = model.predict(features)
-        ahead = (mean - model.predict(finished)[0].max()) / deviation
-        density = np.exp(-ahead * ahead / 2) / math.sqrt(2 * math.pi)
-        below = np.array([(1 + math.erf(value / math.sqrt(2))) / 2 for value in ahead])
-        total += share * deviation * (ahead * below + density)
-    return total
 
 
 def _steps(distribution: Distribution) -> int:

@@ -65,8 +65,10 @@ class Suggestions:
                 f"{name}: a logarithmic range has no step; leave one of log and step out"
             )
         if low == high:
-            return float(self._value(name, Choice((float(low),))))
-        return float(self._value(name, LogUniform(low, high) if log else Uniform(low, high, step)))
+            return float(self._value(name, lambda: Choice((float(low),))))
+        return float(
+            self._value(name, lambda: LogUniform(low, high) if log else Uniform(low, high, step))
+        )
 
     def suggest_int(
         self, name: str, low: int, high: int, *, step: int = 1, log: bool = False
@@ -76,11 +78,13 @@ class Suggestions:
             raise InvalidInput(
                 f"{name}: a logarithmic range has no step; leave one of log and step out"
             )
-        return int(self._value(name, LogIntegers(low, high) if log else Integers(low, high, step)))
+        return int(
+            self._value(name, lambda: LogIntegers(low, high) if log else Integers(low, high, step))
+        )
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Return one of the choices, which may be lists or dicts."""
-        return self._value(name, Choice(own(tuple(choices))))
+        return self._value(name, lambda: Choice(own(tuple(choices))))
 
     def proposed(self, variant: Any) -> Proposed:
         """Return what was chosen; `variant` is what the function returned: a dict, or None for the
@@ -102,7 +106,11 @@ class Suggestions:
             )
         return Proposed(dict(self.params), dict(self._distributions), settings)
 
-    def _value(self, name: str, distribution: Distribution) -> Any:
+    def _value(self, name: str, make: Callable[[], Distribution]) -> Any:
+        try:
+            distribution = make()
+        except InvalidInput as error:
+            raise InvalidInput(f"the space asks for {name!r}: {error}") from None
         if name in self.params:
             if not _is_same(self._distributions[name], distribution):
                 raise InvalidInput(

@@ -34,12 +34,13 @@ def test_an_unknown_judge_is_refused(judged: str) -> None:
         Objective("score", "max", judged)
 
 
-def test_a_diverged_run_has_no_value_but_where_the_best_counts() -> None:
-    rows = [1.0, 4.0, math.nan]
+@pytest.mark.parametrize("diverged", [math.nan, math.inf, -math.inf])
+def test_a_diverged_run_has_no_value_but_where_the_best_counts(diverged: float) -> None:
+    rows = [1.0, 4.0, diverged]
     assert math.isnan(Objective("score").of_run(rows))
     assert math.isnan(Objective("score", judged="last-2").of_run(rows))
     assert Objective("score", judged="best").of_run(rows) == 4
-    assert math.isnan(Objective("score", judged="best").of_run([math.nan]))
+    assert math.isnan(Objective("score", judged="best").of_run([diverged]))
     assert Objective("score").of_run([]) is None
 
 

@@ -212,3 +212,17 @@ def test_the_size_counts_different_variants() -> None:
     assert parse_space(["a=choice(1,2)", "b=uniform(0,1)"]).size is None
     assert make_space(conditional).size is None
     assert isinstance(SearchSpace({"a": integers(0, 1)}).propose(0, at(0)), Proposed)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda trial: trial.suggest_float("x", 1, 0),
+        lambda trial: trial.suggest_float("x", 0, 1, log=True),
+        lambda trial: trial.suggest_int("x", 1, 5, step=0),
+        lambda trial: trial.suggest_categorical("x", []),
+    ],
+)
+def test_what_a_function_cannot_ask_is_refused_by_the_name_it_asks_for(ask: Any) -> None:
+    with pytest.raises(InvalidInput, match="the space asks for 'x': "):
+        make_space(ask).propose(0, lambda _name, distribution: distribution.at(0.5))

@@ -6,6 +6,8 @@ whoever looks at a search, stops it, or sends further pilots.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -23,8 +25,9 @@ from runslot.engines.batch.submitter import Submitter
 from runslot.engines.batch.takers import Takers
 from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
+from runslot.errors import InvalidInput
 from runslot.experiment.journal import read_events
-from runslot.experiment.records import Outcome, Run
+from runslot.experiment.records import ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.turn import stop_file
 
@@ -35,6 +38,12 @@ _LOOK_PERIOD_S = 30.0
 """Between a pilot's questions how the others are."""
 _SKEW_S = 1.0
 """By which the clocks of two nodes may differ."""
+_TRIAL = (
+    "import sys; sys.path.insert(0, sys.argv[1]);"
+    " from runslot.remote.batch_pilot import what_is_missing; print(what_is_missing(sys.argv[2]))"
+)
+"""What the interpreter of the tasks is asked before any is submitted."""
+_TRIAL_TIMEOUT_S = 60.0
 USUAL_PILOTS = 8
 """Where the launcher's table does not say how many tasks there may be at a time."""
 
@@ -86,6 +95,13 @@ def pilots_said(pilots: Iterable[TaskPlace], sight: Look) -> str:
     counts = {"at work": len(tasks) - waiting, "waiting": waiting}
     words = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     return f"pilots: {words}" if words else ""
+
+
+def sampler_of(file: ExperimentFile) -> str:
+    """Return the sampler that the pilots ask; one that needs no package where nothing is drawn."""
+    search = file.search or {}
+    draws = search.get("space") or search.get("function")
+    return str(search.get("sampler", "tpe")) if draws else "random"
 
 
 class Lookout:
@@ -164,6 +180,11 @@ class BatchPilots:
         """Tell whether somebody asked for a run of a pilot to stop."""
         return self._lookout.is_stop_asked(run, pilot)
 
+    @property
+    def is_time_up(self) -> bool:
+        """Whether a time limit is why runs end: none runs here."""
+        return False
+
     def may_begin(self, longest: float) -> bool:
         """Tell that no run begins here."""
         del longest
@@ -191,7 +212,32 @@ class BatchPilots:
         self._site, self._writer = self._config.writer_for(
             self._experiment, self._cluster, self._observer
         )
+        self._try_python()
         return self._writer.said()
+
+    def _try_python(self) -> None:
+        """Refuse an interpreter of the tasks that cannot decide, where it is another one than this
+        and can be asked here; what a task's `setup` may bring is not refused, but said.
+        """
+        frame, sampler = self._writer.frame, sampler_of(self._experiment.file)
+        if frame.python == sys.executable:
+            return
+        command = [frame.python, "-c", _TRIAL, frame.archive, sampler]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_TRIAL_TIMEOUT_S, check=False
+            )
+        except (OSError, subprocess.SubprocessError):  # on the nodes alone, perhaps
+            done = None
+        if done is None or done.returncode:
+            self._say(
+                f"note: {frame.python} cannot be asked here whether it has what a search needs;"
+                " a node that lacks it is named by `runslot status`"
+            )
+        elif missing := done.stdout.strip():
+            if not (frame.setup or frame.modules):
+                raise InvalidInput(missing)
+            self._say(f"note: {missing}, unless `setup` or `modules` bring it")
 
     def send(self, count: int) -> None:
         """Submit so many pilots, which `check` has prepared."""
