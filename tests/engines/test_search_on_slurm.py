@@ -297,7 +297,7 @@ def test_a_pilot_whose_time_is_up_is_requeued_and_goes_on(cluster: Cluster) -> N
 
 def test_a_run_longer_than_any_pilot_goes_on_in_one_after_the_other(cluster: Cluster) -> None:
     """However many it takes: only a pilot that was lost before its time counts as lost."""
-    cluster.configure(at_a_time=1, time="0:00:08", ahead=5)
+    cluster.configure(at_a_time=1, time="0:00:07", ahead=4)
     more = ("--grid", "epochs=14", "--grid", "pause=0.6", "--trials", "1", "--resumable")
     cluster.search(*SPACE, *more)
     status = cluster.until_over()
@@ -326,7 +326,7 @@ def test_one_run_of_a_pilot_is_stopped_and_the_others_go_on(cluster: Cluster) ->
     until(lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy")
     run = next(run for run in cluster.place.status()["runs"] if run["state"] == "running")
     experiment = str(cluster.place.experiment)
-    cluster.place("stop", experiment, run["id"])
+    cluster.place("stop", experiment, run["directory"])
     assert cluster.place.status()["counts"].get("stopped") == 1
     (cluster.place.directory / "hold").unlink()
     until(lambda: not cluster.running(), what="the others are done")
