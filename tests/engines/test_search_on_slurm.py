@@ -31,10 +31,17 @@ FAKE = Path(__file__).parent.parent / "testbeds" / "slurm-fake"
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 
 PROGRAM = '''
-import os, pathlib, time
+import json, os, pathlib, signal, time
 from runslot import logger
 
-def train(lr=0.1, seed=0, epochs=3, pause=0.05):
+def tell_pilots():
+    """Do what Slurm does before a time limit."""
+    jobs = json.loads((pathlib.Path(os.environ["FAKE_SLURM"]) / "jobs.json").read_text())
+    for task in jobs["1"]["tasks"].values():
+        os.kill(task["pid"], signal.SIGUSR1)
+    time.sleep(60)
+
+def train(lr=0.1, seed=0, epochs=3, pause=0.05, lives=1):
     """Continue from a snapshot, where there is one; one process at a time."""
     place = pathlib.Path(os.environ["RUNSLOT_RUN"])
     with open(place / "begun.txt", "a") as file:
@@ -48,6 +55,8 @@ def train(lr=0.1, seed=0, epochs=3, pause=0.05):
         logger.record_dict({"epoch": epoch, "loss": (lr - 0.3) ** 2 + 0.01 * seed + 1 / epoch})
         logger.dump_tabular()
         snapshot.write_text(str(epoch))
+        if epoch < int(lives):
+            tell_pilots()
 '''
 
 LOSS = ("--metric", "loss", "--mode", "min", "--sampler", "random", "-q")
@@ -250,7 +259,7 @@ def test_what_no_run_logs_ends_the_search_and_status_says_it(cluster: Cluster) -
 def bare_python(cluster: Cluster, where: str) -> str:
     """Return an interpreter without packages; `where` is a test of the shell, true where it is."""
     python = cluster.place.directory / "python"
-    text = f"#!/bin/sh\nif {where}; then exec {sys.executable} -S \"$@\"; fi\n"
+    text = f'#!/bin/sh\nif {where}; then exec {sys.executable} -S "$@"; fi\n'
     python.write_text(f'{text}exec {sys.executable} "$@"\n')
     python.chmod(0o755)
     return str(python)
@@ -285,27 +294,29 @@ def test_a_python_that_lacks_it_here_too_is_refused_before_anything_is_submitted
 
 def test_a_pilot_whose_time_is_up_is_requeued_and_goes_on(cluster: Cluster) -> None:
     """It begins no run for which its time does not suffice, and its next life does the rest."""
-    cluster.configure(at_a_time=1, time="0:00:36", ahead=1)
-    cluster.search(*SPACE, "--grid", "pause=0.6", "--trials", "4")
+    cluster.configure(at_a_time=1)
+    (cluster.state / "time-left").write_text("9")
+    cluster.search(*SPACE, "--trials", "3", "--test-seeds", "1")
     status = cluster.until_over()
 
     assert status["counts"] == {"succeeded": 4}
     assert {run["attempts"] for run in status["runs"]} == {1}
     (task,) = cluster.tasks()
-    assert task["requeues"] >= 1
+    assert task["requeues"] == 3
 
 
 def test_a_run_longer_than_any_pilot_goes_on_in_one_after_the_other(cluster: Cluster) -> None:
-    """However many it takes: only a pilot that was lost before its time counts as lost."""
-    cluster.configure(at_a_time=1, time="0:00:07", ahead=4)
-    more = ("--grid", "epochs=14", "--grid", "pause=0.6", "--trials", "1", "--resumable")
+    """However many it takes: only a pilot that was gone before its time is lost."""
+    cluster.configure(at_a_time=1)
+    (cluster.state / "time-left").write_text("9")
+    more = ("--grid", "epochs=7", "--grid", "lives=6", "--trials", "1", "--resumable")
     cluster.search(*SPACE, *more)
     status = cluster.until_over()
 
     (run,) = status["runs"]
-    assert (run["state"], run["attempts"] > 4) == ("succeeded", True)
+    assert (run["state"], run["attempts"]) == ("succeeded", 6)
     rows = (Path(run["directory"]) / "progress.csv").read_text().splitlines()
-    assert len(rows) == len(set(rows)) == 15
+    assert len(rows) == len(set(rows)) == 8
 
 
 def test_a_budget_ends_a_search_of_pilots(cluster: Cluster) -> None:
@@ -326,7 +337,7 @@ def test_one_run_of_a_pilot_is_stopped_and_the_others_go_on(cluster: Cluster) ->
     until(lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy")
     run = next(run for run in cluster.place.status()["runs"] if run["state"] == "running")
     experiment = str(cluster.place.experiment)
-    cluster.place("stop", experiment, run["directory"])
+    cluster.place("stop", experiment, run["run"])
     assert cluster.place.status()["counts"].get("stopped") == 1
     (cluster.place.directory / "hold").unlink()
     until(lambda: not cluster.running(), what="the others are done")

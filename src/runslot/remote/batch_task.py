@@ -261,7 +261,7 @@ def _time_is_up(job: BatchJob, received: bytearray, ahead: int) -> bool:
 def _requeue(job: BatchJob, status: int) -> int:
     """Have the system start this task again; it ends this process."""
     print("the time limit is near: the task is requeued, and its runs continue", flush=True)
-    # The worker is past its notices: ignored still, the system's would be waited for, half a minute.
+    # Ignored since the worker ended: the system's would be waited for, half a minute.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     done = subprocess.run(job.requeue_command(), capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -101,6 +101,14 @@ class PilotSearcher(Searcher):
         """Whether what the other pilots' runs show may yet make work for this one."""
         return not self.is_leaving and self.has_more
 
+    @property
+    def _is_settled(self) -> bool:
+        """Whether all trials are there, and nothing runs: the winner, tests, and what is promoted
+        in the end are decided by the one that sees it.
+        """
+        states = {run.state for run in self._study.runs.values()}
+        return not self._may_ask() and not states & {"waiting", "running"}
+
     def _may_ask(self) -> bool:
         limit, study = trials_limit(self._record), self._study
         is_full = limit is not None and len(study.trials) >= limit
@@ -224,7 +232,7 @@ class PilotSearcher(Searcher):
             return ()
         self._conclude_gone()
         self.is_leaving = self._has_begun and not self._crew.may_begin(self._longest)
-        if self.is_leaving:
+        if self.is_leaving and not self._is_settled:  # what comes next, others decide
             return ()
         self._close_late()
         before = set(self._study.runs)
@@ -235,7 +243,7 @@ class PilotSearcher(Searcher):
                 self._fail(str(error))
                 return ()
             self._write_all([move.event for move in moves if move.event])
-        starts = self._waiting()[:room]
+        starts = [] if self.is_leaving else self._waiting()[:room]
         for entry in starts:
             self._begin(entry)
         self._shared.commit()
