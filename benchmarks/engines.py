@@ -1,38 +1,52 @@
-"""Engines beside what people use by hand: Slurm beside a bare array and submitit.
+"""Engines beside what people use by hand: Slurm beside a bare array and submitit, ssh hosts beside
+GNU parallel.
 
-    tests/testbeds/slurm-up
-    python benchmarks/engines.py [--rounds 5] [--runs 100] [--python PATH] [--only slurm]
+    tests/testbeds/slurm-up; eval "$(tests/testbeds/ssh-up)"
+    python benchmarks/engines.py [--rounds 5] [--runs N] [--python PATH] [--hosts node1 node2]
+        [--only slurm ssh]
 
-Peers that are not installed are named. `--python` is an interpreter that has submitit.
+Peers that are not installed are named. `--python` is an interpreter that has submitit; the hosts
+are those that `ssh -F $RUNSLOT_SSH_CONFIG` reaches.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from engine_parts import slurm_arrays
+from engine_parts import slurm_arrays, ssh_hosts
 from engine_parts.machine import Table, describe, place
 
 Part = Callable[[Path, argparse.Namespace], Table]
+SLURM_RUNS, SSH_RUNS = 100, 60
 
 
 def slurm(directory: Path, options: argparse.Namespace) -> Table:
     """Return the table of short runs in an array."""
-    return slurm_arrays.measure(directory, options.runs, options.rounds, options.python)
+    runs = options.runs or SLURM_RUNS
+    return slurm_arrays.measure(directory, runs, options.rounds, options.python)
 
 
-PARTS: dict[str, Part] = {"slurm": slurm}
+def ssh(directory: Path, options: argparse.Namespace) -> Table:
+    """Return the table of short runs on hosts."""
+    config = os.environ.get("RUNSLOT_SSH_CONFIG")
+    runs = options.runs or SSH_RUNS
+    return ssh_hosts.measure(directory, config, options.hosts, runs, options.rounds)
+
+
+PARTS: dict[str, Part] = {"slurm": slurm, "ssh": ssh}
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--runs", type=int, help="else 100 on Slurm, 60 on hosts")
     parser.add_argument("--python", default=sys.executable, help="an interpreter with submitit")
+    parser.add_argument("--hosts", nargs="+", default=["node1", "node2"])
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     options = parser.parse_args()
     print(describe())

@@ -13,9 +13,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,25 @@ def exclusive(variant):
 
 def environment(variant):
     note(json.dumps(dict(os.environ)))
+
+def heavy(variant):
+    """Leave a file that takes a while to come home."""
+    note(f"{time.time()} {os.uname().nodename}")
+    Path(os.environ["RUNSLOT_RUN"], "weights.bin").write_bytes(os.urandom(2_000_000))
+    note(f"{time.time()} ended")
+
+def trial(lr=0.1, seed=0, epochs=3, pause=0.05):
+    """Continue from a snapshot, where there is one."""
+    from runslot import logger
+    place = Path(os.environ["RUNSLOT_RUN"])
+    note(f"attempt {os.environ['RUNSLOT_ATTEMPT']} on {os.uname().nodename}")
+    snapshot = place / "state.pkl"
+    done = int(snapshot.read_text()) if snapshot.exists() else 0
+    for epoch in range(done + 1, int(epochs) + 1):
+        time.sleep(pause)
+        logger.record_dict({"epoch": epoch, "loss": (lr - 0.3) ** 2 + 0.01 * seed + 1 / epoch})
+        logger.dump_tabular()
+        snapshot.write_text(str(epoch))
 
 import json
 NAMES = [b"a b", b"-dash", b"new\nline", b"q'uo\"te", b"$HOME", b"*", b"#hash", b"~", b"\xff\xfe", "ü".encode(), b";x",
@@ -199,6 +219,10 @@ class Project:
         """Return the rows of a run's progress.csv, as far as they are home."""
         (file,) = self.place.experiment.rglob(f"{run}/progress.csv")
         return file.read_text().splitlines()[1:]
+
+    def rows_of(self, run: Mapping[str, Any]) -> list[str]:
+        """Return the rows of one run of `runslot status`."""
+        return (Path(run["directory"]) / "progress.csv").read_text().splitlines()[1:]
 
     def alive(self, node: str | None = None) -> list[int]:
         """Return the processes of this experiment's runs, on one host or on both."""
@@ -417,6 +441,144 @@ def test_digits_gives_the_same_results_as_on_this_machine(project: Project, tmp_
         for each in (project.place.experiment, here)
     ]
     assert tables[0] == tables[1]
+
+
+def test_the_next_run_starts_while_the_files_of_the_last_come_home(
+    project: Project, tmp_path: Path
+) -> None:
+    """Over a link that takes four seconds for what each run leaves."""
+    project.configure(hosts=["node1"], config=str(slow_config(project, tmp_path, 500_000)))
+    project.run("heavy", "--seeds", "3", "--cpus-per-run", "2")
+
+    assert project.counts() == {"succeeded": 3}
+    runs = project.place.status()["runs"]
+    spans = sorted((run["outcome"]["started"], run["outcome"]["ended"]) for run in runs)
+    gaps = [later[0] - earlier[1] for earlier, later in pairwise(spans)]
+    journal = (project.place.experiment / "journal.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in journal]
+    order = [event["event"] for event in events if event["event"] in {"start", "ended"}]
+    assert order[:2] == ["start", "start"], (order, gaps)
+    for run in runs:
+        assert (Path(run["directory"]) / "weights.bin").stat().st_size == 2_000_000
+
+
+# ---- ways to a host ------------------------------------------------------------------------------
+
+
+SLOW = """
+import os, select, socket, sys, time
+rate = float(sys.argv[3])
+link = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+ways = {0: link.fileno(), link.fileno(): 1}
+free = dict.fromkeys(ways, 0.0)
+while True:
+    now = time.monotonic()
+    ready, _, _ = select.select([way for way in ways if free[way] <= now], [], [], 0.01)
+    for way in ready:
+        data = os.read(way, 8192)
+        if not data:
+            sys.exit()
+        while data:
+            data = data[os.write(ways[way], data) :] if way else data[link.send(data) :]
+        free[way] = max(free[way], now) + 8192 / rate
+"""
+
+
+def slow_config(project: Project, directory: Path, rate: int) -> Path:
+    """Return an ssh configuration in which node1 is reached at so many bytes a second, each way."""
+    program = directory / "slow.py"
+    program.write_text(SLOW)
+    command = f"{sys.executable} {program} %h %p {rate}"
+    return own_config(project, directory, f"  ProxyCommand {command}\n")
+
+
+def test_beyond_a_slow_link_rows_come_home_before_what_is_large(
+    project: Project, tmp_path: Path
+) -> None:
+    """The connection is full for seconds, and is not taken for dead."""
+    project.configure(hosts=["node1"], config=str(slow_config(project, tmp_path, 250_000)))
+    launch = project.start("heavy", "--seeds", "1", "--cpus-per-run", "2")
+    until(project.notes, what="the notes are home")
+    assert not list(project.place.experiment.rglob("weights.bin"))
+    assert project.counts() == {"running": 1}
+    assert launch.wait(120) == 0
+    (weights,) = project.place.experiment.rglob("weights.bin")
+    assert weights.stat().st_size == 2_000_000
+    assert "trying again" not in project.said
+
+
+def test_hosts_behind_a_jump_host_and_advice_that_can_be_pasted(
+    project: Project, tmp_path: Path
+) -> None:
+    """The jump and the key are the launcher's own options, not the configuration's."""
+    config = tmp_path / "config"
+    shared = re.sub(r"(?m)^  IdentityFile .*\n", "", Path(project.config).read_text())
+    address = re.search(r"Host node2\n  HostName (\S+)", shared)
+    assert address
+    config.write_text(f"Host inner\n  HostName {address[1]}\n  Port 22022\n{shared}")
+    key = Path(project.config).with_name("client")
+    jump = f"ssh -F {project.config} -W %h:%p node2"
+    options = [f"ProxyCommand={jump}", f"IdentityFile={key}"]
+    project.configure(hosts=["inner"], config=str(config), options=options)
+    project.run("count", "--grid", "steps=2", "--seeds", "2")
+    assert project.counts() == {"succeeded": 2}
+    assert all("on node2" in lines[0] for lines in project.notes().values())
+
+    options[1] = f"IdentityFile={tmp_path}/no key"
+    project.configure(hosts=["inner"], config=str(config), options=options)
+    said = project.run("count", "--grid", "steps=2", status=2)
+    advice = re.search(r"`(ssh .*? inner)` must work", said)
+    assert advice, said
+    pasted = subprocess.run(
+        f"{advice[1]} true", shell=True, check=False, capture_output=True, text=True
+    )
+    assert "Permission denied" in pasted.stderr
+    mended = advice[1].replace(f"{tmp_path}/no key", str(key))
+    subprocess.run(f"{mended} true", shell=True, check=True, stdin=subprocess.DEVNULL)
+
+
+def test_another_user_with_a_key_and_no_agent(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its home is another one, and runs are that user's."""
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    name = f"runslot-{os.getpid()}"
+    subprocess.run(["useradd", "-m", "-p", "*", "-s", "/bin/bash", name], check=True)
+    try:
+        project.configure(hosts=[f"{name}@node1"], python="/usr/bin/python3")
+        project.run("environment")
+        seen = json.loads(project.notes()["run_0"][0])
+        assert seen["HOME"] == f"/home/{name}"
+        assert project.counts() == {"succeeded": 1}
+    finally:
+        subprocess.run(["userdel", "-r", name], check=True, capture_output=True)
+
+
+def test_a_host_that_is_away_at_the_start_joins_when_it_answers(project: Project) -> None:
+    """Its slots are used from then on, and both are said."""
+    down("node1")
+    launch = project.start("count", "--grid", "steps=10", "--seeds", "12")
+    until(lambda: "its slots are used when it answers" in project.said, what="it is said")
+    until(lambda: project.alive("node2"), what="the other one is at work")
+    up()
+
+    assert launch.wait(120) == 0
+    assert "host node1 has joined, with 2 slots" in project.said
+    assert "is back" not in project.said
+    assert project.counts() == {"succeeded": 12}
+    used = {lines[0].split()[3] for lines in project.notes().values()}
+    assert used == set(NODES)
+
+
+def test_a_host_that_never_answers_keeps_no_launch_waiting(project: Project) -> None:
+    """An address that swallows what is sent there: neither at the start nor at the end."""
+    silent = "  ProxyCommand sleep 600\n"
+    config = own_config(project, project.place.directory, silent)
+    project.configure(config=str(config))
+    began = time.monotonic()
+    project.run("count", "--grid", "steps=1", "--seeds", "2")
+    assert project.counts() == {"succeeded": 2}
+    assert time.monotonic() - began < 60, "as long as a login may take"
 
 
 # ---- kills ---------------------------------------------------------------------------------------
@@ -744,6 +906,141 @@ def test_check_tries_every_host_for_real(project: Project) -> None:
     project.configure(python="~/nothing/python3")
     said = project.place("launchers", "check", "pool", status=1)
     assert "install Python 3.10" in said.stdout + said.stderr
+
+
+# ---- searches ------------------------------------------------------------------------------------
+
+SEARCH = ("--search", "lr=uniform(0,1)", "--metric", "loss", "--mode", "min", "--sampler", "random")
+
+
+def trials_of(project: Project) -> list[dict[str, Any]]:
+    """Return the trials as the search has them, and see that each was decided and told once."""
+    lines = (project.place.experiment / "journal.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    numbers = [event["trial"] for event in events if event["event"] == "trial"]
+    assert numbers == list(range(len(numbers)))
+    listed = (project.place.experiment / "runs.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["id"] for line in listed}) == len(listed)
+    verdicts = Counter((e["run"], e["rung"]) for e in events if e["event"] == "rung")
+    assert set(verdicts.values()) <= {1}, "no run is judged twice at a rung"
+    search = project.place.status()["search"]
+    assert search["is_over"]
+    assert [trial["trial"] for trial in search["trials"]] == numbers
+    return list(search["trials"])
+
+
+def test_a_search_asks_for_trials_as_slots_of_hosts_become_free(project: Project) -> None:
+    """On both of them; the winner is tested at the end."""
+    project.run("trial", *SEARCH, "--trials", "8", "--test-seeds", "2")
+
+    assert project.counts() == {"succeeded": 10}
+    trials = trials_of(project)
+    assert len({trial["params"]["lr"] for trial in trials}) == 8
+    used = [line.split()[3] for lines in project.notes().values() for line in lines]
+    assert set(used) == set(NODES) or len(used) < 4
+
+
+def test_a_search_on_hosts_asks_what_one_here_asks(project: Project, tmp_path: Path) -> None:
+    """Also where its launcher is killed on the way, and resumed."""
+    words = ("trial", *SEARCH, "--grid", "pause=0.3", "--trials", "10")
+    launch = project.start(*words)
+    until(lambda: len(project.notes()) >= 3, what="three trials are home")
+    launch.kill()
+    launch.wait()
+    project.place("resume", str(project.place.experiment))
+    assert project.counts() == {"succeeded": 10}
+
+    here = [*project.arguments(*words)]
+    at = here.index("--on")
+    root = str(tmp_path / "here")
+    del here[at : at + 2]
+    here[here.index("--root") + 1] = root
+    project.place(*here)
+    (experiment,) = (tmp_path / "here").glob("*/2*")
+    status = json.loads(project.place("status", str(experiment), "--json").stdout)
+    local = status["experiments"][0]["search"]["trials"]
+    there = trials_of(project)
+    assert [t["params"] for t in there] == [t["params"] for t in local]
+    assert [t["value"] for t in there] == [t["value"] for t in local]
+
+
+def test_a_search_on_hosts_prunes_by_rows_on_their_way_home(project: Project) -> None:
+    pruned = ("--prune", "asha:first=1,eta=3,last=12")
+    space = ("--grid", "epochs=12", "--grid", "pause=0.4", "--trials", "9")
+    project.run("trial", *SEARCH, *space, *pruned)
+
+    counts = project.counts()
+    assert counts["pruned"] >= 3
+    assert counts["pruned"] + counts["succeeded"] == 9
+    trials_of(project)
+    for run in project.place.status()["runs"]:
+        if run["state"] == "pruned":
+            assert len(project.rows_of(run)) < 12
+    assert not project.alive()
+
+
+def test_paused_trials_go_on_wherever_a_slot_is_free(project: Project) -> None:
+    """From the snapshot that came home."""
+    pruned = ("--prune", "asha:first=1,eta=3,last=9", "--resumable")
+    space = ("--grid", "epochs=9", "--grid", "pause=0.4", "--trials", "9")
+    project.run("trial", *SEARCH, *space, *pruned)
+
+    counts = project.counts()
+    assert counts["paused"] >= 4
+    assert counts["succeeded"] >= 1
+    trials_of(project)
+    continued = [run for run in project.place.status()["runs"] if run["attempts"] > 1]
+    assert continued
+    for run in continued:
+        rows = project.rows_of(run)
+        assert len(rows) == len(set(rows))
+
+
+def test_further_trials_into_a_search_on_hosts(project: Project) -> None:
+    project.run("trial", *SEARCH, "--trials", "3")
+    before = trials_of(project)
+    into = ("--into", str(project.place.experiment))
+    argv = project.arguments("trial", *SEARCH, "--trials", "6", *into)
+    del argv[argv.index("--name") : argv.index("--name") + 2]
+    del argv[argv.index("--root") : argv.index("--root") + 2]
+    project.place(*argv)
+
+    assert project.counts() == {"succeeded": 6}
+    assert [t["params"] for t in trials_of(project)[:3]] == [t["params"] for t in before]
+
+
+@pytest.mark.fault
+def test_random_kills_of_a_search_on_hosts_lose_no_trial(project: Project) -> None:
+    """Launcher, connections and remote ends, in any order: each trial is told once."""
+    chance = random.Random(7)
+    words = (*SEARCH, "--grid", "pause=0.3", "--retries", "9")
+    project.configure(lost_after=6)
+    kills, wanted = 0, int(os.environ.get("RUNSLOT_TEST_KILLS", "6"))
+    trials = max(12, wanted)
+    launch = project.start("trial", *words, "--trials", str(trials))
+    until(lambda: project.alive() or launch.poll() is not None, what="a run is under way")
+    while kills < wanted:
+        time.sleep(chance.uniform(0.2, 2.0))
+        what = chance.choice(["launcher", "clients", "ends"])
+        if what == "launcher" and launch.poll() is None:
+            launch.kill()
+            launch.wait()
+            kills += 1
+        else:
+            for pid in project.clients() if what == "clients" else project.remote_ends():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                    kills += 1
+        if launch.poll() is not None:
+            launch = project.place.start("resume", str(project.place.experiment))
+    launch.wait(240)
+    project.place("resume", str(project.place.experiment))
+
+    assert project.counts() == {"succeeded": trials}
+    assert len(trials_of(project)) == trials
+    for lines in project.notes().values():
+        assert len(lines) == 1, "of the attempt that counts, in a directory of its own"
+    assert not project.alive()
 
 
 # ---- at random -----------------------------------------------------------------------------------

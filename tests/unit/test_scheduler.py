@@ -15,6 +15,8 @@ from runslot.scheduler import (
     Ended,
     Event,
     Paused,
+    SlotLeft,
+    SlotsJoined,
     SlotTaken,
     Start,
     State,
@@ -36,6 +38,32 @@ def test_runs_start_in_order_in_free_slots() -> None:
     state, actions = step(state, [Ended(10, OK), Ended(12, OK)], 2.0)
     assert actions == ()
     assert state.done
+
+
+def test_a_run_that_left_its_slot_makes_room_and_is_not_over() -> None:
+    state, _ = step(State((0,)), [Added((10, 11, 12))], 0.0)
+    state, actions = step(state, [SlotLeft(10)], 1.0)
+    assert actions == (Start(11, 1, 0),)
+    assert not state.done
+    state, actions = step(state, [Ended(10, OK)], 1.1)
+    assert actions == (), "the slot is another's by now"
+    state, actions = step(state, [SlotLeft(11), Ended(11, OK), SlotLeft(10)], 2.0)
+    assert actions == (Start(12, 1, 0),)
+
+
+def test_a_run_that_left_its_slot_and_was_lost_on_the_way_runs_again() -> None:
+    state, _ = step(State((0, 1)), [Added((10, 11, 12), Policy(retries=1, backoff=0.0))], 0.0)
+    state, actions = step(state, [SlotLeft(10)], 1.0)
+    assert actions == (Start(12, 1, 0),)
+    state, actions = step(state, [Ended(10, Outcome("lost")), Ended(11, OK)], 2.0)
+    assert actions == (Start(10, 2, 1),)
+
+
+def test_slots_that_join_are_filled_at_once() -> None:
+    state, _ = step(State((0,)), [Added((10, 11, 12))], 0.0)
+    state, actions = step(state, [SlotsJoined((1, 2))], 1.0)
+    assert actions == (Start(11, 1, 1), Start(12, 1, 2))
+    assert state.slots == (0, 1, 2)
 
 
 def test_an_engine_with_its_own_queue_gets_everything_at_once() -> None:

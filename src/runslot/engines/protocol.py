@@ -154,6 +154,21 @@ class HasBacklog(Protocol):
         """
 
 
+@runtime_checkable
+class HasHosts(Protocol):
+    """A launcher whose slots are other machines': they may join late, and are free again before all
+    that their run wrote is here.
+    """
+
+    def joined(self) -> Sequence[Slot]:
+        """Return slots that came since this was last asked."""
+
+    def vacant(self) -> Collection[Handle]:
+        """Return runs that have ended well since this was last asked, and left their slots; `poll`
+        tells of each when its files are home.
+        """
+
+
 class Crew(Protocol):
     """What a pilot of a search knows of itself and of the others, from the system that runs
     them.

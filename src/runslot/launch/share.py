@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from runslot.scheduler import (
     Added,
     Ended,
     Event,
+    GivenUp,
     Halted,
     Key,
     Paused,
@@ -101,6 +102,13 @@ class Progress:
             or growth.expects
             or (self.is_blocked and not holds.has_given_up(self.experiment))
         )
+
+    def given_up(self, holds: Holds, under_way: Container[Key], now: float) -> Iterator[Event]:
+        """Yield that none of its runs is started any more, where there is nothing to hope for."""
+        if not holds.holding(self.experiment):
+            return
+        if holds.in_vain(self.experiment, any(key in under_way for key in self.left), now):
+            yield GivenUp(tuple(sorted(self.left)), "could not be started")
 
     def halts(self, now: float) -> Iterator[Event]:
         """Yield which runs have shown enough; all are stopped where their search cannot go on."""

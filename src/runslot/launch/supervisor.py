@@ -21,7 +21,16 @@ from runslot.engines.events import (
     StopNoted,
 )
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Handle, HasBacklog, Launcher, Placed, Short, Taken, UnderWay
+from runslot.engines.protocol import (
+    Handle,
+    HasBacklog,
+    HasHosts,
+    Launcher,
+    Placed,
+    Short,
+    Taken,
+    UnderWay,
+)
 from runslot.errors import RunslotError, shortage_of
 from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
@@ -35,9 +44,10 @@ from runslot.scheduler import (
     Drop,
     Ended,
     Event,
-    GivenUp,
     Key,
     Paused,
+    SlotLeft,
+    SlotsJoined,
     SlotTaken,
     Start,
     State,
@@ -69,9 +79,8 @@ class Supervisor:
         self._holds = Holds(observer)
         self._observer = observer
         slots = launcher.slots()
-        self._slots: Mapping[int, Slot] = (
-            {} if slots is None else {slot.index: slot for slot in slots}
-        )
+        self._slots = {slot.index: slot for slot in slots or ()}
+        self._hosts = launcher if isinstance(launcher, HasHosts) else None
         self._state = State(None if slots is None else tuple(self._slots))
         self._entries: list[LaunchRun] = []
         self._handles: dict[Key, Handle] = {}
@@ -152,12 +161,24 @@ class Supervisor:
         yield from (StopAsked(None, kill) for kill in self._interrupts.take())
         yield from self._requests()
         keys = {handle: key for key, handle in self._handles.items()}
+        if self._hosts is not None:
+            yield from self._slots_of(self._hosts, keys)
         for handle, outcome in self._launcher.poll(list(keys)).items():
             if outcome is not None:
                 yield self._end(keys[handle], outcome)
         self._holds.say_starts(self._handles, time.monotonic())
-        yield from self._nothing_to_hope_for()
         yield from self._halts()
+
+    def _slots_of(self, hosts: HasHosts, keys: Mapping[Handle, Key]) -> Iterator[Event]:
+        """Yield which slots are new, and which are free though their runs' files have yet to come.
+
+        A search waits for the files: what comes next depends on them.
+        """
+        if joined := hosts.joined():
+            self._slots |= {slot.index: slot for slot in joined}
+            yield SlotsJoined(tuple(slot.index for slot in joined))
+        left = [keys[handle] for handle in hosts.vacant() if handle in keys]
+        yield from (SlotLeft(key) for key in left if self._entries[key].progress.growth is None)
 
     def _end(self, key: Key, outcome: Outcome | Short) -> Event:
         """Return what the end of a run means: it may be done again, or never have begun."""
@@ -189,18 +210,14 @@ class Supervisor:
         self._holds.retract(key, RunWaits(self._entries[key].run, self._slot_of(key), reason))
         return SlotTaken(key, self._holds.pause(experiment, now))
 
-    def _nothing_to_hope_for(self) -> Iterator[Event]:
-        for progress in self._open:
-            if not self._holds.holding(progress.experiment):
-                continue
-            under_way = any(key in self._handles for key in progress.left)
-            if self._holds.in_vain(progress.experiment, under_way, time.monotonic()):
-                yield GivenUp(tuple(sorted(progress.left)), "could not be started")
-
     def _halts(self) -> Iterator[Event]:
-        """Yield which runs have shown enough; all are stopped where their search cannot go on."""
+        """Yield which runs can never start, and which have shown enough; all are stopped where
+        their search cannot go on.
+        """
+        now = time.monotonic()
         for progress in self._open:
-            yield from progress.halts(time.monotonic())
+            yield from progress.given_up(self._holds, self._handles, now)
+            yield from progress.halts(now)
 
     def _grow(self) -> Iterator[Event]:
         """Yield the runs that come next where a slot would wait for them."""
@@ -334,21 +351,15 @@ class Supervisor:
                 continue
             refusal = None if slot is None else self._reserve(start.key, slot)
             if refusal is not None:
-                short = isinstance(refusal, Short)
-                events.append(
-                    self._hold(start.key, refusal.by)
-                    if short
-                    else SlotTaken(start.key, _RETRY_TAKEN)
-                )
+                taken = SlotTaken(start.key, _RETRY_TAKEN)
+                is_short = isinstance(refusal, Short)
+                events.append(self._hold(start.key, refusal.by) if is_short else taken)
                 continue
             try:
                 placed.append(self._place(start))
                 keys.append(start.key)
             # a full disk, a damaged directory: nothing of the run has begun
-            except (
-                OSError,
-                RunslotError,
-            ) as error:
+            except (OSError, RunslotError) as error:
                 reason = shortage_of(error)
                 events.append(
                     self._hold(start.key, reason)
@@ -378,6 +389,7 @@ class Supervisor:
         entry = self._entries[start.key]
         run_dir = entry.experiment.prepare(entry.run, start.attempt)
         slot = None if start.slot is None else self._slots[start.slot]
+        is_here = slot is None or entry.experiment.file.launcher is None
         # Before the start, so that no run was ever executed that the journal does not know of.
         entry.experiment.journal.write(
             "start",
@@ -386,11 +398,7 @@ class Supervisor:
             attempt=start.attempt,
             slot=start.slot,
             directory=entry.run.directory,
-            **(
-                {}
-                if slot is None or entry.experiment.file.launcher is None
-                else {"host": slot.host}
-            ),
+            **({} if is_here or slot is None else {"host": slot.host}),
         )
         name = entry.experiment.file.name
         return Placed(entry.run, name, run_dir, start.attempt, slot, entry.experiment.environment)

@@ -38,7 +38,9 @@ from runslot.remote.cleanup import (
     remove_all_but,
 )
 from runslot.transport.messages import BEAT, decode, encode
-from runslot.transport.scan import Ledger, look
+from runslot.transport.parcel import FILE_BYTES, PARCEL_BYTES, Packed
+from runslot.transport.patterns import comes_home
+from runslot.transport.scan import Change, Ledger, look
 
 _PATIENCE = 5.0
 """Seconds that a keeper has from its claim of a run to its first file."""
@@ -136,6 +138,9 @@ class Agent:
             message = self._requests.get()
             if message is None:
                 return False
+            for value in message.get("further", ()):  # of a search, whose list of runs grows
+                run = Run.from_json(value)
+                self._runs.setdefault(run.id, run)
             try:
                 answer = self._verbs[message["verb"]](message)
             except (OSError, RunslotError) as error:
@@ -314,14 +319,39 @@ class Agent:
         """Return what of the asked runs has changed since what was last asked for came home."""
         if message["home"]:
             self._ledger.came_home()
-        changed: list[list[Any]] = []
+        changes: list[Change] = []
         vanished: list[list[Any]] = []
         for run_id in message["runs"]:
             files = look(self._experiment.run_dir(self._runs[run_id]).path)
             new, missing = self._ledger.offer(run_id, files, self._until(run_id, message["large"]))
-            changed += [[run_id, change.path, change.size] for change in new]
+            changes += [change for change in new if comes_home(self._experiment.file, change.path)]
             vanished += [[run_id, path] for path in missing]
-        return {"changed": changed, "gone": vanished}
+        parcel = self._parcel(changes)
+        inside = {(packed.run, packed.path) for packed in parcel}
+        changed = [
+            [change.run, change.path, change.size]
+            for change in changes
+            if (change.run, change.path) not in inside
+        ]
+        return {
+            "changed": changed,
+            "gone": vanished,
+            "parcel": [packed.to_json() for packed in parcel],
+        }
+
+    def _parcel(self, changes: Iterable[Change]) -> list[Packed]:
+        """Return those of the changed files that come home in the answer."""
+        parcel: list[Packed] = []
+        room = PARCEL_BYTES
+        for change in changes:
+            if change.size > min(room, FILE_BYTES):
+                continue
+            run_dir = self._experiment.run_dir(self._runs[change.run])
+            packed = Packed.of(change.run, run_dir, change.path)
+            if packed is not None:
+                parcel.append(packed)
+                room -= len(packed.data)
+        return parcel
 
     def _until(self, run_id: str, large: bool) -> int | None:
         """Return up to which time of change large files of a run are offered; None: whatever that

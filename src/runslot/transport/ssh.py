@@ -17,7 +17,8 @@ import stat
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from runslot.errors import InvalidInput, NotInstalled, RunslotError
@@ -45,8 +46,8 @@ _REASONS: tuple[tuple[str, bool, str], ...] = (
         r"REMOTE HOST IDENTIFICATION HAS CHANGED|host key .* has changed",
         False,
         (
-            "its host key has changed; if that is right, forget the old one with `ssh-keygen -R`"
-            " and log in once by hand"
+            "its host key has changed; if that is right, forget the old one with `{forget}` and log"
+            " in once by hand, `{login}`"
         ),
     ),
     (
@@ -130,7 +131,7 @@ class Host:
         self._options = tuple(options)
         self._sockets: str | None = None
         self._lock = threading.Lock()
-        self._transfers: set[subprocess.Popen[bytes]] = set()
+        self._abortables: set[subprocess.Popen[bytes]] = set()
 
     def __repr__(self) -> str:
         return f"Host({self.name!r})"
@@ -156,32 +157,26 @@ class Host:
                 self._sockets = f"{_socket_directory()}/{os.getpid()}.{next(_number)}-"
             elif self._ask_master("check") == 0:
                 return
-            argv = [
-                *self._ssh(),
-                "-M",
-                "-N",
-                "-f",
-                "-o",
-                f"ControlPersist={_IDLE}",
-                "--",
-                self.name,
-            ]
+            argv = [*self._ssh(), "-M", "-N", "-f", "-o", f"ControlPersist={_IDLE}", "--"]
             # a pipe would stay open for as long as the connection
             with tempfile.TemporaryFile() as output:
-                try:
-                    done = subprocess.run(
-                        argv,
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                        timeout=6 * _CONNECT,
-                        check=False,
-                    )
-                except subprocess.TimeoutExpired:
-                    raise self._error(self.login, "it does not answer", retry=True) from None
+                process = subprocess.Popen(
+                    [*argv, self.name],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+                with self._abortable(process):
+                    try:
+                        code = process.wait(6 * _CONNECT)
+                    except subprocess.TimeoutExpired:
+                        process.kill()
+                        process.wait()
+                        raise self._error(self.login, "it does not answer", retry=True) from None
                 output.seek(0)
                 text = output.read()
-            if done.returncode != 0:
+            if code != 0:
                 raise self._ssh_error(self.login, text)
 
     def disconnect(self) -> None:
@@ -279,8 +274,10 @@ class Host:
         self._rsync([*flags, f"{self.name}:{_from_home(base)}/", f"{to}/"], names)
 
     def abort(self) -> None:
-        """Kill the transfers under way, whoever waits for them: each is a `HostError` there."""
-        for process in list(self._transfers):
+        """Kill the transfers under way, and a login that has no answer yet, whoever waits for them:
+        each is a `HostError` there.
+        """
+        for process in list(self._abortables):
             try:
                 os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:  # it ended just now
@@ -291,30 +288,15 @@ class Host:
         if not listed:
             return
         self.connect()
-        argv = [
-            "rsync",
-            "-rlpt",
-            "--omit-dir-times",
-            "--no-implied-dirs",
-            "--protect-args",
-            "--from0",
-        ]
-        argv += [
-            "--files-from=-",
-            f"--timeout={_TRANSFER_SILENCE}",
-            "-e",
-            _as_rsh(self._ssh()),
-            *arguments,
-        ]
+        argv = ["rsync", "-rlpt", "--omit-dir-times", "--no-implied-dirs", "--protect-args"]
+        argv += ["--from0", "--files-from=-", f"--timeout={_TRANSFER_SILENCE}"]
+        argv += ["-e", _as_rsh(self._ssh()), *arguments]
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             argv, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, start_new_session=True
         )
-        self._transfers.add(process)
-        try:
+        with self._abortable(process):
             output = process.communicate(listed)[1]
-        finally:
-            self._transfers.discard(process)
         code = process.returncode
         if code in _RSYNC_FINE:
             return
@@ -325,6 +307,15 @@ class Host:
         error = self._error(["rsync", *arguments[-2:]], reason, retry)
         error.partial = code == _RSYNC_PARTIAL
         raise error
+
+    @contextmanager
+    def _abortable(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Have `abort` kill the process, which leads a session of its own."""
+        self._abortables.add(process)
+        try:
+            yield
+        finally:
+            self._abortables.discard(process)
 
     # ---- ssh -------------------------------------------------------------------------------------
 
@@ -362,7 +353,8 @@ class Host:
         login = shlex.join(self.login)
         for pattern, retry, reason in _REASONS:
             if re.search(pattern, text):
-                return self._error(argv, reason.format(login=login, said=last_line(output)), retry)
+                words = {"login": login, "said": last_line(output), "forget": _forget(text)}
+                return self._error(argv, reason.format(**words), retry)
         return self._error(argv, last_line(output) or "the connection broke", retry=True)
 
     def _error(self, argv: Sequence[str], reason: str, retry: bool = False) -> HostError:
@@ -398,6 +390,16 @@ _RSYNC_FINE = frozenset({0, 24})
 _RSYNC_PARTIAL = 23
 """Some files could not be read or written; all others came."""
 _RSYNC_AWAY = frozenset({10, 12, 30, 35})
+
+
+def _forget(text: str) -> str:
+    """Return the command that forgets the key of which ssh says that it has changed: a jump host's,
+    perhaps, and in whichever file that is.
+    """
+    file = re.search(r"Offending .* key in (.+):\d+", text)
+    host = re.search(r"[Hh]ost key for (\S+) has changed", text)
+    argv = ["ssh-keygen", *(["-f", file[1]] if file else []), "-R", host[1] if host else "HOST"]
+    return shlex.join(argv)
 
 
 def last_line(text: bytes) -> str:

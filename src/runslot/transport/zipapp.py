@@ -11,6 +11,7 @@ import hashlib
 import importlib._bootstrap_external as bootstrap
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 import zipfile
@@ -71,7 +72,7 @@ def one_file(directory: Path, searches: bool = False) -> Path:
     for name, data in sources.items():
         digest.update(name.encode() + b"\0" + data)
     path = directory / f"runslot-{digest.hexdigest()[:12]}.pyz"
-    if not path.exists():
+    if not zipfile.is_zipfile(path):  # a power cut may leave one that is empty
         directory.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=directory, prefix=".runslot-")
         with os.fdopen(descriptor, "wb") as file:
@@ -89,8 +90,20 @@ def zipimporter_class() -> type:
 
 
 def experiment_archive(experiment: ExperimentDir, searches: bool = False) -> Path:
-    """Return the archive in an experiment's directory, which goes wherever that goes."""
-    return one_file(experiment.path, searches)
+    """Return the archive in an experiment's directory, which goes wherever that goes.
+
+    It is a copy of the user's cached one: to compile all of runslot takes a second.
+    """
+    try:
+        cached = cached_archive(searches)
+        path = experiment.path / cached.name
+        if path != cached and not zipfile.is_zipfile(path):
+            temporary = path.with_name(f".{path.name}.{os.getpid()}")
+            shutil.copy2(cached, temporary)
+            temporary.replace(path)
+    except (OSError, RuntimeError):  # no home, or one that cannot be written
+        return one_file(experiment.path, searches)
+    return path
 
 
 def with_package(file: ExperimentFile) -> ExperimentFile:
@@ -102,10 +115,10 @@ def with_package(file: ExperimentFile) -> ExperimentFile:
     return replace(file, interpreter=replace(file.interpreter, package=str(cached_archive())))
 
 
-def cached_archive() -> Path:
-    """Return the archive in the user's cache, for other interpreters of this machine."""
+def cached_archive(searches: bool = False) -> Path:
+    """Return the archive in the user's cache, for other interpreters and other machines."""
     home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return one_file(Path(home) / "runslot")
+    return one_file(Path(home) / "runslot", searches)
 
 
 def _own_archive() -> Path:

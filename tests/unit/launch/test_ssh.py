@@ -21,6 +21,7 @@ from runslot.experiment.rundir import RunDir
 from runslot.remote.cleanup import be_the_only_one
 from runslot.transport.contents import remove_gone
 from runslot.transport.messages import decode, encode
+from runslot.transport.parcel import FILE_BYTES, Packed
 from runslot.transport.scan import SMALL, Change, Ledger, in_order, look
 from runslot.transport.ssh import Host
 
@@ -62,6 +63,21 @@ def test_a_login_that_is_advised_can_be_pasted(tmp_path: Path) -> None:
     error = host._ssh_error(login, b"me@ws1: Permission denied (publickey).")
     assert error.command == shlex.join(login)
     assert f"`{shlex.join(login)}` must work without a password" in error.reason
+
+
+def test_a_key_that_changed_is_forgotten_where_ssh_found_it() -> None:
+    """In whichever file, and of whichever host: it may be a jump host's."""
+    output = (
+        b"@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @\n"
+        b"Offending ED25519 key in /home/me/known hosts:3\n"
+        b"Host key for [gate.lab]:2222 has changed and you have requested strict checking.\n"
+        b"Host key verification failed.\n"
+    )
+    host = Host("ws1", None, ["ProxyJump=gate.lab:2222"])
+    error = host._ssh_error(host.login, output)
+    assert "`ssh-keygen -f '/home/me/known hosts' -R '[gate.lab]:2222'`" in error.reason
+    assert "`ssh -o ProxyJump=gate.lab:2222 ws1`" in error.reason
+    assert not error.retry
 
 
 def test_another_minor_python_will_do_where_nothing_travels_by_value() -> None:
@@ -145,6 +161,52 @@ def test_progress_and_what_is_small_come_home_first() -> None:
     large, small = Change("r", "params.pkl", SMALL + 1), Change("r", "debug.log", SMALL)
     progress = Change("r", "progress.csv", 100 * SMALL)
     assert in_order([large, progress, small]) == ([progress, small], [large])
+
+
+def test_a_small_file_comes_home_in_a_message_as_it_is(tmp_path: Path) -> None:
+    there, here = RunDir(tmp_path / "there"), tmp_path / "here"
+    (there.path / "sub").mkdir(parents=True)
+    (here / "waiting").mkdir(parents=True)
+    odd = os.fsdecode(b"sub/\xff \n")
+    (there.path / odd).write_bytes(bytes(range(256)))
+    (there.path / odd).chmod(0o750)
+    os.utime(there.path / odd, ns=(1, 123_456_789_000_000_007))
+    packed = Packed.of("r", there, odd)
+    assert packed is not None
+    message = decode(encode({"parcel": [packed.to_json()]}))
+    assert message is not None
+
+    arrived = Packed.from_json(message["parcel"][0])
+    assert arrived.put(here, {"r": "lr=1/run_0"}, here / "waiting")
+    file = here / "lr=1/run_0" / odd
+    assert file.read_bytes() == bytes(range(256))
+    assert file.stat().st_mtime_ns == 123_456_789_000_000_007
+    assert file.stat().st_mode & 0o777 == 0o750
+    assert not list((here / "waiting").iterdir())
+
+
+def test_what_is_no_small_file_is_left_to_rsync(tmp_path: Path) -> None:
+    run_dir = RunDir(tmp_path)
+    (tmp_path / "large").write_bytes(bytes(FILE_BYTES + 1))
+    (tmp_path / "link").symlink_to("large")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("large", "link", "pipe", "gone"):
+        assert Packed.of("r", run_dir, name) is None, name
+
+
+@pytest.mark.parametrize("path", ["../stolen", "/stolen", "link/stolen", "taken"])
+def test_a_host_can_have_nothing_written_outside_its_runs(tmp_path: Path, path: str) -> None:
+    run = tmp_path / "runs/lr=1"
+    (run / "taken").mkdir(parents=True)
+    (run / "taken/file").touch()
+    (run / "link").symlink_to(tmp_path)
+    (tmp_path / "waiting").mkdir()
+    packed = Packed("r", path, 0o644, 0, b"x")
+
+    assert not packed.put(tmp_path / "runs", {"r": "lr=1"}, tmp_path / "waiting")
+    assert not packed.put(tmp_path / "runs", {}, tmp_path / "waiting")
+    assert not list(tmp_path.rglob("stolen"))
+    assert not list((tmp_path / "waiting").iterdir())
 
 
 def test_a_host_can_have_nothing_removed_outside_its_runs(tmp_path: Path) -> None:
@@ -238,6 +300,23 @@ def test_a_start_without_an_answer_is_asked_for_again_and_keeps_its_handle() -> 
 
     assert books.take_done() == {handle: WELL}
     assert books.take_done() == {}
+
+
+def test_a_slot_is_free_once_its_run_has_ended_well_there() -> None:
+    """Also where that is heard before the answer to the start; a run that failed may be tried
+    again, and what it left is looked at first.
+    """
+    books, entry = books_with("asked")
+    books.end(entry.key, WELL)
+    handle = books.started(entry, "17")
+
+    assert books.take_vacant() == [handle]
+    assert books.take_vacant() == []
+    assert books.take_done() == {}, "its files have yet to come"
+
+    books, entry = books_with("running")
+    books.end(entry.key, Outcome("failed", 1))
+    assert books.take_vacant() == []
 
 
 def test_a_run_that_the_host_knows_nothing_of_any_more_is_lost() -> None:

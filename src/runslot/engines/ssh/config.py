@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from runslot.engines.events import Observer
 from runslot.engines.open_experiment import OpenExperiment
@@ -23,6 +24,8 @@ class SSH(LauncherConfig):
     """Hosts that `ssh NAME` reaches without a password; the slots of all of them are one
     schedule's.
     """
+
+    grows: ClassVar[bool] = True
 
     name: str
     """Of the pool, for people."""

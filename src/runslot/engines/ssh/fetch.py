@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.ssh.connection import Connection
 from runslot.engines.ssh.ledger import Books, Entry
 from runslot.errors import RunslotError
 from runslot.experiment.files import write_json
-from runslot.transport.contents import HostClone, home_options, remove_gone
+from runslot.transport.contents import HostClone, home_options, incoming, remove_gone
+from runslot.transport.parcel import Packed
 from runslot.transport.patterns import comes_home
 from runslot.transport.scan import Change, in_order, stays_inside
 from runslot.transport.ssh import Host, HostError
@@ -61,13 +63,10 @@ class Homecoming:
         large = bool(ended) or time.monotonic() >= self._large_from
         answer = connection.ask("changes", runs=runs, home=self._came, large=large).wait(_ANSWER)
         self._came = False
+        changes = [*self._unpack(answer["parcel"])]
+        changes += [Change(run, path, size) for run, path, size in answer["changed"]]
         file = self._experiment.file
-        changes = [
-            Change(run, path, size)
-            for run, path, size in answer["changed"]
-            if comes_home(file, path)
-        ]
-        note = self._fetch_all(changes, clone)
+        note = self._fetch_all([one for one in changes if comes_home(file, one.path)], clone)
         self._came = not note  # what a run was writing just now comes with the next round
         with self._files:
             remove_gone(
@@ -80,6 +79,16 @@ class Homecoming:
             if note and self._failures < _TRIES:
                 raise RunslotError(note)
         return [entry for entry in ended if self._conclude(entry, note)]
+
+    def _unpack(self, parcel: Sequence[list[Any]]) -> Iterator[Change]:
+        """Write the files that came in the answer; yield those that could not be."""
+        with self._files:
+            directories = self._directories()
+            waiting = incoming(self._experiment.directory)
+            for packed in map(Packed.from_json, parcel):
+                wanted = comes_home(self._experiment.file, packed.path)
+                if wanted and not packed.put(self._base, directories, waiting):
+                    yield Change(packed.run, packed.path, len(packed.data))
 
     def _fetch_all(self, changes: Sequence[Change], clone: HostClone) -> str:
         first, later = in_order(changes)

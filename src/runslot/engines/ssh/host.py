@@ -8,7 +8,6 @@ and when it is back they are ended.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,19 +16,16 @@ from typing import Any
 from runslot.engines.protocol import Handle, Placed, Taken
 from runslot.engines.ssh.connection import Broken, Connection, Reply
 from runslot.engines.ssh.fetch import Homecoming
+from runslot.engines.ssh.handshake import Handshake
 from runslot.engines.ssh.ledger import Books, Entry, Found, Key
 from runslot.engines.ssh.pool import PoolTerms, SlotStanding
-from runslot.engines.ssh.probe import obstacle, probe
 from runslot.errors import InvalidInput, RunslotError
-from runslot.experiment.files import open_to_append
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
-from runslot.transport.contents import STAYS_HERE, HostClone, what_runs_need
-from runslot.transport.ssh import Host, HostError, last_line
+from runslot.transport.contents import STAYS_HERE, HostClone
+from runslot.transport.ssh import Host
 
-_OPENING = 600.0
-"""Seconds that a remote end has to look at its machine and to import the experiment's function."""
 _ANSWER = 60.0
 _SILENCE = 20.0
 """Seconds without a sign of life after which a connection is dropped and made again."""
@@ -61,6 +57,8 @@ class RemoteHost:
         """With their indexes on the host."""
         self.failure: RunslotError | None = None
         """Why it could not be used when it was first tried."""
+        self.may_join = False
+        """Whether it is tried again, and its slots are used when it answers."""
         self.tried = threading.Event()
         self._host = host
         self._terms = terms
@@ -69,8 +67,8 @@ class RemoteHost:
         self._books = Books(host.name, expected)
         self._homecoming = Homecoming(host, terms.experiment, self._books)
         self._connection: Connection | None = None
-        self._opening: Connection | None = None
-        """One that is being made, whose signs of life count too."""
+        self._handshake: Handshake | None = None
+        """One that goes on, whose connection's signs of life count too."""
         self._clone: HostClone | None = None
         self._last_heard = time.monotonic()
         self._next_round = 0.0
@@ -127,7 +125,7 @@ class RemoteHost:
         wants.
         """
         entries = [self._books.ask(run.run, run.run_dir, run.attempt, slot) for run, slot in placed]
-        return entries, self._post("start", runs=[[*entry.key, entry.slot] for entry in entries])
+        return entries, self._post("start", **self._start_details(entries))
 
     def note_start(
         self, entry: Entry, answer: Mapping[str, Any] | None
@@ -158,8 +156,9 @@ class RemoteHost:
         clone = self._clone
         if clone is None:
             raise Broken("it is away")
-        self._ask("make", run=placed.run.id, attempt=placed.attempt)
         file = self._terms.experiment.file
+        further = self._further([placed.run])
+        self._ask("make", run=placed.run.id, attempt=placed.attempt, further=further)
         # What was not to come home lies there alone, and may be what the run continues from.
         delete = [] if file.fetch or file.no_fetch else ["--delete"]
         options = [*delete, *(f"--exclude=/{name}" for name in STAYS_HERE)]
@@ -180,6 +179,15 @@ class RemoteHost:
             self._post_stops()
         elif kill:
             self.give_up("it was away when its runs were to be killed")
+
+    def take_vacant(self) -> list[Handle]:
+        """Return runs that have ended well and left their slots, once."""
+        return self._books.take_vacant()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether nothing is known yet of what an earlier launcher left there."""
+        return not self.tried.is_set() and bool(self._books.expected())
 
     def poll(self) -> dict[Handle, Outcome]:
         """Return what has ended and is home; gives the host up where it has been away for too
@@ -245,54 +253,30 @@ class RemoteHost:
             return True
         self.failure = error
         self._trouble = str(error)  # the launcher says it
-        useful = bool(getattr(error, "retry", False) or self._books.expected())
+        self.may_join = bool(getattr(error, "retry", False))
+        is_useful = self.may_join or bool(self._books.expected())
         self.tried.set()
-        return useful
+        self._ring()
+        return is_useful
 
     def _open(self) -> None:
-        """Reach the host, bring what is needed, start the remote end, and take in what it says."""
-        terms = self._terms
-        probed = probe(self._host, terms.python, terms.root)
-        self._last_heard = time.monotonic()
-        wrong = obstacle(probed, terms.python, terms.by_value)
-        if wrong is not None:
-            raise HostError(self.name, f"{terms.python} -", wrong)
-        directory, file = terms.experiment.directory, terms.experiment.file
-        clone = HostClone.of(directory, file, terms.archive, probed.root, self.name)
-        self._host.check(["mkdir", "-p", clone.experiment])
-        paths = what_runs_need(directory, file, directory.path / terms.archive)
-        self._host.push(directory.path, clone.experiment, [path.name for path in paths])
-        self._last_heard = time.monotonic()
-        with os.fdopen(open_to_append(terms.experiment.directory.launcher_log), "ab") as log:
-            before = log.tell()
-            argv = [terms.python, "-u", clone.archive, "serve", clone.experiment]
-            connection = Connection(self._host.start(argv, log.fileno()), self._hear)
-        self._opening = connection
-        expected = sorted(self._books.expected())
-        details = {
-            "host": self.name,
-            "runs": terms.runs,
-            "expected": expected,
-            "environment": dict(terms.environment),
-        }
+        """Have a remote end there, and take in what it says."""
+        handshake = Handshake(self._host, self._terms, self._hear, self._is_alive)
+        clone = handshake.prepare()
+        expected = self._books.expected()
+        self._handshake = handshake
         try:
-            self._take_in(connection, clone, connection.ask("open", **details).wait(_OPENING))
-        except RunslotError as error:
-            connection.kill()
-            retry = isinstance(error, Broken)
-            reason = f"{error}: {self._last_words(before)}".rstrip(": ") if retry else str(error)
-            raise HostError(
-                self.name, f"{terms.python} {clone.archive} serve", reason, retry
-            ) from error
+            answer = handshake.begin(clone, expected)
+            assert handshake.connection is not None
+            self._take_in(handshake.connection, clone, answer)
+        except RunslotError:
+            if handshake.connection is not None:
+                handshake.connection.kill()
+            raise
         finally:
-            self._last_heard = max(self._last_heard, connection.last_heard)
-            self._opening = None
-
-    def _last_words(self, before: int) -> str:
-        """Return what a remote end that ended had to say last."""
-        with self._terms.experiment.directory.launcher_log.open("rb") as log:
-            log.seek(before)
-            return last_line(log.read())
+            if handshake.connection is not None:
+                self._last_heard = max(self._last_heard, handshake.connection.last_heard)
+            self._handshake = None
 
     def _take_in(self, connection: Connection, clone: HostClone, answer: Mapping[str, Any]) -> None:
         stock = Found.of(answer)
@@ -318,9 +302,8 @@ class RemoteHost:
     def _start_again(self, entries: Sequence[Entry], connection: Connection) -> None:
         """Ask again for starts that the connection before lost on their way."""
         for entry in entries:
-            answer = connection.ask("start", runs=[[*entry.key, entry.slot]]).wait(_ANSWER)[
-                "answers"
-            ][0]
+            reply = connection.ask("start", **self._start_details([entry]))
+            answer = reply.wait(_ANSWER)["answers"][0]
             if "started" in answer:
                 self._books.started(entry)
                 continue
@@ -407,6 +390,7 @@ class RemoteHost:
                 (message["run"], message["attempt"]), Outcome.from_json(message["outcome"])
             )
             self._due.set()
+            self._ring()  # its slot is free
         elif message["event"] == "end":
             self._due.set()
             self._ring()
@@ -420,12 +404,16 @@ class RemoteHost:
             self._say(f"{problem}; trying again")
 
     def _well(self) -> None:
-        if self._trouble:
-            self._trouble = ""
+        if self._trouble and not self.may_join:  # else the launcher says that it has joined
             self._say(f"host {self.name} is back")
+        self._trouble, self.may_join = "", False
+
+    def _is_alive(self) -> None:
+        self._last_heard = time.monotonic()
 
     def _heard(self) -> float:
-        connections = (self._connection, self._opening)
+        handshake = self._handshake
+        connections = (self._connection, None if handshake is None else handshake.connection)
         return max([self._last_heard, *(link.last_heard for link in connections if link)])
 
     def _soon(self, seconds: float) -> None:
@@ -442,6 +430,15 @@ class RemoteHost:
             lost.give(None)
             return lost
         return connection.ask(verb, **details)
+
+    def _start_details(self, entries: Sequence[Entry]) -> dict[str, Any]:
+        runs = [[*entry.key, entry.slot] for entry in entries]
+        return {"runs": runs, "further": self._further([entry.run for entry in entries])}
+
+    def _further(self, runs: Iterable[Run]) -> list[dict[str, Any]]:
+        """Return runs that may have been listed since the list was brought there."""
+        is_search = self._terms.experiment.file.search is not None
+        return [run.to_json() for run in runs] if is_search else []
 
     def _post_stops(self) -> None:
         for kill, keys in self._books.stops().items():

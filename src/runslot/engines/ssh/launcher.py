@@ -23,6 +23,10 @@ from runslot.experiment.status import read_status
 from runslot.hardware.slots import Slot
 from runslot.transport.contents import INCOMING, incoming
 
+_COMPANY_TIMEOUT_S = 0.5
+"""How long hosts that are ready wait for the others before runs begin."""
+_TRIED_PERIOD_S = 1.0
+"""Between looks whether hosts were tried that ring when they are."""
 _START = 60.0
 """Seconds that a host has to answer whether runs started."""
 
@@ -70,6 +74,10 @@ class SSHLauncher:
         self._places: dict[int, tuple[RemoteHost, int]] = {}
         """By a slot's index in the pool: its host, and its index there."""
         self._slots: list[Slot] = []
+        self._placed: set[str] = set()
+        """Hosts whose slots are in the schedule."""
+        self._failures: set[str] = set()
+        """Hosts of which it was said why they cannot be used."""
         self._by_handle: dict[Handle, RemoteHost] = {}
 
     def say(self, text: str) -> None:
@@ -80,6 +88,8 @@ class SSHLauncher:
     def connect(self) -> str:
         """Reach all hosts at once; return the slots in one line. `InvalidInput` where no host can
         be used.
+
+        What is slow to answer joins later, unless an earlier launcher left runs there.
         """
         directory = self._terms.experiment.directory
         shutil.rmtree(
@@ -88,39 +98,80 @@ class SSHLauncher:
         incoming(directory).mkdir(parents=True)
         for remote in self._remotes.values():
             remote.connect()
-        for remote in self._remotes.values():
-            remote.tried.wait()
-        failures = [
-            remote
-            for remote in self._remotes.values()
-            if remote.failure is not None and not remote.slots
-        ]
-        # The first slot of every host before the second of any: runs spread over the hosts.
-        for number in range(
-            max((len(remote.slots) for remote in self._remotes.values()), default=0)
-        ):
-            for remote in self._remotes.values():
-                for slot in remote.slots[number : number + 1]:
-                    self._places[len(self._slots)] = (remote, slot.index)
-                    self._slots.append(replace(slot, index=len(self._slots)))
+        self._wait_for_hosts()
+        self._place_slots()
         if self._terms.runs and not self._slots:
-            reasons = "\n".join(f"  {remote.failure}" for remote in failures)
+            reasons = "\n".join(f"  {remote.failure}" for remote in self._remotes.values())
             raise InvalidInput(f"{self._terms.pool}: none of its hosts can be used:\n{reasons}")
-        for remote in failures:
-            self.say(f"{remote.failure}; its slots are not used")
+        self._say_failures()
         self._tell()
         counts = ", ".join(
             f"{remote.name} {len(remote.slots)}"
             for remote in self._remotes.values()
-            if remote.slots
+            if remote.name in self._placed
         )
         return f"{len(self._slots)} slots of {self._terms.pool} ({counts})"
+
+    def _wait_for_hosts(self) -> None:
+        """Return when all were tried, or some are ready and the others have had their time."""
+        deadline = math.inf
+        while remotes := [one for one in self._remotes.values() if not one.tried.is_set()]:
+            now = time.monotonic()
+            if deadline == math.inf and any(one.slots for one in self._remotes.values()):
+                deadline = now + _COMPANY_TIMEOUT_S
+            if now >= deadline and not any(one.is_awaited for one in remotes):
+                return
+            is_early = now < deadline < math.inf
+            self._bell.wait(deadline - now if is_early else _TRIED_PERIOD_S)
+
+    def _place_slots(self) -> list[Slot]:
+        """Number the slots of hosts that are ready and have none in the schedule yet; return them.
+
+        The first slot of every host comes before the second of any: runs spread over the hosts.
+        """
+        remotes = [
+            one for one in self._remotes.values() if one.slots and one.name not in self._placed
+        ]
+        self._placed |= {remote.name for remote in remotes}
+        first = len(self._slots)
+        for number in range(max((len(remote.slots) for remote in remotes), default=0)):
+            for remote in remotes:
+                for slot in remote.slots[number : number + 1]:
+                    self._places[len(self._slots)] = (remote, slot.index)
+                    self._slots.append(replace(slot, index=len(self._slots)))
+        return self._slots[first:]
+
+    def _say_failures(self) -> None:
+        """Say, once, which hosts could not be used when they were first tried."""
+        for remote in self._remotes.values():
+            if remote.failure is None or remote.slots or remote.name in self._failures:
+                continue
+            self._failures.add(remote.name)
+            later = "are used when it answers" if remote.may_join else "are not used"
+            self.say(f"{remote.failure}; its slots {later}")
 
     # ---- the protocol ----------------------------------------------------------------------------
 
     def slots(self) -> Sequence[Slot]:
         """Return the slots of all hosts."""
         return self._slots
+
+    def joined(self) -> Sequence[Slot]:
+        """Return the slots of hosts that have answered only now."""
+        if len(self._placed) == len(self._remotes):
+            return ()
+        self._say_failures()
+        slots = self._place_slots()
+        for host in dict.fromkeys(slot.host for slot in slots):
+            count = sum(slot.host == host for slot in slots)
+            self.say(f"host {host} has joined, with {count} slot{'s' * (count != 1)}")
+        return slots
+
+    def vacant(self) -> Collection[Handle]:
+        """Return runs that have ended well and left their slots, though their files have yet to
+        come home.
+        """
+        return [handle for remote in self._remotes.values() for handle in remote.take_vacant()]
 
     def reserve(self, slot: Slot, experiment: str, run: str) -> Taken | None:
         """Take a slot where its host can start runs."""

@@ -67,6 +67,7 @@ class Books:
         self._entries: dict[Key, Entry] = {}
         self._expected = set(expected)
         self._stops: dict[Key, bool] = {}
+        self._vacant: list[Key] = []
         self.stock = Found()
 
     def expected(self) -> set[Key]:
@@ -134,6 +135,14 @@ class Books:
             entry = self._entries.get(key)
             if entry is not None and entry.state in {"asked", "running"}:
                 entry.state, entry.outcome = "ended", outcome
+                if outcome.kind == "succeeded":
+                    self._vacant.append(key)
+
+    def take_vacant(self) -> list[Handle]:
+        """Return which have ended well and left their slots, once."""
+        with self._lock:
+            vacant, self._vacant = self._vacant, []
+            return [self._entries[key].handle for key in vacant if key in self._entries]
 
     def settle(self, stock: Found) -> tuple[bool, list[Entry]]:
         """Take in what a new connection found; return whether all is as the books say, and what was

@@ -35,8 +35,8 @@ said = {"python": list(sys.version_info[:3]), "executable": sys.executable,
         "host": socket.gethostname(),
         "root": root, "time": time.time(), "free": None, "rsync": None, "problem": None}
 try:
-    if not os.path.isdir(root):
-        os.makedirs(root)
+    if not os.path.isdir(root + sys.argv[2]):
+        os.makedirs(root + sys.argv[2])
     made = os.path.join(root, ".probe.%d" % os.getpid())
     with open(made, "w") as file:
         file.write("x" * 4096)
@@ -87,13 +87,13 @@ class Probe:
     """It is set to end all of a user's processes when the last login ends."""
 
 
-def probe(host: Host, python: str, root: str) -> Probe:
-    """Ask a host, with its interpreter `python`, what it has; `HostError` where it cannot be
-    asked.
+def probe(host: Host, python: str, root: str, place: str = "") -> Probe:
+    """Ask a host, with its interpreter `python`, what it has, and make the directory `place` below
+    `root` there, `/` before it; `HostError` where it cannot be asked.
     """
     command = [python, "-", root]
     before = time.time()
-    done = host.run(command, _SCRIPT.encode())
+    done = host.run([*command, place], _SCRIPT.encode())
     after = time.time()
     answers = [
         line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)
