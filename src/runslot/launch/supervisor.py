@@ -170,15 +170,16 @@ class Supervisor:
         yield from self._halts()
 
     def _slots_of(self, hosts: HasHosts, keys: Mapping[Handle, Key]) -> Iterator[Event]:
-        """Yield which slots are new, and which are free though their runs' files have yet to come.
-
-        A search waits for the files: what comes next depends on them.
+        """Yield which slots are new, and which are free though their runs' files have yet to come;
+        a search waits for the files, on which it depends what comes next.
         """
         if joined := hosts.joined():
             self._slots |= {slot.index: slot for slot in joined}
             yield SlotsJoined(tuple(slot.index for slot in joined))
-        left = [keys[handle] for handle in hosts.vacant() if handle in keys]
-        yield from (SlotLeft(key) for key in left if self._entries[key].progress.growth is None)
+        vacancies = [keys[handle] for handle in hosts.vacant() if handle in keys]
+        yield from (
+            SlotLeft(key) for key in vacancies if self._entries[key].progress.growth is None
+        )
 
     def _end(self, key: Key, outcome: Outcome | Short) -> Event:
         """Return what the end of a run means: it may be done again, or never have begun."""
@@ -211,9 +212,7 @@ class Supervisor:
         return SlotTaken(key, self._holds.pause(experiment, now))
 
     def _halts(self) -> Iterator[Event]:
-        """Yield which runs can never start, and which have shown enough; all are stopped where
-        their search cannot go on.
-        """
+        """Yield which runs can never start, and which have shown enough for their search."""
         now = time.monotonic()
         for progress in self._open:
             yield from progress.given_up(self._holds, self._handles, now)
@@ -351,9 +350,9 @@ class Supervisor:
                 continue
             refusal = None if slot is None else self._reserve(start.key, slot)
             if refusal is not None:
-                taken = SlotTaken(start.key, _RETRY_TAKEN)
+                retry = SlotTaken(start.key, _RETRY_TAKEN)
                 is_short = isinstance(refusal, Short)
-                events.append(self._hold(start.key, refusal.by) if is_short else taken)
+                events.append(self._hold(start.key, refusal.by) if is_short else retry)
                 continue
             try:
                 placed.append(self._place(start))

@@ -66,7 +66,9 @@ class Homecoming:
         changes = [*self._unpack(answer["parcel"])]
         changes += [Change(run, path, size) for run, path, size in answer["changed"]]
         file = self._experiment.file
-        note = self._fetch_all([one for one in changes if comes_home(file, one.path)], clone)
+        note = self._fetch_all(
+            [change for change in changes if comes_home(file, change.path)], clone
+        )
         self._came = not note  # what a run was writing just now comes with the next round
         with self._files:
             remove_gone(
@@ -86,8 +88,8 @@ class Homecoming:
             directories = self._directories()
             waiting = incoming(self._experiment.directory)
             for packed in map(Packed.from_json, parcel):
-                wanted = comes_home(self._experiment.file, packed.path)
-                if wanted and not packed.put(self._base, directories, waiting):
+                is_ours = comes_home(self._experiment.file, packed.path)
+                if is_ours and not packed.put(self._base, directories, waiting):
                     yield Change(packed.run, packed.path, len(packed.data))
 
     def _fetch_all(self, changes: Sequence[Change], clone: HostClone) -> str:

@@ -115,11 +115,11 @@ class SSHLauncher:
     def _wait_for_hosts(self) -> None:
         """Return when all were tried, or some are ready and the others have had their time."""
         deadline = math.inf
-        while remotes := [one for one in self._remotes.values() if not one.tried.is_set()]:
+        while remotes := [remote for remote in self._remotes.values() if not remote.tried.is_set()]:
             now = time.monotonic()
-            if deadline == math.inf and any(one.slots for one in self._remotes.values()):
+            if deadline == math.inf and any(remote.slots for remote in self._remotes.values()):
                 deadline = now + _COMPANY_TIMEOUT_S
-            if now >= deadline and not any(one.is_awaited for one in remotes):
+            if now >= deadline and not any(remote.is_awaited for remote in remotes):
                 return
             is_early = now < deadline < math.inf
             self._bell.wait(deadline - now if is_early else _TRIED_PERIOD_S)
@@ -130,7 +130,9 @@ class SSHLauncher:
         The first slot of every host comes before the second of any: runs spread over the hosts.
         """
         remotes = [
-            one for one in self._remotes.values() if one.slots and one.name not in self._placed
+            remote
+            for remote in self._remotes.values()
+            if remote.slots and remote.name not in self._placed
         ]
         self._placed |= {remote.name for remote in remotes}
         first = len(self._slots)
