@@ -434,6 +434,12 @@ def test_a_page_without_runs_says_what_was_not_read_and_what_to_do(tmp_path: Pat
     assert "notes.csv" in foreign
     assert "--log" in foreign
     assert str(tmp_path) not in foreign
+    (tmp_path / "gone").mkdir()
+    runs = LiveRuns([tmp_path / "gone"])
+    (tmp_path / "gone").rmdir()
+    gone = document(runs.now(), Choices(), "", Texts([]))["message"]
+    assert gone.startswith("No run can be read: ")
+    assert "cannot be listed" in gone
 
 
 def test_runs_that_all_diverged_and_runs_of_text_alone_are_said(write_run: Write) -> None:

@@ -47,6 +47,10 @@ def _intervals(chart: Chart) -> Figure:
     layout["yaxis"] |= {"title": {"text": ""}, "range": [-0.6, len(labels) - 0.4]}
     layout["height"] = max(180, 80 + 30 * len(labels))
     layout["hovermode"] = "closest"
+    if side := _shared_side(groups["label"].to_list()):
+        others = [plain(label.removeprefix(side).strip()) for label in groups["label"]]
+        layout["yaxis"] |= {"tickvals": labels, "ticktext": others}
+        layout["xaxis"]["title"] = {"text": f"{plain(chart.across)}: {plain(side)} …"}
     if "x" in chart.settings["log"]:
         layout["xaxis"] |= LOG
     _limit(layout["xaxis"], *chart.settings["limits"])
@@ -75,6 +79,14 @@ def _intervals(chart: Chart) -> Figure:
     # Above the dots, so that these do not hide them.
     traces += [_interval(row) for row in groups.iter_rows(named=True) if row["high"] is not None]
     return {"data": traces, "layout": layout}
+
+
+def _shared_side(labels: Sequence[str]) -> str:
+    """Return what all labels of comparisons have before their `>`, which stands once at the axis;
+    nothing where they differ."""
+    sides = {label.partition(" > ")[0] for label in labels if " > " in label}
+    is_shared = len(labels) > 1 and len(sides) == 1 and all(" > " in label for label in labels)
+    return f"{sides.pop()} >" if is_shared else ""
 
 
 def _limit(axis: dict[str, Any], low: float | None, high: float | None) -> None:

@@ -11,6 +11,8 @@ from runslot.view.plotly.figure import GREY, Figure, base_layout, plain
 
 _CELL = 0.96
 """How much of its place a cell takes."""
+_LIGHT_FROM = 0.55
+"""Part of the scale from which on it is light."""
 _NOTHING = "rgba(0,0,0,0)"
 Cell = tuple[float, int]
 """A mean, nan where there is none, and of how many runs."""
@@ -23,13 +25,15 @@ def heat_figure(chart: Chart) -> Figure:
     for a, d, mean, n in chart.data.select("across", "down", "value", "n").iter_rows():
         cells.setdefault(d, {})[a] = (math.nan if mean is None else mean, n)
     is_written = len(xs) * len(ys) <= MOST_CELLS_WRITTEN
+    means = [mean for line in cells.values() for mean, _ in line.values() if math.isfinite(mean)]
+    ends = (min(means, default=0.0), max(means, default=0.0))
     traces = []
     for row, d in enumerate(ys):
         line = {a: cells[d][a] for a in xs if a in cells.get(d, {})}
         valued = {a: cell for a, cell in line.items() if math.isfinite(cell[0])}
         bare = {a: cell for a, cell in line.items() if a not in valued}
         traces += [
-            _bars(d, row, some, is_written=is_written, is_valued=some is valued)
+            _bars(d, row, some, ends, is_written=is_written, is_valued=some is valued)
             for some in (valued, bare)
             if some
         ]
@@ -37,7 +41,13 @@ def heat_figure(chart: Chart) -> Figure:
 
 
 def _bars(
-    name: str, row: int, cells: dict[str, Cell], *, is_written: bool, is_valued: bool
+    name: str,
+    row: int,
+    cells: dict[str, Cell],
+    ends: tuple[float, float],
+    *,
+    is_written: bool,
+    is_valued: bool,
 ) -> dict[str, Any]:
     texts = [cell_words(*cell).replace("\n", "<br>") for cell in cells.values()]
     colours = [float(f"{mean:.6g}") for mean, _ in cells.values()]
@@ -52,11 +62,18 @@ def _bars(
         "marker": marker,
         "text": texts if is_written else "",
         "customdata": texts,
+        "insidetextfont": {"color": [_ink(mean, *ends) for mean, _ in cells.values()]},
         "textposition": "inside",
         "insidetextanchor": "middle",
         "textangle": 0,
         "hovertemplate": "%{x}, %{fullData.name}: %{customdata}<extra></extra>",
     }
+
+
+def _ink(mean: float, low: float, high: float) -> str:
+    """Return what can be read on the colour of a mean: the scale goes from dark to light."""
+    share = (mean - low) / (high - low) if high > low and math.isfinite(high - low) else 0.0
+    return "#111111" if share > _LIGHT_FROM else "#ffffff"
 
 
 def _layout(chart: Chart, xs: list[str], ys: list[str]) -> dict[str, Any]:
@@ -78,6 +95,7 @@ def _layout(chart: Chart, xs: list[str], ys: list[str]) -> dict[str, Any]:
     }
     layout["height"] = max(240, min(900, 110 + 46 * len(ys)))
     layout["barmode"] = "overlay"
+    layout["uniformtext"] = {"mode": "show", "minsize": 9}
     layout["coloraxis"] = {
         "colorscale": [[i / (len(SEQUENCE) - 1), colour] for i, colour in enumerate(SEQUENCE)],
         "colorbar": {"thickness": 10, "outlinewidth": 0, "tickfont": {"color": GREY}},

@@ -156,6 +156,9 @@ _FILES_NAMED = 3
 
 def _no_runs(results: Results) -> str:
     """Return what to do where there is nothing to show."""
+    if results.problems:
+        more = len(results.problems) - 1
+        return f"No run can be read: {results.problems[0]}" + (f"; and {more} more" if more else "")
     if not results.unread:
         return (
             "There are no runs yet; this page waits for them. Start some below this directory "
