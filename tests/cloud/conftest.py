@@ -103,9 +103,9 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     )
     pytest.importorskip("gcsfs", reason="the dependency group cloud-test is not installed")
     port = free_port()
-    program = Path(sys.executable).parent / "gcp-storage-emulator"
+    program = Path(__file__).parent / "gcs_emulator"
     server = Server(
-        [str(program), "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"],
+        [sys.executable, str(program), "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"],
         port,
         tmp_path_factory.mktemp("gcs") / "log",
     )

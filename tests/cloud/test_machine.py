@@ -98,7 +98,7 @@ class Rented:
         made = replace(usual, **{"sync_interval": 1.0, "python": sys.executable, **job})
         code = self.home.read().code
         assert code is not None
-        self.place = stage(self.home, code.copy, [[(run.id, 1) for run in runs]], [made])
+        self.place = stage(self.home, code.copy, [(run.id, 1) for run in runs], [made])
 
     @property
     def job_file(self) -> Path:
@@ -181,6 +181,16 @@ class Rented:
             except ProcessLookupError:
                 pass
         process.wait()
+
+    def freeze(self, process: subprocess.Popen[bytes]) -> None:
+        """Stop everything of a machine for a while."""
+        for pid in [process.pid, *_below(process.pid)]:
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self, process: subprocess.Popen[bytes]) -> None:
+        """Let it go on."""
+        for pid in [process.pid, *_below(process.pid)]:
+            os.kill(pid, signal.SIGCONT)
 
 
 def _below(pid: int) -> list[int]:

@@ -271,9 +271,7 @@ def _wanted(
 
 
 def _not_at_work(name: str) -> None:
-    """Refuse a machine whose launch is at work here: it would take it for lost, and rent
-    another.
-    """
+    """Refuse a machine whose launch is at work here: it would take it for lost."""
     from runslot.engines.sky.rental import read_record
     from runslot.errors import Busy
     from runslot.experiment.launchers import launched_here
@@ -285,8 +283,8 @@ def _not_at_work(name: str) -> None:
         ):
             path = status.directory.path
             raise Busy(
-                f"{name} works for a launch that would rent another in its place: `runslot stop"
-                f" {path}` ends that, `runslot stop {path} --kill` at once"
+                f"{name} works for a launch: `runslot stop {path}` ends that, `runslot stop {path}"
+                " --kill` at once"
             )
 
 

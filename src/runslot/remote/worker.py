@@ -13,9 +13,10 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING, Literal
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import UnderWay
+from runslot.engines.protocol import Engine, UnderWay
 from runslot.errors import InvalidInput
 from runslot.experiment.claim import is_claimed, keeper_lives
 from runslot.experiment.files import LARGEST_OBJECT_BYTES, read_regular
@@ -34,6 +35,7 @@ from runslot.experiment.states import UNFINISHED
 from runslot.launch.printer import Printer, nothing_said
 from runslot.launch.share import Share
 from runslot.launch.supervisor import Supervisor
+from runslot.remote.supply import Supply
 from runslot.scheduler import StopAsked
 from runslot.terminal_text import one_line
 
@@ -55,6 +57,15 @@ class WorkItem:
 
     run: Run
     attempt: int = 1
+
+
+@dataclass(frozen=True)
+class Link:
+    """A socket through which further runs come (`remote.supply`)."""
+
+    descriptor: int
+    most: int
+    """How many this worker will have at one time at most, for the choice of slots."""
 
 
 @dataclass(frozen=True)
@@ -126,14 +137,15 @@ def work(
     observer: Observer | None = None,
     place: ThisMachine | None = None,
     growth: Growth | None = None,
+    link: Link | None = None,
 ) -> int:
-    """Do what is missing of these runs, and return the worker's exit status; `place` chooses the
-    slots, `growth` adds to the items while they are done.
+    """Do what is missing of these runs, and return the worker's exit status. `place` chooses the
+    slots, `growth` adds to the items while they are done, and so does who sits at `link`.
 
     For a process of its own: SIGTERM and SIGUSR1 mean from here on that its time is up.
     """
     with Notices() as notices:
-        return _work(directory, items, name, moved, observer, place, notices, growth)
+        return _work(directory, items, name, moved, observer, place, notices, growth, link)
 
 
 def _work(
@@ -144,41 +156,60 @@ def _work(
     observer: Observer | None,
     place: ThisMachine | None,
     notices: Notices,
-    growth: Growth | None = None,
+    growth: Growth | None,
+    link: Link | None,
 ) -> int:
     listener = observer or Printer()
     experiment = OpenExperiment.as_worker(directory, name, dict(os.environ), moved)
+    come: list[WorkItem] = []
     try:
         share = _share(experiment, items, listener)
-        if not share.runs and not share.adopt:
+        if not share.runs and not share.adopt and link is None:
             listener(Said(nothing_said(share.kept, directory.path)))
             return _status(experiment, items)
+        count = len(share.runs) + len(share.adopt)
         engine = (place or ThisMachine()).open(
-            experiment, len(share.runs) + len(share.adopt), listener
+            experiment, count if link is None else max(count, link.most), listener
         )
         try:
+            if link is not None:
+                growth = _supply(experiment, items, come, share, link, engine)
             supervisor = Supervisor(engine.launcher, listener, notices=NOTICES)
-            supervisor.add(
-                Share(
-                    experiment,
-                    share.runs,
-                    share.attempts,
-                    share.adopt,
-                    share.kept,
-                    engine.slots_said,
-                    growth,
-                )
-            )
+            supervisor.add(replace(share, slots_said=engine.slots_said, growth=growth))
             if notices.has_come:
                 supervisor.ask(StopAsked(None))
             supervisor.run()
         finally:
             engine.launcher.close()
         stopped = notices.has_come or supervisor.interrupted
-        unfinished = stopped and any(_next_steps(experiment, items))
-        return UNFINISHED_STATUS if unfinished else _status(experiment, items)
+        unfinished = stopped and any(_next_steps(experiment, (*items, *come)))
+        return UNFINISHED_STATUS if unfinished else _status(experiment, (*items, *come))
     finally:
         experiment.close()
+
+
+def _supply(
+    experiment: OpenExperiment,
+    items: Sequence[WorkItem],
+    come: list[WorkItem],
+    share: Share,
+    link: Link,
+    engine: Engine,
+) -> Supply:
+    """Return what brings further runs, which join those that have `come`."""
+    runs = {run.id: run for run in experiment.directory.read_runs()}
+
+    def next_attempt(run_id: str, number: int) -> tuple[Run, int] | None:
+        item = WorkItem(runs[run_id], number)
+        come.append(item)
+        step = next_step(experiment.run_dir(item.run), number, experiment.policy)
+        return (item.run, step.attempt) if step.do == "start" else None
+
+    os.set_inheritable(link.descriptor, False)
+    supply = Supply(socket.socket(fileno=link.descriptor), next_attempt, engine.launcher.wake)
+    held = {run.id for run in (*share.runs, *(run for run, _ in share.adopt))}
+    supply.hold(held, [item.run.id for item in items if item.run.id not in held])
+    return supply
 
 
 def _next_steps(
@@ -242,7 +273,8 @@ def main(argv: Sequence[str]) -> int:
             " workers"
         )
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: into a job's log
-    return work(directory, runs, name, options.moved)
+    link = None if options.supply is None else Link(options.supply, options.most)
+    return work(directory, runs, name, options.moved, link=link)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -266,6 +298,12 @@ def _parser() -> argparse.ArgumentParser:
         help="a JSON list of tasks, a task a list of [run, attempt]",
     )
     parser.add_argument("--task", type=int, metavar="K", help="with --batch: which task, from 0")
+    parser.add_argument(
+        "--supply", type=int, metavar="FD", help="a socket through which further runs come"
+    )
+    parser.add_argument(
+        "--most", type=int, default=1, metavar="N", help="with --supply: how many at one time"
+    )
     parser.add_argument(
         "--name", metavar="NAME", help="the worker's, for its journal; else of host and process"
     )

@@ -71,16 +71,33 @@ def _machine(entry: Sky, sky: SkyPilot) -> Iterator[Finding]:
         entry.machine(), Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0")), ".", {}
     )
     try:
-        offer = sky.offer(task, entry.managed)
+        offer = sky.offer(task)
     except RunslotError as error:
         yield Finding("machine", False, "", str(error))
         return
     yield Finding("machine", True, f"{offer.what or 'any'}, ${offer.price:.3f} an hour")
-    room = _room(sky, task, entry.machines, entry.machine().cloud)
+    cloud = entry.machine().cloud
+    if cloud in CLOUDS:
+        yield _identity(sky, cloud)
+    room = _room(sky, task, entry.machines, cloud)
     if room is not None:
         yield Finding(
             "quota", room.machines is None or room.machines >= entry.machines, room.said, room.fix
         )
+
+
+def _identity(sky: SkyPilot, cloud: str) -> Finding:
+    """Look whether machines can have an identity of their own: the laptop's keys stay at home."""
+    try:
+        well, text = sky.identity(cloud)
+    except RunslotError as error:
+        well, text = None, f"not known: {error}"
+    fix = (
+        "have the rights granted, or have somebody who has them rent one machine with SkyPilot; or"
+        f" name another identity in ~/.sky/config.yaml ({cloud}: remote_identity: …)"
+    )
+    is_missing = well is False
+    return Finding("identity of the machines", not is_missing, text, fix if is_missing else "")
 
 
 def check_quota(

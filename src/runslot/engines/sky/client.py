@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ _PATIENCE = {
     "credentials": 180,
     "offer": 180,
     "quotas": 180,
+    "identity": 180,
     "alive": 300,
     "look": 300,
     "log": 120,
@@ -49,8 +50,10 @@ class Offer:
     vcpus: float = 0.0
     """0: not known."""
     gpus: int = 0
+    has_controller: bool = False
+    """Whether what looks after managed jobs is a part of SkyPilot's server, and costs nothing."""
     controller: str = ""
-    """What SkyPilot rents to look after managed jobs; nothing where it has that already."""
+    """What SkyPilot rents to look after managed jobs, where it has nothing that does."""
     controller_price: float = 0.0
 
 
@@ -117,9 +120,10 @@ class SkyPilot:
             settings=dict(settings or {}),
         )
 
-    def look(self, name: str, managed: bool = False) -> Seen:
-        """Return how a machine is."""
-        return Seen(**self._ask("look", name=name, managed=managed))
+    def look(self, names: Sequence[str], managed: bool = False) -> dict[str, Seen]:
+        """Return how machines are, by name: one question for all of them."""
+        sights = self._ask("look", names=list(names), managed=managed)
+        return {name: Seen(**sight) for name, sight in sights.items()}
 
     def alive(self) -> list[dict[str, Any]]:
         """Return all machines that runslot rented and that SkyPilot knows of."""
@@ -144,6 +148,13 @@ class SkyPilot:
         be looked for.
         """
         return tuple(Quota(**quota) for quota in self._ask("quotas", task=task))
+
+    def identity(self, cloud: str) -> tuple[bool | None, str]:
+        """Tell whether machines of a cloud can have an identity of their own, and what is missing;
+        None where that is not known.
+        """
+        answer = self._ask("identity", cloud=cloud)
+        return answer["well"], str(answer["said"])
 
     def _ask(self, verb: str, hold: int | None = None, **arguments: Any) -> Any:
         question = json.dumps({"verb": verb, **arguments})

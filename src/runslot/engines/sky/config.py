@@ -16,7 +16,6 @@ from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Facts, Finding, LauncherConfig
 from runslot.engines.sky import cost as money
-from runslot.engines.sky.care import Terms
 from runslot.engines.sky.check import (
     at_once,
     check_bucket,
@@ -25,6 +24,7 @@ from runslot.engines.sky.check import (
     refuse_left_behind,
 )
 from runslot.engines.sky.client import SkyPilot
+from runslot.engines.sky.fleet import Terms
 from runslot.engines.sky.launcher import SkyLauncher, terminal
 from runslot.engines.sky.rental import Record, bring, read_record, without_machines
 from runslot.engines.sky.tasks import Job, Machine, labels_of, task_of
@@ -72,7 +72,7 @@ class Sky(LauncherConfig):
     max_price: float | None = None
     """Dollars an hour that a machine may cost."""
     machines: int = 1
-    """How many; the runs are divided among them."""
+    """How many; each takes the next runs as it has room for them."""
     disk: int | None = None
     """GB; 64 on EC2 and Compute Engine where it is not given."""
     image: str | None = None
@@ -91,10 +91,12 @@ class Sky(LauncherConfig):
     """What a run takes, for the expected cost; else the runs' time limit."""
     idle_minutes: int = 5
     """After so many minutes without work a machine gives itself back."""
-    recoveries: int = 3
-    """How often a machine that is lost is rented anew."""
-    managed: bool = False
-    """SkyPilot's managed jobs rent lost machines anew, also while nobody looks from here."""
+    recoveries: int | None = None
+    """Without a meaning by now: managed jobs replace lost machines while time and money last."""
+    managed: bool | None = None
+    """SkyPilot's managed jobs rent lost machines anew, also while nobody looks from here; None:
+    where their controller costs nothing.
+    """
     look_interval: float = 30.0
     """Seconds between looks at a machine."""
     skypilot_python: str | None = None
@@ -123,9 +125,8 @@ class Sky(LauncherConfig):
             value = getattr(self, key)
             if value is not None and not 0 < value < math.inf:
                 raise InvalidInput(f"{key} is {value}, but must be a number above 0")
-        for key in ("idle_minutes", "recoveries"):
-            if getattr(self, key) < 0:
-                raise InvalidInput(f"{key} is {getattr(self, key)}, but must be 0 or more")
+        if self.idle_minutes < 0:
+            raise InvalidInput(f"idle_minutes is {self.idle_minutes}, but must be 0 or more")
 
     @property
     def place(self) -> str:
@@ -152,7 +153,7 @@ class Sky(LauncherConfig):
             image=self.image,
             setup=self.setup,
             idle_minutes=self.idle_minutes,
-            managed=self.managed,
+            managed=bool(self.managed),
             more=self.resources,
         )
 
@@ -181,6 +182,8 @@ class Sky(LauncherConfig):
         for line in money.table(budget):
             observer(Said(line))
         money.agreed()
+        if self.recoveries is not None:
+            observer(Said("recoveries has no meaning any more: managed = true replaces machines"))
         return self._engine(experiment, observer, digest, store, record, sky, budget)
 
     def _engine(
@@ -193,17 +196,16 @@ class Sky(LauncherConfig):
         sky: SkyPilot,
         budget: money.Budget | None,
     ) -> Engine:
+        managed = False if budget is None else budget.managed
         terms = Terms(
-            machine=self.machine(),
+            machine=replace(self.machine(), managed=managed),
             machines=0 if budget is None else budget.machines,
             price=0.0 if budget is None else budget.hourly / budget.machines,
             what="" if budget is None else budget.what,
             seconds=0.0 if budget is None else budget.seconds,
             sync_interval=self.sync_interval,
-            recoveries=self.recoveries,
             python=self.python,
             look=self.look_interval,
-            managed=self.managed,
         )
         launcher = SkyLauncher(
             experiment=experiment.directory,
@@ -252,7 +254,8 @@ class Sky(LauncherConfig):
                 f"SkyPilot cannot use {cloud}: {reason}; `runslot launchers check {self.name}` says"
                 " more"
             )
-        offer = sky.offer(task, self.managed)
+        offer = sky.offer(task, self.managed is not False)
+        managed = offer.has_controller if self.managed is None else self.managed
         machines = min(self.machines, runs)
         hours = self.hours_per_run or (experiment.policy.timeout or 0) / 3600 or None
         share = -(-runs // machines)
@@ -269,6 +272,7 @@ class Sky(LauncherConfig):
             max_cost=self.max_cost,
             spent=spent,
             expected=expected,
+            managed=managed,
             controller=offer.controller,
             controller_price=offer.controller_price,
             cloud=self.machine().cloud,

@@ -47,8 +47,10 @@ class Budget:
     """
     expected: float | None = None
     """Hours that each machine will take, where that is known."""
+    managed: bool = False
+    """Whether SkyPilot's managed jobs rent lost machines anew."""
     controller: str = ""
-    """The machine that SkyPilot rents besides, to look after managed jobs."""
+    """The machine that SkyPilot rents besides for that, or would."""
     controller_price: float = 0.0
     """Dollars an hour."""
     cloud: str = ""
@@ -64,7 +66,8 @@ class Budget:
     @property
     def hourly(self) -> float:
         """Dollars an hour of all machines together, with their disks."""
-        return (self.price + self.disk_price) * self.machines + self.controller_price
+        controller = self.controller_price if self.managed else 0.0
+        return (self.price + self.disk_price) * self.machines + controller
 
     @property
     def seconds(self) -> float:
@@ -173,13 +176,15 @@ def _disk(budget: Budget) -> list[tuple[str, str]]:
 
 
 def _controller(budget: Budget) -> list[tuple[str, str]]:
-    if not budget.controller_price:
-        return []
-    text = (
-        f"{budget.controller}, ${budget.controller_price:.3f} an hour: SkyPilot's, looks after the"
-        " machines"
-    )
-    return [("controller", text)]
+    """Return what becomes of a machine that is lost, and what that costs."""
+    price = f"{budget.controller}, ${budget.controller_price:.3f} an hour"
+    if budget.managed:
+        replaced = [("lost machines", "are replaced by SkyPilot's managed jobs")]
+        besides = f"{price}: SkyPilot's, looks after the machines"
+        return [*replaced, ("controller", besides)] if budget.controller_price else replaced
+    with_price = f" ({price})" if budget.controller_price else ""
+    text = f"are not replaced, the others take their runs; with managed = true they are{with_price}"
+    return [("lost machines", text)]
 
 
 def agreed(ask: Callable[[str], str] | None = None) -> None:

@@ -1,7 +1,7 @@
-"""Rented machines as an engine: runs are divided among them, each is cared for to its end, results
-come home.
+"""Rented machines as an engine: they take the runs of a batch one after the other, and what these
+write comes home.
 
-Each machine has a `Care`; one thread more brings home what has changed.
+`Fleet` looks after the machines; a thread here brings home what has changed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 
 from runslot.engines.events import Asks, Observer
 from runslot.engines.protocol import Handle, Launcher, LeftRunning, Placed, Taken, UnderWay
-from runslot.engines.sky.care import Care, Terms
 from runslot.engines.sky.client import SkyPilot
-from runslot.engines.sky.rental import Record, Rented, bring, shares_of, write_record
-from runslot.engines.sky.tasks import Job, divide, labels_of, name_of, share_of, stage, task_of
+from runslot.engines.sky.fleet import Fleet, Terms
+from runslot.engines.sky.rental import Record, Rented, batch_of, bring, write_record
+from runslot.engines.sky.tasks import Job, labels_of, name_of, stage, task_of
 from runslot.errors import Busy, InvalidInput, RunslotError
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.experiment.states import Kind
+from runslot.experiment.states import UNFINISHED
 from runslot.hardware.slots import Slot
 from runslot.transport.bucket import Inventory, MachineShare
 from runslot.transport.bucket.store import Store
@@ -52,7 +52,6 @@ class SkyLauncher(Launcher):
     say: Callable[[str], None]
     ask: Callable[[str], str] | None = None
     """Asks at Ctrl-C; None: nobody is there."""
-    _cared: dict[str, Care] = field(default_factory=dict)
     _handled: dict[Handle, Run] = field(default_factory=dict)
     _listings: dict[str, Inventory] = field(default_factory=dict)
     _changed: threading.Event = field(default_factory=threading.Event)
@@ -65,6 +64,9 @@ class SkyLauncher(Launcher):
     _lock: threading.RLock = field(default_factory=threading.RLock)
     _bringing: threading.Lock = field(default_factory=threading.Lock)
 
+    def __post_init__(self) -> None:
+        self._fleet = Fleet(self.experiment, self.sky, self.store, self.terms, self)
+
     # ---- the protocol ----------------------------------------------------------------------------
 
     def slots(self) -> Sequence[Slot] | None:
@@ -72,39 +74,41 @@ class SkyLauncher(Launcher):
         return None
 
     def start(self, runs: Sequence[Placed]) -> Sequence[Handle | Taken | Outcome]:
-        """Rent machines and divide the runs among them."""
+        """Rent machines, which take the runs as they have room for them."""
         if not runs:
             return []
-        machines = self._plan(
-            [(placed.run.id, placed.attempt) for placed in runs],
-            {placed.run.id: placed.run for placed in runs},
-        )
-        of_run = {run: machine.handle for machine in machines for run, _ in machine.runs}
+        name = self._rent([placed.run for placed in runs], [placed.attempt for placed in runs])
         return [
-            self._handle(placed.run, Handle(placed.run_dir, placed.attempt, of_run[placed.run.id]))
+            self._handle(placed.run, Handle(placed.run_dir, placed.attempt, name))
             for placed in runs
         ]
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
-        """Take up the care of a machine that an earlier launcher rented."""
-        rented = self.record.machine(under_way.name or "")
-        if rented is None:
+        """Look after the machines that an earlier launcher rented for a run."""
+        name = under_way.name or self.record.handle_of(run.id)
+        machines = self.record.batch(name or "")
+        if name is None or not machines:
             return None
-        if rented.handle not in self._cared:
-            self._care_for(rented).take_up()
-        return self._handle(run, Handle(run_dir, under_way.attempt, rented.handle))
+        for rented in machines:
+            self._take_up(rented)
+        return self._handle(run, Handle(run_dir, under_way.attempt, name))
 
     def _handle(self, run: Run, handle: Handle) -> Handle:
         self._handled[handle] = run
         return handle
 
     def take_up(self) -> None:
-        """Take up the care of every machine that may still be rented, so that none whose runs are
-        home is left.
+        """Look after every machine that may still be rented, so that none whose runs are home is
+        left.
         """
         for rented in self.record.machines:
-            if rented.alive and rented.handle not in self._cared:
-                self._care_for(rented).take_up()
+            if rented.alive:
+                self._take_up(rented)
+
+    def _take_up(self, rented: Rented) -> None:
+        self._fleet.take_up(rented)
+        self._begin_bringing()
+        self._bring_now.set()
 
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return how runs ended whose outcome has come home, or whose machine is given up."""
@@ -121,19 +125,14 @@ class SkyLauncher(Launcher):
         if interrupted and not kill and not self._take_down():
             raise LeftRunning
         self._eager_until = time.monotonic() + _EAGER
-        for name in {handle.name for handle in handles}:
-            care = self._cared[name]
-            stopped = {
-                self._handled[handle].id: self._handled[handle]
-                for handle in handles
-                if handle.name == name
-            }
-            everything = stopped.keys() >= self._unfinished(care.rented)
+        for batch in {batch_of(handle.name) for handle in handles}:
+            stopped = [self._handled[h] for h in handles if batch_of(h.name) == batch]
+            everything = {run.id for run in stopped} >= self._unfinished(batch)
             if kill and everything:
-                self._in_background(care.kill)
+                self._in_background(functools.partial(self._fleet.kill, batch))
             else:
-                runs = None if everything else [run.directory for run in stopped.values()]
-                self._in_background(functools.partial(care.stop, runs))
+                runs = None if everything else [run.directory for run in stopped]
+                self._in_background(functools.partial(self._fleet.stop, batch, runs))
         self._bring_now.set()
 
     def wait(self, timeout: float | None) -> None:
@@ -145,26 +144,16 @@ class SkyLauncher(Launcher):
         """Make `wait` return: something was asked of the launch, once there are machines by a
         signal.
         """
-        self._woken = bool(self._cared)
+        self._woken = bool(len(self._fleet))
         self._changed.set()
 
     def close(self) -> None:
         """Give machines back whose runs have ended; others go on."""
         self._closed.set()
         self._bring_now.set()
-        for care in self._cared.values():
-            care.close()
-        ended = [
-            care for care in self._cared.values() if care.over or not self._unfinished(care.rented)
-        ]
-        threads = [
-            threading.Thread(target=care.finish, args=(_JOIN,), daemon=True) for care in ended
-        ]
-        for thread in threads:
-            thread.start()
-        until = time.monotonic() + _JOIN
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        self._fleet.close()
+        batches = {machine.share.batch for machine in self.record.machines}
+        self._fleet.finish({batch for batch in batches if not self._unfinished(batch)}, _JOIN)
         for machine in self.record.machines:
             if machine.alive:
                 ends = time.strftime(
@@ -177,29 +166,32 @@ class SkyLauncher(Launcher):
 
     # ---- renting ---------------------------------------------------------------------------------
 
-    def _plan(self, runs: Sequence[tuple[str, int]], run_of: Mapping[str, Run]) -> list[Rented]:
-        """Write down what is to be rented, stage what travels, and begin."""
+    def _rent(self, runs: Sequence[Run], attempts: Sequence[int]) -> str:
+        """Write down what is to be rented, stage what travels, and begin; return the name of the
+        runs' handles.
+        """
         if not self.terms.machines:
             raise InvalidInput(
                 "this launch only looks after machines that work already: `runslot resume` rents"
                 " further ones"
             )
-        shares = divide(runs, min(self.terms.machines, len(runs)))
+        count = min(self.terms.machines, len(runs))
         batch = f"b{len({machine.share.batch for machine in self.record.machines}) + 1}"
-        machines = [
-            self._rented(share, share_of(batch, number, len(shares)))
-            for number, share in enumerate(shares, 1)
-        ]
-        earlier = shares_of(self.record.machines)
-        jobs = [self._job(machine, earlier, run_of) for machine in machines]
-        place = stage(self.experiment, self.code, shares, jobs)
+        shares = MachineShare(batch, 1, count).batch_shares
+        asked = [(run.id, attempt) for run, attempt in zip(runs, attempts, strict=True)]
+        machines = [self._rented(share, asked if share.number == 1 else ()) for share in shares]
+        earlier = tuple(machine.share for machine in self.record.machines)
+        jobs = [self._job(machine, earlier, runs) for machine in machines]
+        place = stage(self.experiment, self.code, asked, jobs)
+        for machine in machines:
+            self.write(machine)
+        self._begin_bringing()
         for machine, job in zip(machines, jobs, strict=True):
             task = task_of(self.terms.machine, job, str(place), labels_of(self.name))
-            self.write(machine)
-            self._care_for(machine).rent(task)
-        return machines
+            self._fleet.rent(machine, task)
+        return machines[0].handle
 
-    def _rented(self, runs: Sequence[tuple[str, int]], share: MachineShare) -> Rented:
+    def _rented(self, share: MachineShare, runs: Sequence[tuple[str, int]]) -> Rented:
         return Rented(
             name=name_of(self.name, self.digest, len(self.record.machines) + share.number),
             share=share,
@@ -209,17 +201,15 @@ class SkyLauncher(Launcher):
             price=self.terms.price,
             what=self.terms.what,
             seconds=self.terms.seconds,
-            managed=self.terms.managed,
+            managed=self.terms.machine.managed,
         )
 
-    def _job(
-        self, machine: Rented, earlier: tuple[MachineShare, ...], run_of: Mapping[str, Run]
-    ) -> Job:
+    def _job(self, machine: Rented, earlier: tuple[MachineShare, ...], runs: Sequence[Run]) -> Job:
         return Job(
             name=machine.name,
             experiment=self.experiment.path.name,
             task=machine.task,
-            runs=tuple(run_of[run].directory for run, _ in machine.runs),
+            runs=tuple(run.directory for run in runs),
             store=self.store.url,
             share=machine.share,
             earlier=earlier,
@@ -230,15 +220,12 @@ class SkyLauncher(Launcher):
             cloud=self.terms.machine.cloud,
         )
 
-    def _care_for(self, rented: Rented) -> Care:
-        care = Care(rented, self.experiment, self.sky, self.store, self.terms, self)
-        self._cared[rented.handle] = care
+    # ---- bringing home ---------------------------------------------------------------------------
+
+    def _begin_bringing(self) -> None:
         if self._bringer is None:
             self._bringer = threading.Thread(target=self._bring_home, name="bring", daemon=True)
             self._bringer.start()
-        return care
-
-    # ---- bringing home ---------------------------------------------------------------------------
 
     def _bring_home(self) -> None:
         pause = max(2.0, min(self.terms.sync_interval / 2, 60.0))
@@ -268,40 +255,49 @@ class SkyLauncher(Launcher):
         return self._listings.get(share.name, Inventory())
 
     def _outcome(self, handle: Handle) -> Outcome | None:
-        care = self._cared[handle.name]
+        batch = batch_of(handle.name)
         outcome = handle.run_dir.read_outcome()
-        if outcome is not None and self._is_last(outcome, handle.attempt):
+        if outcome is not None and self._is_last(
+            outcome, handle.attempt, batch, self._handled[handle].directory
+        ):
             return outcome
-        settled = (
-            self._handled[handle].directory in self.listing(care.rented.share).settled
-        )  # it was asked to end
-        if outcome is not None and outcome.attempt >= handle.attempt and (care.over or settled):
-            return outcome
-        if not care.over:
+        end = self._fleet.end_of(batch)
+        if end is None:
             return None
-        kind: Kind = "stopped" if care.over == "stopped" else "lost"
-        return Outcome(
-            kind, handle.attempt, ended=time.time(), host=care.rented.name, message=care.why
-        )
+        if outcome is not None and outcome.attempt >= handle.attempt:
+            return outcome
+        return Outcome(end[0], handle.attempt, ended=time.time(), message=end[1])
 
-    def _is_last(self, outcome: Outcome, attempt: int) -> bool:
+    def _is_last(self, outcome: Outcome, attempt: int, batch: str, directory: str) -> bool:
         """Tell whether an outcome is the end of a run of which attempt number `attempt` was asked
         for.
 
         A success is, of an attempt before too: a machine had done the run when it was believed to
-        be lost.
+        be lost. One that was stopped with its machine goes on elsewhere, unless home asked for it.
         """
-        return outcome.kind == "succeeded" or outcome.attempt >= attempt + self.retries
+        if outcome.kind == "succeeded":
+            return True
+        if outcome.kind in UNFINISHED:
+            lists = [
+                self._listings.get(machine.share.name, Inventory())
+                for machine in self.record.machines
+                if machine.share.batch == batch
+            ]
+            is_settled = any(directory in listing.settled for listing in lists)
+            return is_settled and outcome.attempt >= attempt
+        return outcome.attempt >= attempt + self.retries
 
-    def _unfinished(self, rented: Rented) -> set[str]:
-        """Return the ids of a machine's runs whose end has not come home."""
+    def _unfinished(self, batch: str) -> set[str]:
+        """Return the ids of a batch's runs whose end has not come home."""
         file = self.experiment.read()
-        attempts = dict(rented.runs)
+        attempts = self.record.runs_of(batch)
         unfinished = set(attempts)
         for run in self.experiment.read_runs():
             if run.id in unfinished:
                 outcome = self.experiment.run_dir(run, file).read_outcome()
-                if outcome is not None and self._is_last(outcome, attempts[run.id]):
+                if outcome is not None and self._is_last(
+                    outcome, attempts[run.id], batch, run.directory
+                ):
                     unfinished.discard(run.id)
         return unfinished
 

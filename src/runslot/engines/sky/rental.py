@@ -11,7 +11,7 @@ import dataclasses
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,11 @@ from typing import Any
 from runslot.errors import Busy, Damaged, RunslotError
 from runslot.experiment.files import open_to_append, read_json, write_atomically, write_json
 from runslot.experiment.records import Outcome
-from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.shape import Shape
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.transport.bucket import Inventory, MachineShare, open_store, pull
+from runslot.transport.bucket.pull import newest
 from runslot.transport.bucket.store import Store
 from runslot.transport.patterns import comes_home
 
@@ -39,7 +40,7 @@ class Rented:
     share: MachineShare
     task: int
     runs: tuple[tuple[str, int], ...]
-    """Run ids with the attempt that was asked for."""
+    """Run ids with the attempt that was asked for; of a batch's machines the first has them all."""
     infra: str
     price: float = 0.0
     """Dollars an hour."""
@@ -78,7 +79,7 @@ class Rented:
 
     @property
     def handle(self) -> str:
-        """What its runs' handles are called: the machine, and the launch that rented it."""
+        """The machine, and the batch that it was rented for."""
         return f"{self.name}@{self.share.batch}"
 
 
@@ -105,6 +106,22 @@ class Record:
         """Return the machine that a handle names."""
         return next((machine for machine in self.machines if machine.handle == handle), None)
 
+    def batch(self, handle: str) -> tuple[Rented, ...]:
+        """Return the machines of the batch that a run's handle (`NAME@BATCH`) names."""
+        return tuple(m for m in self.machines if m.share.batch == batch_of(handle))
+
+    def handle_of(self, run: str) -> str | None:
+        """Return the handle of a run as the newest batch with machines has it: the launch may have
+        been killed before it noted that.
+        """
+        batches = [m.share.batch for m in self.machines if run in dict(m.runs)]
+        alive = [m for m in self.machines if m.alive and m.share.batch in batches[-1:]]
+        return alive[0].handle if alive else None
+
+    def runs_of(self, batch: str) -> dict[str, int]:
+        """Return the runs of a batch by id, with the attempt that was asked for."""
+        return dict(run for m in self.machines if m.share.batch == batch for run in m.runs)
+
     def spent(self, now: float) -> float:
         """Return the dollars spent so far, by the catalog's prices."""
         return sum(machine.spent(now) for machine in self.machines)
@@ -112,6 +129,11 @@ class Record:
     def committed(self, now: float) -> float:
         """Return the dollars spent so far, and those that machines which work may still spend."""
         return sum(machine.committed(now) for machine in self.machines)
+
+
+def batch_of(handle: str | None) -> str:
+    """Return the batch of the run that has this handle."""
+    return (handle or "").rpartition("@")[2]
 
 
 def record_file(experiment: ExperimentDir) -> Path:
@@ -185,25 +207,20 @@ def _machine(value: Mapping[str, Any]) -> Rented:
     return Rented(**{**fields, **times, "share": MachineShare(**share), "runs": pairs})
 
 
-def shares_of(machines: Sequence[Rented]) -> tuple[MachineShare, ...]:
-    """Return the shares of machines, oldest first."""
-    return tuple(machine.share for machine in machines)
-
-
 def without_machines(status: ExperimentStatus, record: Record | None) -> ExperimentStatus:
-    """Return the status with runs lost that no machine has: of which no outcome came before theirs
-    was given back.
+    """Return the status with runs lost that no machine has: of which no outcome came before the
+    last machine of their batch was given back.
 
     A launch that was killed before it had written a machine down leaves runs that have started in
     no machine at all.
     """
-    machines = record.machines if record is not None else ()
-    alive = {machine.handle for machine in machines if machine.alive}
+    record = record or Record("")
+    alive = {machine.share.batch for machine in record.machines if machine.alive}
     runs = tuple(
         (
             dataclasses.replace(run, state="lost", ended=_lost(run), attempt=None)
             if (run.state == "running" or (run.state == "queued" and run.name))
-            and run.name not in alive
+            and batch_of(run.name or record.handle_of(run.run.id)) not in alive
             else run
         )
         for run in status.runs
@@ -213,12 +230,11 @@ def without_machines(status: ExperimentStatus, record: Record | None) -> Experim
 
 def _lost(run: RunStatus) -> Mapping[str, Any]:
     message = (
-        "its machine was given back"
+        "its machines were given back"
         if run.name
         else "its launch ended before a machine was rented for it"
     )
-    host = (run.name or "").partition("@")[0] or None
-    return Outcome("lost", run.attempts, host=host, message=message).to_json()
+    return Outcome("lost", run.attempts, message=message).to_json()
 
 
 # ---- what comes home -----------------------------------------------------------------------------
@@ -247,13 +263,14 @@ def bring(experiment: ExperimentDir, record: Record, store: Store | None = None)
     listings: dict[str, Inventory] = {}
     later: list[str] = []
     with _alone(experiment):
-        newest = _owners(record)
-        for machine in record.machines:
-            share = machine.share
-            owned = {run for run, handle in newest.items() if handle == machine.handle}
+        known = {machine.share: _known(experiment, machine.share) for machine in record.machines}
+        lists = {share: newest(store, share, before) for share, before in known.items()}
+        owners = _owners(record, lists)
+        for share, before in known.items():
+            owned = {run for run, owner in owners.items() if owner == share}
             of_runs = _OfRuns(experiment, owned)
-            before = _known(experiment, share)
-            brought = pull(store, share, root, before, of_runs)
+            brought = pull(store, share, root, before, of_runs, lists[share])
+            _drop_outcomes(root, of_runs.turned_over(brought.listing))
             if brought.listing.sequence and not brought.later:
                 _remember(experiment, share, brought.listing)
             files, size = files + brought.files, size + brought.size
@@ -262,11 +279,24 @@ def bring(experiment: ExperimentDir, record: Record, store: Store | None = None)
     return Brought(files, size, listings, tuple(later))
 
 
-def _owners(record: Record) -> dict[str, str]:
-    """Return, by run id, the handle of the machine that had the run last: an older one's files are
-    history.
-    """
-    return {run: machine.handle for machine in record.machines for run, _ in machine.runs}
+def _owners(record: Record, lists: Mapping[MachineShare, Inventory]) -> dict[str, MachineShare]:
+    """Return, by run id, the share that had the run last: what others have of it is history."""
+    owners: dict[str, tuple[MachineShare, int]] = {}
+    for machine in record.machines:
+        share = machine.share
+        # A batch has its runs from its beginning; which of its machines has one, the lists say.
+        turns = {**dict.fromkeys((run for run, _ in machine.runs), 0), **lists[share].runs}
+        for run, number in turns.items():
+            owner = owners.get(run)
+            if owner is None or owner[0].batch != share.batch or number > owner[1]:
+                owners[run] = share, number
+    return {run: share for run, (share, _) in owners.items()}
+
+
+def _drop_outcomes(root: Path, runs: Iterable[str]) -> None:
+    """Delete outcomes of attempts that another machine has followed by a new one."""
+    for run in runs:
+        RunDir(root / run).outcome_file.unlink(missing_ok=True)
 
 
 class _OfRuns:
@@ -277,8 +307,19 @@ class _OfRuns:
     def __init__(self, experiment: ExperimentDir, owned: set[str]) -> None:
         runs = experiment.read_runs()
         self._file = experiment.read()
+        self._runs = [run for run in runs if run.id in owned]
         self._owned = tuple(f"{run.directory}/" for run in runs if run.id in owned)
         self._others_runs = tuple(f"{run.directory}/" for run in runs if run.id not in owned)
+
+    def turned_over(self, listing: Inventory) -> Iterator[str]:
+        """Yield the directories of runs that another machine had before, and that are under way."""
+        for run in self._runs:
+            is_taken_over = listing.runs.get(run.id, 1) > 1
+            has_begun = is_taken_over and any(
+                path.startswith(f"{run.directory}/") for path in listing.files
+            )
+            if has_begun and str(RunDir(run.directory).outcome_file) not in listing.files:
+                yield run.directory
 
     def __call__(self, path: str) -> bool:
         if not path.startswith(self._owned):

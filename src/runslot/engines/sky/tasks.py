@@ -21,6 +21,7 @@ from typing import Any
 
 from runslot.experiment.rundir import ExperimentDir
 from runslot.transport.bucket.inventory import MachineShare
+from runslot.transport.bucket.pool import SILENCE_S
 from runslot.transport.contents import what_runs_need
 from runslot.transport.zipapp import experiment_archive
 
@@ -222,16 +223,6 @@ def _run(job: Job) -> list[str]:
     ]
 
 
-def divide(runs: Sequence[tuple[str, int]], machines: int) -> list[list[tuple[str, int]]]:
-    """Divide runs (id, attempt) among machines as evenly as may be, neighbours to different
-    ones.
-    """
-    shares: list[list[tuple[str, int]]] = [
-        list(runs[number::machines]) for number in range(machines)
-    ]
-    return [share for share in shares if share]
-
-
 def labels_of(experiment: str) -> dict[str, str]:
     """Return the labels of an experiment's machines, as all clouds take them: 63 lower-case
     letters, digits, `-`.
@@ -254,17 +245,14 @@ def _plain(name: str) -> str:
     return "-".join(part for part in plain.split("-") if part)
 
 
-def share_of(batch: str, number: int, of: int) -> MachineShare:
-    """Return the share of machine `number`, from 1."""
-    return MachineShare(batch, number, of)
-
-
 # ---- a job's names -------------------------------------------------------------------------------
 
 
-TASKS = "tasks.json"
+RUNS = "runs.json"
 EXPERIMENT = "experiment"
-"""Names of files in what travels: the list for `work --batch`, the experiment's archive."""
+"""Names of files in what travels: ids of the batch's runs with their attempts, the experiment's
+archive.
+"""
 
 
 def job_file(task: int) -> str:
@@ -283,7 +271,9 @@ class Job:
     task: int
     """Which of the tasks, from 0."""
     runs: tuple[str, ...]
-    """Directories of its runs, relative to where the experiment's runs lie."""
+    """Directories of the batch's runs, relative to where the experiment's runs lie; the machine
+    takes of them what nobody has.
+    """
     store: str
     """Address of the experiment's place in the bucket."""
     share: MachineShare
@@ -301,6 +291,8 @@ class Job:
     """The interpreter of the runs."""
     cloud: str = ""
     """`aws` or `gcp`, whose notices of a spot machine's end are looked for."""
+    silence: float = SILENCE_S
+    """Seconds of silence after which the others take a machine for lost."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as JSON values."""
@@ -328,10 +320,11 @@ class Job:
 def stage(
     experiment: ExperimentDir,
     code: str,
-    tasks: Sequence[Sequence[tuple[str, int]]],
+    runs: Sequence[tuple[str, int]],
     jobs: Sequence[Job],
 ) -> Path:
-    """Make the directory that travels, and return it: `code` is the name of the copy of the code.
+    """Make the directory that travels, and return it: `code` is the name of the copy of the code,
+    `runs` are ids, each with the attempt that is asked for.
 
     Machines of one launch share it; each reads its own job in it.
     """
@@ -342,7 +335,7 @@ def stage(
     place.mkdir(parents=True)
     archive = experiment_archive(experiment)
     shutil.copy2(archive, place / archive.name)
-    (place / TASKS).write_text(json.dumps(tasks))
+    (place / RUNS).write_text(json.dumps(runs))
     for job in jobs:
         (place / job_file(job.task)).write_text(json.dumps(job.to_json(), indent=1))
     with tarfile.open(place / f"{EXPERIMENT}.tar.gz", "w:gz", compresslevel=6) as packed:

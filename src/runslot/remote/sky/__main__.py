@@ -1,5 +1,5 @@
-"""On a rented machine: restore what is in the bucket, have the runs done by a worker, push, and end
-in time.
+"""On a rented machine: restore what is in the bucket, take runs that nobody has and have them done
+by a worker, push, and end in time.
 
 Started by the task as `python -m runslot.remote.sky DIR TASK`, with the one-file runslot as its
 import path.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -19,17 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from runslot.engines.sky.tasks import EXPERIMENT, TASKS, Job, job_file
+from runslot.engines.sky.tasks import EXPERIMENT, RUNS, Job, job_file
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.remote.sky import lifetime
 from runslot.remote.sky.lifetime import LOOK as LOOK_FOR_NOTICE
 from runslot.remote.sky.lifetime import Looking, Sender, say, spot_notice
 from runslot.remote.sky.mailbox import Mailbox
+from runslot.remote.sky.supplier import Holdings, Supplier
 from runslot.remote.worker import UNFINISHED_STATUS
-from runslot.transport.bucket import Pusher, TakenOver, Unreachable, open_store, pull
+from runslot.transport.bucket import Inventory, Pusher, TakenOver, Unreachable, open_store, pull
 from runslot.transport.bucket.inventory import StopRequest, read_stop_request
-from runslot.transport.bucket.store import Store
+from runslot.transport.bucket.pool import Pool
 
 _POLL_S = 1.0
 """Seconds between looks at the worker, the clock, and what the threads have found."""
@@ -41,6 +43,8 @@ has run out).
 """
 _NO_WORKER = 127
 """Status where there is none, as of a shell whose command is not found."""
+_LAST_TAKE_S = 60.0
+"""Seconds in which what is just being taken is to have come."""
 _PUSH_TIMEOUT_S = 3600.0
 """Seconds in which a bucket that does not answer is tried again at the end, where the deadline
 leaves them.
@@ -65,26 +69,20 @@ def main(directory: Path, task: int) -> int:
         [os.path.relpath(ExperimentDir(home).worker_journal(worker), root)] if root == home else []
     )
     since = lifetime.armed()
-    pusher = Pusher(
-        store,
-        job.share,
-        root,
-        job.runs,
-        f"{job.name}-{uuid.uuid4().hex[:8]}",
-        extra,
-        since,
-        say=say,
-    )
-    asked_before = _restore(job, store, root, pusher)
+    machine = f"{job.name}-{uuid.uuid4().hex[:8]}"
+    pusher = Pusher(store, job.share, root, (), machine, extra, since, say=say)
+    batch = json.loads((directory / RUNS).read_text())
+    runs = {path: (run, attempt) for path, (run, attempt) in zip(job.runs, batch, strict=True)}
+    mailbox = Mailbox(store, job.share, ExperimentDir(home), root, worker, runs, StopRequest())
+    ids = [run for run, _ in batch]
+    pool = Pool(store, job.share, machine, ids, job.silence)
+    directories = dict(zip(ids, job.runs, strict=True))
+    holdings = Holdings(job, store, root, pool, pusher, mailbox, directories, dict(batch))
+    _restore(holdings)
     end = lifetime.end_of(job, since, pusher.lived_before)
     if pusher.lived_before:
         lifetime.arm_again(end)
-    tasks = json.loads((directory / TASKS).read_text())
-    runs = {
-        run: (run_id, attempt) for run, (run_id, attempt) in zip(job.runs, tasks[task], strict=True)
-    }
-    mailbox = Mailbox(store, job.share, ExperimentDir(home), root, worker, runs, asked_before)
-    return _Machine(job, directory, home, worker, pusher, mailbox, end).run()
+    return _Machine(holdings, directory, home, worker, end).run()
 
 
 def _unpack(directory: Path, home: Path) -> None:
@@ -102,42 +100,71 @@ def _unpack(directory: Path, home: Path) -> None:
         )
 
 
-def _restore(job: Job, store: Store, root: Path, pusher: Pusher) -> StopRequest:
-    """Claim the share, bring what machines before have done of its runs, and return what was asked
-    of them.
-    """
-    prefixes = tuple(f"{run}/" for run in job.runs)
+def _restore(holdings: Holdings) -> None:
+    """Claim the share, bring what machines before had of it, and read what was asked of them."""
+    pusher, pool = holdings.pusher, holdings.pool
     while True:
         try:
             before = pusher.claim()
-            for share in (*job.earlier, job.share):
-                brought = pull(store, share, root, accepts=lambda path: path.startswith(prefixes))
-                if brought.files:
-                    say(f"restored {brought.files} files, {brought.size} bytes, of {share.name}")
-            pusher.trust_restored()
-            asked_before = read_stop_request(store, job.share)
+            if before.sequence:
+                pool.restore()
+                _restore_runs(holdings, before)
+            holdings.mailbox.request = read_stop_request(holdings.store, holdings.job.share)
         except Unreachable as error:
             say(f"{error}; trying again")
             time.sleep(10)
         else:
             say(f"{len(before.files)} files of this share were in the bucket")
-            return asked_before
+            return
+
+
+def _restore_runs(holdings: Holdings, before: Inventory) -> None:
+    pusher, directories = holdings.pusher, holdings.directories
+    holdings.end(before.over)
+    runs = [directories[run] for run in holdings.pool.held]
+    holdings.bring([directories[run] for run in holdings.open_runs()])
+    prefixes = tuple(f"{run}/" for run in runs)
+    share = holdings.job.share
+    brought = pull(
+        holdings.store, share, holdings.root, accepts=lambda path: path.startswith(prefixes)
+    )
+    say(f"restored {brought.files} files, {brought.size} bytes, of {share.name}")
+    pusher.trust_restored()
+    pusher.add(runs)
+    for run in before.runs.keys() - holdings.pool.held.keys():  # another machine has them by now
+        pusher.leave(directories[run])
+    pusher.turns = dict(holdings.pool.held)
 
 
 @dataclass
 class _Machine:
-    job: Job
+    holdings: Holdings
     directory: Path
     home: Path
     worker_name: str
-    pusher: Pusher
-    mailbox: Mailbox
     end: float
     """Unix time at which the machine must be gone."""
     why: list[str] = field(default_factory=list)
     """Why the runs are brought to an end, in order."""
     failure: str = ""
     """Why the worker could not do its runs."""
+    is_all_done: bool = False
+    """Whether nothing was left to take when the worker ended."""
+
+    @property
+    def job(self) -> Job:
+        """What this machine is to do."""
+        return self.holdings.job
+
+    @property
+    def pusher(self) -> Pusher:
+        """What sends to the bucket."""
+        return self.holdings.pusher
+
+    @property
+    def mailbox(self) -> Mailbox:
+        """What home asks."""
+        return self.holdings.mailbox
 
     def run(self) -> int:
         """Watch the worker to its end, push all the while, and once more at the end."""
@@ -146,26 +173,59 @@ class _Machine:
         if self.why:
             say(f"no run is begun: {self.why[0]}")
             return self._push_rest(UNFINISHED_STATUS)
-        self.mailbox.pass_on()
+        if not self._has_work():
+            say("nothing is left to do")
+            return self._push_rest(0)
         sender = Sender(self.pusher, self.job.sync_interval)
         status = self._work(sender)
         sender.close()
         if sender.taken_over:
             return 1
         self._settle()
-        return self._push_rest(status)
+        # What it never had is not done either.
+        return self._push_rest(status or int(bool(self.mailbox.settled)))
+
+    def _has_work(self) -> bool:
+        """Tell whether there are runs to do, of which the first are taken."""
+        asked = self.mailbox.request.runs
+        stopped = [
+            run for run in self.holdings.open_runs() if self.holdings.directories[run] in asked
+        ]
+        if stopped:
+            self.holdings.refuse(stopped)
+        while not (self.holdings.open_runs() or self.why):
+            try:
+                self.holdings.settle_untaken()
+                self.is_all_done = not self.holdings.take(1)
+            except Unreachable as error:
+                say(f"{error}; trying again")
+                time.sleep(10)
+                self._look()
+            else:
+                break
+        return bool(self.holdings.open_runs())
 
     def _work(self, sender: Sender) -> int:
         """Have the worker do the runs, and return its status; one that is killed alone is started
         again, and adopts.
         """
         for again in range(_WORKERS):
-            try:
-                worker = self._start()
-            except OSError as error:
-                self.failure = f"python = {self.job.python!r} cannot be started: {error.strerror}"
-                return _NO_WORKER
-            self._watch(worker, sender)
+            own, other = socket.socketpair()
+            with own, other:
+                try:
+                    worker = self._start(other.fileno())
+                except OSError as error:
+                    self.failure = (
+                        f"python = {self.job.python!r} cannot be started: {error.strerror}"
+                    )
+                    return _NO_WORKER
+                other.close()
+                supplier = Supplier(own, self.holdings, sender.now)
+                self._watch(worker, sender, supplier)
+                supplier.close()
+                own.shutdown(socket.SHUT_RDWR)
+                supplier.join(_LAST_TAKE_S)
+                self.is_all_done = supplier.has_ended
             if worker.returncode >= 0 or self.why or again == _WORKERS - 1:
                 break
             say(
@@ -176,7 +236,7 @@ class _Machine:
             self.failure = f"the worker ended with status {worker.returncode}"
         return worker.returncode
 
-    def _watch(self, worker: subprocess.Popen[bytes], sender: Sender) -> None:
+    def _watch(self, worker: subprocess.Popen[bytes], sender: Sender, supplier: Supplier) -> None:
         """Return when the worker has ended; nothing here waits for the bucket or for the cloud."""
         self.mailbox.watch()
         notices = Looking("notices", LOOK_FOR_NOTICE, lambda: spot_notice(self.job.cloud))
@@ -190,10 +250,11 @@ class _Machine:
             if self.why and not signalled:
                 signalled = True
                 say(f"stopping the runs: {self.why[0]}")
+                supplier.close()
                 worker.send_signal(signal.SIGTERM)
                 sender.interval = min(sender.interval, _HASTE)
                 sender.now()  # what there is, before the runs have ended
-            self.mailbox.pass_on()
+            self.mailbox.pass_on(supplier.given_up)
             if self._settle():
                 sender.now()
             self._wait(worker)
@@ -220,21 +281,19 @@ class _Machine:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, hear)
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self, link: int) -> subprocess.Popen[bytes]:
         archive = next(self.directory.glob("runslot-*.pyz"))
-        argv = [
-            str(Path(self.job.python).expanduser()),
-            str(archive),
-            "work",
-            str(self.home),
-            "--moved",
-            "--name",
-            self.worker_name,
-        ]
-        argv += ["--batch", str(self.directory / TASKS), "--task", str(self.job.task)]
+        runs = self.holdings.open_runs()
+        own = self.directory / "own.json"
+        own.write_text(json.dumps([[[run, self.holdings.attempts[run]] for run in runs]]))
+        self.mailbox.handed |= {self.holdings.directories[run] for run in runs}
+        most = -(-len(self.holdings.directories) // self.job.share.of)
+        argv = [str(Path(self.job.python).expanduser()), str(archive), "work", str(self.home)]
+        argv += ["--moved", "--name", self.worker_name, "--batch", str(own), "--task", "0"]
+        argv += ["--supply", str(link), "--most", str(most)]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         # A group of its own: whoever ends this job ends it through us, and once.
-        return subprocess.Popen(argv, env=environment, start_new_session=True)
+        return subprocess.Popen(argv, env=environment, start_new_session=True, pass_fds=(link,))
 
     def _wait(self, worker: subprocess.Popen[bytes]) -> None:
         try:
@@ -244,7 +303,9 @@ class _Machine:
 
     def _push_rest(self, status: int) -> int:
         """Push until the bucket has everything, or the machine's end has come."""
-        if self.why and status == -signal.SIGTERM:  # it was asked before it could hear
+        if self.why and (  # it was asked before it could hear, or had just done what it had
+            status == -signal.SIGTERM or (status in {0, 1} and not self.is_all_done)
+        ):
             status = UNFINISHED_STATUS
         state = (
             "done" if status in {0, 1} else ("stopped" if status == UNFINISHED_STATUS else "failed")

@@ -8,7 +8,7 @@ begun.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from runslot.transport.bucket.store import Store
 
 LOOK = 5.0
 """Seconds between looks into the bucket."""
+_AGAIN_S = 10.0
 
 
 @dataclass
@@ -39,14 +40,17 @@ class Mailbox:
     """Where the runs lie."""
     worker: str
     runs: Mapping[str, tuple[str, int]]
-    """By directory: the id of a run of this machine, and the attempt that was asked for."""
+    """By directory: the id of a run of the batch, and the attempt that was asked for."""
     request: StopRequest
     """All that is asked by now."""
     settled: frozenset[str] = frozenset()
     """Runs that were asked to stop, and of which nothing further comes."""
-    _passed_on: set[str] = field(default_factory=set)
+    handed: set[str] = field(default_factory=set)
+    """Directories of the runs that the worker was given."""
+    _refused: frozenset[str] = frozenset()
     _open: set[str] = field(default_factory=set)
     """Runs that the worker was asked to stop, and has not."""
+    _passed_on: float = 0.0
 
     def watch(self) -> None:
         """Look into the bucket from now on, until there is nothing further that could be asked."""
@@ -59,20 +63,26 @@ class Mailbox:
             return False
         return self.request.everything
 
-    def pass_on(self) -> None:
-        """Leave the worker a request for what was asked since; it takes those that wait for it when
-        it starts.
+    def pass_on(self, given_up: Collection[str] = ()) -> None:
+        """Leave the worker a request for what was asked since, and for runs that are another
+        machine's by now (`given_up`, ids); again after a while, as it may not have had them yet.
         """
-        new = (self.request.runs & self.runs.keys()) - self._passed_on
-        if new:
-            leave_request(
-                self.home, "stop", sorted(self.runs[run][0] for run in new), worker=self.worker
-            )
-            self._passed_on |= new
-            self._open |= new
+        new = (self.request.runs & self.handed) - self._open - self.settled
+        self._open |= new
+        runs = {self.runs[run][0] for run in self._open} | set(given_up)
+        if runs and (new or time.monotonic() - self._passed_on > _AGAIN_S):
+            self._passed_on = time.monotonic()
+            leave_request(self.home, "stop", sorted(runs), worker=self.worker)
+
+    def refuse(self, runs: Collection[str]) -> None:
+        """Say of runs that the worker never had that they are stopped."""
+        for run in runs:
+            _leave_outcome(RunDir(self.root / run), self.runs[run][1])
+        self._refused |= set(runs)
 
     def settle(self) -> bool:
         """Tell whether runs have stopped since, as they were asked to; each has an outcome."""
+        self.settled |= self._refused
         if not self._open:
             return False
         last = _last_events(self.home.worker_journal(self.worker))

@@ -37,8 +37,8 @@ class DamagedObject(RunslotError):
 
 @dataclass(frozen=True)
 class MachineShare:
-    """What one machine pushes: the k-th of n shares, from 1, of the runs that were handed out
-    together.
+    """What one machine pushes: the k-th of n shares, from 1, of a batch of runs that were asked
+    for together.
     """
 
     batch: str
@@ -59,6 +59,16 @@ class MachineShare:
     def asked(self) -> str:
         """The object with what home asks of its machine."""
         return f"{self.name}/asked.json"
+
+    @property
+    def gone(self) -> str:
+        """The object in which home names the machine that SkyPilot no longer has."""
+        return f"{self.name}/gone"
+
+    @property
+    def batch_shares(self) -> tuple[MachineShare, ...]:
+        """The shares of all machines of the batch."""
+        return tuple(MachineShare(self.batch, i, self.of) for i in range(1, self.of + 1))
 
     def object(self, digest: str) -> str:
         """Return the object that holds the part with this digest."""
@@ -101,6 +111,10 @@ class Inventory:
     """Directories of runs that home asked to stop, and of which nothing further comes: their
     outcomes are the last.
     """
+    runs: Mapping[str, int] = field(default_factory=dict)
+    """Ids of the runs that it has taken, each with the number of its turn (`pool`)."""
+    over: tuple[str, ...] = ()
+    """Ids of those that have ended, and are not to be done again by another machine."""
     files: Mapping[str, File] = field(default_factory=dict)
     """By path below the directory of the runs."""
 
@@ -135,12 +149,13 @@ class Inventory:
             _refuse_newer("a share's list in the bucket", value)
             files = {str(path): _file(*row) for path, row in value["files"].items()}
             fields = {key: kind(value[key]) for key, kind in _FIELDS.items() if key in value}
-            settled = tuple(map(str, value.get("settled", ())))
+            settled, over = (tuple(map(str, value.get(key, ()))) for key in ("settled", "over"))
+            runs = {str(run): int(number) for run, number in value.get("runs", {}).items()}
         except _UNREADABLE as error:
             raise DamagedObject(
                 f"a share's list in the bucket is damaged ({error}); its machine writes it anew"
             ) from error
-        return cls(**{**fields, "settled": settled, "files": files})
+        return cls(**{**fields, "settled": settled, "runs": runs, "over": over, "files": files})
 
 
 _UNREADABLE = (
@@ -219,6 +234,14 @@ def read_stop_request(store: Store, share: MachineShare) -> StopRequest:
         return StopRequest.from_bytes(store.get(share.asked))
     except (Missing, DamagedObject):
         return StopRequest()
+
+
+def read_listing(store: Store, share: MachineShare) -> Inventory:
+    """Return the list of a share; an empty one where there is none, or a damaged one."""
+    try:
+        return Inventory.from_bytes(store.get(share.listing))
+    except (Missing, DamagedObject):
+        return Inventory()
 
 
 def request_stop(store: Store, share: MachineShare, runs: Collection[str] | None) -> StopRequest:

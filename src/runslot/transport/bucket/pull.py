@@ -51,20 +51,22 @@ def pull(
     root: Path,
     before: Inventory | None = None,
     accepts: Callable[[str], bool] = lambda _: True,
+    listing: Inventory | None = None,
 ) -> Pulled:
     """Bring the files of a share below `root`; `before` is the list of the pull before, whose files
     may be deleted.
 
     A kill at any instant leaves whole files, old or new; the next pull goes on where this one
-    ended. Files on disk that no list names are left alone. `accepts` chooses paths. Raises
-    `Unreachable` where the bucket does not answer.
+    ended. Files on disk that no list names are left alone. `accepts` chooses paths; `listing` is
+    the newest list, where that was just read. Raises `Unreachable` where the bucket does not
+    answer.
     """
     before = before or Inventory()
     brought = size = 0
     later: set[str] = set()
-    listing = Inventory()
-    for _ in range(_ROUNDS):
-        listing = _newest(store, share, before)
+    listing = listing or newest(store, share, before)
+    for attempt in range(_ROUNDS):
+        listing = newest(store, share, before) if attempt else listing
         _check_paths(root, listing.files)
         files = {path: file for path, file in listing.files.items() if accepts(path)}
         _delete(
@@ -82,7 +84,7 @@ def pull(
     return Pulled(listing, brought, size, tuple(sorted(later)))
 
 
-def _newest(store: Store, share: MachineShare, before: Inventory) -> Inventory:
+def newest(store: Store, share: MachineShare, before: Inventory) -> Inventory:
     """Return the share's list; the one from before where the bucket shows an older one, or none any
     more.
     """

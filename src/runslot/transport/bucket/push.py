@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from runslot.errors import Busy
-from runslot.transport.bucket.inventory import PART, DamagedObject, File, Inventory, MachineShare
+from runslot.transport.bucket.inventory import PART, File, Inventory, MachineShare, read_listing
 from runslot.transport.bucket.order import (
     FileGroup,
     LocalFile,
@@ -24,7 +24,8 @@ from runslot.transport.bucket.order import (
     ordered,
     scan,
 )
-from runslot.transport.bucket.store import Missing, Store
+from runslot.transport.bucket.store import Store
+from runslot.transport.contents import OUTCOME
 
 _GROWING = {".csv", ".log", ".jsonl", ".txt", ".out", ".err"}
 """Files that are appended to: what of them was there when they were opened is as good as any other
@@ -110,12 +111,19 @@ class Pusher:
         """
         self.lived_before = 0.0
         """Seconds that other machines have lived on this share; known once it is claimed."""
+        self.turns: Mapping[str, int] = {}
+        """Ids of the runs that the machine has, with the number of its turn, as the list says."""
+        self.over: dict[str, str] = {}
+        """Directories of those of which nothing further comes, by id; listed when that arrived."""
+        self._left: set[str] = set()
+        """Directories of runs that another machine has now."""
 
     def claim(self) -> Inventory:
         """Take the share over from whoever had it, and return what had arrived of it."""
         before = self._read()
         self._files = dict(before.files)
         self.lived_before = before.lived_before(self._armed)
+        self.turns = before.runs
         self._listing = replace(before, machine=self._machine, state="working", said="")
         self._write()
         return before
@@ -125,6 +133,15 @@ class Pusher:
         bucket.
         """
         self._sent |= known_files(self._files, self._root)
+
+    def add(self, runs: Sequence[str]) -> None:
+        """Send these runs' directories too, from now on; from any thread."""
+        self._runs = (*self._runs, *(run for run in runs if run not in self._runs))
+        self._left -= set(runs)
+
+    def leave(self, run: str) -> None:
+        """Send nothing further of a run; what is listed of it stays. From any thread."""
+        self._left.add(run)
 
     def beat(self) -> None:
         """Write the list where it has not been written for a while."""
@@ -143,17 +160,23 @@ class Pusher:
         """
         self._until = until
         settled = tuple(sorted(self.settled.union(self._listing.settled)))
-        by_run = scan(self._root, self._runs, self._extra)
+        ended = self.over.copy()  # any thread adds to it
+        left = tuple(f"{run}/" for run in self._left)
+        runs = [run for run in self._runs if f"{run}/" not in left]
+        by_run = scan(self._root, runs, self._extra)
         news = changed(by_run, self._sent)
-        lost = gone(by_run, self._files)
+        lost = gone(by_run, [path for path in self._files if not path.startswith(left)])
         self._sent_parts = {part for file in self._files.values() for part in file.parts}
         for path in lost:
             del self._files[path]
         sent, whole = self._send_groups(ordered(news))
         before = self._listing
         if whole:
-            self._listing = replace(before, state=state, said=message, settled=settled)
-        if lost or sent or self._is_stale() or self._listing != before:
+            arrived = [run for run, at in ended.items() if f"{at}/{OUTCOME}" in self._files]
+            over = tuple(sorted({*arrived, *before.over}))
+            self._listing = replace(before, state=state, said=message, settled=settled, over=over)
+        is_news = self._listing != before or dict(before.runs) != dict(self.turns)
+        if lost or sent or self._is_stale() or is_news:
             self._commit()
         if not whole:
             return sent
@@ -307,16 +330,14 @@ class Pusher:
             written=now,
             armed=self._armed,
             lived=self.lived_before + max(0.0, now - self._armed),
+            runs=dict(self.turns),
             files=dict(self._files),
         )
         self._store.put(self._share.listing, self._listing.to_bytes())
         self._committed = time.monotonic()
 
     def _read(self) -> Inventory:
-        try:
-            return Inventory.from_bytes(self._store.get(self._share.listing))
-        except (Missing, DamagedObject):
-            return Inventory()
+        return read_listing(self._store, self._share)
 
 
 def _stat(descriptor: int) -> Stat:

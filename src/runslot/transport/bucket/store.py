@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -41,6 +41,9 @@ class Store(Protocol):
     def put(self, name: str, data: bytes) -> None:
         """Write an object as a whole."""
 
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Write an object where there is none of that name; of several who try, one has True."""
+
     def get(self, name: str) -> bytes:
         """Return an object; `Missing` where there is none."""
 
@@ -50,8 +53,8 @@ class Store(Protocol):
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; those that are not there are no error."""
 
-    def names(self) -> dict[str, int]:
-        """Return all objects by name, each with its size."""
+    def names(self, below: str = "") -> dict[str, int]:
+        """Return all objects, or those of a directory, by name, each with its size."""
 
 
 def check_url(url: str) -> str:
@@ -125,17 +128,30 @@ class Directory:
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file by rename."""
-        path = self._path / name
+        self._write(self._path / name, data, os.replace)
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Write a file by a link, which holds on NFS too."""
+        try:
+            self._write(self._path / name, data, os.link)
+        except FileExistsError:
+            return False
+        return True
+
+    def _write(self, path: Path, data: bytes, place: Callable[[Path, Path], None]) -> None:
         # Of this thread alone: equal parts of two files are put at the same moment.
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(data)
-            temporary.replace(path)
+            place(temporary, path)
+        except FileExistsError:
+            raise
         except OSError as error:
+            raise Unreachable(f"{path} cannot be written: {error.strerror}") from error
+        finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-            raise Unreachable(f"{path} cannot be written: {error.strerror}") from error
 
     def get(self, name: str) -> bytes:
         """Return a file's content; `Missing` where there is none."""
@@ -155,12 +171,16 @@ class Directory:
         for name in names:
             (self._path / name).unlink(missing_ok=True)
 
-    def names(self) -> dict[str, int]:
+    def names(self, below: str = "") -> dict[str, int]:
         """Return all files by name, each with its size; what a killed writer left half-way is one
         too.
         """
-        files = [path for path in self._path.rglob("*") if path.is_file()]
-        return {path.relative_to(self._path).as_posix(): path.stat().st_size for path in files}
+        sizes: dict[str, int] = {}
+        for path in (self._path / below).rglob("*"):
+            with suppress(FileNotFoundError):  # what is just being written gets another name
+                if path.is_file():
+                    sizes[path.relative_to(self._path).as_posix()] = path.stat().st_size
+        return sizes
 
 
 class Bucket:
@@ -182,6 +202,16 @@ class Bucket:
             self._filesystem.pipe_file(self._at(name), data)
         except Exception as error:  # noqa: BLE001  each SDK has its own: all of them are put into words
             self._refuse(error, writing=True)
+
+    def put_new(self, name: str, data: bytes) -> bool:
+        """Write an object on the condition that there is none, which the cloud checks."""
+        try:
+            self._filesystem.pipe_file(self._at(name), data, mode="create")
+        except Exception as error:  # noqa: BLE001
+            if isinstance(error, FileExistsError) or _code(error) in _THERE_ALREADY:
+                return False
+            self._refuse(error, writing=True)
+        return True
 
     def get(self, name: str) -> bytes:
         """Return an object; `Missing` where there is none."""
@@ -210,20 +240,20 @@ class Bucket:
             with suppress(Exception):
                 self._filesystem.rm_file(self._at(name))
 
-    def names(self) -> dict[str, int]:
+    def names(self, below: str = "") -> dict[str, int]:
         """Return all objects below the address by name, each with its size."""
-        below = self._at("").partition("://")[2]
+        root = self._at("").partition("://")[2]
         try:
-            objects = self._filesystem.find(below, detail=True)
+            objects = self._filesystem.find(f"{root}{below}", detail=True)
         except FileNotFoundError as error:
             self._check_bucket(error)
             return {}
         except Exception as error:  # noqa: BLE001
             self._refuse(error)
         return {
-            name.removeprefix(below): int(details["size"])
+            name.removeprefix(root): int(details["size"])
             for name, details in objects.items()
-            if name.startswith(below)
+            if name.startswith(root)
         }
 
     def _at(self, name: str) -> str:
@@ -282,6 +312,9 @@ _NOT_TAKEN = {
     "TokenRefreshRequired",
 }
 """S3's codes for credentials that are nobody's, or nobody's any more."""
+
+_THERE_ALREADY = {"PreconditionFailed", "ConditionalRequestConflict", "409", "412"}
+"""Codes of an object that was to be new, and is not, or is just being made by someone else."""
 
 _OFFLINE = {
     "EndpointConnectionError",

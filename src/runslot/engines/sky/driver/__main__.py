@@ -14,13 +14,16 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from runslot.engines.sky.driver import managed_jobs as jobs
+from runslot.engines.sky.driver.identity import identity
 from runslot.engines.sky.driver.managed_jobs import Refused, first_line, of, sdk
 from runslot.engines.sky.driver.quota import quotas
 
+_AT_ONCE = 16
 PREFIX = "rs-"
 """Names of the machines that runslot rents begin with it."""
 
@@ -39,8 +42,8 @@ def make(task: Mapping[str, Any]) -> Any:
 def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
     """Return the cheapest machine for a task by SkyPilot's catalog: what, price an hour, infra.
 
-    With `managed` also `controller`, what looks after managed jobs, and its price; no price where
-    it is no machine.
+    With `managed` also `controller`, what looks after managed jobs, and its price, or that it is
+    no machine (`has_controller`).
     """
     made = make(task)
     try:
@@ -55,6 +58,7 @@ def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
     small = _cheapest(controller) if controller else None
     return {
         **machine,
+        "has_controller": not controller,
         "controller": small["what"] if small else "",
         "controller_price": small["price"] if small else 0.0,
     }
@@ -140,23 +144,26 @@ def _configured(settings: Mapping[str, Any]) -> contextlib.AbstractContextManage
     return override
 
 
-def look(name: str, managed: bool = False) -> dict[str, Any]:
-    """Return how a machine is: `gone`, `starting`, `up` or `ended`, and the state of its job."""
+def look(names: Sequence[str], managed: bool = False) -> dict[str, dict[str, Any]]:
+    """Return how machines are, by name: `gone`, `starting`, `up` or `ended`, and their jobs'
+    states.
+    """
     sky = sdk()
     try:
         if managed:
-            return jobs.look(sky, name)
-        rows = sky.get(sky.status([name], refresh=sky.StatusRefreshMode.FORCE))
+            return jobs.look(sky, names)
+        rows = sky.get(sky.status(list(names), refresh=sky.StatusRefreshMode.FORCE))
     except Exception as error:
         raise Refused(
-            "later", f"SkyPilot does not say how {name} is: {first_line(error)}"
+            "later", f"SkyPilot does not say how {', '.join(names)} are: {first_line(error)}"
         ) from error
-    return _seen(
-        sky, name, next((str(row["status"].value) for row in rows if row["name"] == name), None)
-    )
+    states = {str(row["name"]): str(row["status"].value) for row in rows}
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        sights = pool.map(lambda name: _seen(sky, name, states.get(name)), names)
+        return dict(zip(names, sights, strict=True))
 
 
-def _seen(sky: Any, name: str, status: str | None) -> dict[str, str]:
+def _seen(sky: Any, name: str, status: str | None) -> dict[str, Any]:
     if status in {None, "STOPPED", "AUTOSTOPPING"}:
         return {"state": "gone", "job": ""}
     if status != "UP":
@@ -279,6 +286,7 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "give_back": give_back,
     "credentials": credentials,
     "quotas": quotas,
+    "identity": identity,
 }
 
 

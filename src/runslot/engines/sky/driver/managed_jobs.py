@@ -13,7 +13,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 _STARTING = {"PENDING", "SUBMITTED", "STARTING", "RECOVERING"}
@@ -29,9 +29,15 @@ def launch(sky: Any, task: Any, name: str) -> None:
     sky.get(sky.jobs.launch(task, name=name, job_group=None))
 
 
-def look(sky: Any, name: str) -> dict[str, Any]:
-    """Return how a job stands, in the words of `driver.look`."""
-    job = _newest(_jobs(sky, name))
+def look(sky: Any, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return how jobs stand, in the words of `driver.look`."""
+    by_name: dict[str, list[Any]] = {name: [] for name in names}
+    for job in _jobs(sky, None):
+        by_name.get(str(of(job, "job_name")), []).append(job)
+    return {name: _sight(_newest(jobs)) for name, jobs in by_name.items()}
+
+
+def _sight(job: Any) -> dict[str, Any]:
     if job is None:
         return {"state": "gone", "job": ""}
     status = _status(job)
