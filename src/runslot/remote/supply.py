@@ -58,7 +58,7 @@ class Supply:
         self._wake = wake
         self._come: SimpleQueue[tuple[str, int]] = SimpleQueue()
         self._busy: set[str] = set()
-        self._said: tuple[int, int] | None = None
+        self._last_wish: tuple[int, int] | None = None
         threading.Thread(target=self._hear, name="supply", daemon=True).start()
 
     def _hear(self) -> None:
@@ -67,7 +67,7 @@ class Supply:
                 self._come.put((run, attempt))
             if line.get("end"):
                 break
-            self._said = None  # room that was not filled is asked for again
+            self._last_wish = None  # room that was not filled is asked for again
             self._wake()
         self._has_ended = True
         self._wake()
@@ -129,8 +129,8 @@ class Supply:
                 runs.append(start)
                 self._busy.add(run_id)
         wish = max(0, room - len(runs)), len(self._busy)
-        if wish[0] and wish != self._said and not self.is_over:
-            self._said = wish
+        if wish[0] and wish != self._last_wish and not self.is_over:
+            self._last_wish = wish
             send(self._link, {"room": wish[0], "busy": wish[1]})
         return runs
 

@@ -64,7 +64,7 @@ class Home(Protocol):
 
 
 @dataclass
-class Member:
+class Rental:
     """One machine, and with managed jobs all that take its place."""
 
     rented: Rented
@@ -101,7 +101,7 @@ class Fleet:
         self._store = store
         self._terms = terms
         self._home = home
-        self._members: dict[str, Member] = {}
+        self._members: dict[str, Rental] = {}
         self._closed = threading.Event()
         self._watcher: threading.Thread | None = None
 
@@ -137,7 +137,7 @@ class Fleet:
             while not member.over and not self._ask(member, runs) and not self._closed.wait(5.0):
                 pass
 
-    def _ask(self, member: Member, runs: Collection[str] | None) -> bool:
+    def _ask(self, member: Rental, runs: Collection[str] | None) -> bool:
         share = member.rented.share
         try:
             if runs is None and not read_listing(self._store, share).machine:
@@ -159,7 +159,7 @@ class Fleet:
         for thread in threads:
             thread.join()
 
-    def _kill(self, member: Member) -> None:
+    def _kill(self, member: Rental) -> None:
         member.is_stopping = True
         self._give_up(member, "stopped", "its machine was given back at once")
         # this breaks the renting off; whatever comes of it is given back by who rents
@@ -201,7 +201,7 @@ class Fleet:
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))
 
-    def _finish(self, member: Member, patience: float) -> None:
+    def _finish(self, member: Rental, patience: float) -> None:
         if member.is_renting:  # nothing is left for it to do: it need not come
             self._give_up(member, "lost", "its runs had ended before it came")
             self._try_to_give_back(member)
@@ -210,19 +210,19 @@ class Fleet:
         if member.rented.alive and not member.is_renting:
             self._give_back(member)
 
-    def _of(self, batch: str) -> Iterator[Member]:
+    def _of(self, batch: str) -> Iterator[Rental]:
         return (m for m in list(self._members.values()) if m.rented.share.batch == batch)
 
     # ---- renting ---------------------------------------------------------------------------------
 
-    def _add(self, rented: Rented) -> Member:
-        member = self._members[rented.handle] = Member(rented)
+    def _add(self, rented: Rented) -> Rental:
+        member = self._members[rented.handle] = Rental(rented)
         if self._watcher is None:
             self._watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
             self._watcher.start()
         return member
 
-    def _begin(self, member: Member, work: Callable[[], None]) -> None:
+    def _begin(self, member: Rental, work: Callable[[], None]) -> None:
         def guarded() -> None:
             try:
                 work()
@@ -233,7 +233,7 @@ class Fleet:
         member.thread = threading.Thread(target=guarded, name=member.name, daemon=True)
         member.thread.start()
 
-    def _rent(self, member: Member, task: Mapping[str, Any]) -> None:
+    def _rent(self, member: Rental, task: Mapping[str, Any]) -> None:
         rented = member.rented
         if member.given_up():
             return
@@ -266,25 +266,25 @@ class Fleet:
             f"{rented.name} {'is in the hands of SkyPilot' if rented.managed else 'works'}"
         )
 
-    def _adopt(self, member: Member) -> None:
+    def _adopt(self, member: Rental) -> None:
         if not self._await_renting(member):  # the launch is closed
             return
         if member.over:
             self._give_back(member)
             return
         try:
-            asked = read_stop_request(self._store, member.rented.share).everything
+            is_stop = read_stop_request(self._store, member.rented.share).everything
         except RunslotError:  # who cannot reach the bucket will hear of it in plenty
-            asked = False
-        member.is_stopping = member.is_stopping or asked
+            is_stop = False
+        member.is_stopping = member.is_stopping or is_stop
 
-    def _renting_file(self, member: Member) -> Path:
+    def _renting_file(self, member: Rental) -> Path:
         """Return the file that is locked by whoever rents the machine at this moment."""
         place = self._experiment.path / "cloud"
         place.mkdir(exist_ok=True)
         return place / f"{member.name}.renting"
 
-    def _await_renting(self, member: Member) -> bool:
+    def _await_renting(self, member: Rental) -> bool:
         """Wait where who rents for a launch that has died is still at it: a machine that comes is
         not to be missed. Tell whether nobody rents it any more.
         """
@@ -315,7 +315,7 @@ class Fleet:
             except Exception as error:  # noqa: BLE001  a thread has no caller: it says so, and looks again
                 self._home.say(f"{type(error).__name__}: {error}; looking again")
 
-    def _working(self) -> list[Member]:
+    def _working(self) -> list[Rental]:
         members = list(self._members.values())
         return [m for m in members if not (m.over or m.is_renting or m.is_ending)]
 
@@ -329,7 +329,7 @@ class Fleet:
                 sights |= self._sky.look(names, managed) if names else {}
             except RunslotError as error:
                 self._home.say(f"{error}; looking again")
-        lost: list[Member] = []
+        lost: list[Rental] = []
         for member in members:
             sight = sights.get(member.name)
             if sight is not None and sight.recoveries > member.recoveries:
@@ -342,7 +342,7 @@ class Fleet:
             for member in lost:
                 self._ended_or_lost(member, sights[member.name])
 
-    def _look_at_list(self, member: Member) -> None:
+    def _look_at_list(self, member: Rental) -> None:
         """Give the machine back where its list says that it has nothing further to do."""
         listing = self._home.listing(member.rented.share)
         if not listing.machine or listing.state == "working" or member.is_ending:
@@ -357,7 +357,7 @@ class Fleet:
         reason = listing.said or reasons.get(listing.state, _NO_OUTCOME)
         self._end(member, kind, reason)
 
-    def _ended_or_lost(self, member: Member, sight: Seen) -> None:
+    def _ended_or_lost(self, member: Rental, sight: Seen) -> None:
         self._look_at_list(member)
         if member.over or member.is_ending:
             return
@@ -375,7 +375,7 @@ class Fleet:
 
     # ---- giving back -----------------------------------------------------------------------------
 
-    def _end(self, member: Member, kind: str, reason: str, sight: Seen | None = None) -> None:
+    def _end(self, member: Rental, kind: str, reason: str, sight: Seen | None = None) -> None:
         """Give a machine back, in its thread, and then up."""
         member.is_ending = True
 
@@ -386,7 +386,7 @@ class Fleet:
 
         self._begin(member, end)
 
-    def _keep_log(self, member: Member, sight: Seen) -> str:
+    def _keep_log(self, member: Rental, sight: Seen) -> str:
         """Keep what the job printed; return why it ended, where its setup failed."""
         name = member.name
         file = self._experiment.path / "cloud" / f"{name}.log"
@@ -397,7 +397,7 @@ class Fleet:
         is_setup = sight.job == "FAILED_SETUP"
         return f"the setup of {name} failed: {file} has what it printed" if is_setup else ""
 
-    def _give_back(self, member: Member) -> None:
+    def _give_back(self, member: Rental) -> None:
         for _ in range(3):
             if self._try_to_give_back(member):
                 ended = (*member.rented.ended, time.time())[: len(member.rented.launched)]
@@ -405,7 +405,7 @@ class Fleet:
                 return
             time.sleep(2)
 
-    def _try_to_give_back(self, member: Member) -> bool:
+    def _try_to_give_back(self, member: Rental) -> bool:
         try:
             self._sky.give_back(member.name, managed=member.rented.managed)
         except RunslotError as error:
@@ -413,12 +413,12 @@ class Fleet:
             return False
         return True
 
-    def _give_up(self, member: Member, kind: str, reason: str) -> None:
+    def _give_up(self, member: Rental, kind: str, reason: str) -> None:
         if not member.over:
             member.over, member.why = kind, reason
             self._home.tell()
 
-    def _set(self, member: Member, **changes: Any) -> None:
+    def _set(self, member: Rental, **changes: Any) -> None:
         member.rented = replace(member.rented, **changes)
         self._home.write(member.rented)
 

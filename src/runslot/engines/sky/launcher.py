@@ -178,11 +178,11 @@ class SkyLauncher(Launcher):
         count = min(self.terms.machines, len(runs))
         batch = f"b{len({machine.share.batch for machine in self.record.machines}) + 1}"
         shares = MachineShare(batch, 1, count).batch_shares
-        asked = [(run.id, attempt) for run, attempt in zip(runs, attempts, strict=True)]
-        machines = [self._rented(share, asked if share.number == 1 else ()) for share in shares]
+        turns = [(run.id, attempt) for run, attempt in zip(runs, attempts, strict=True)]
+        machines = [self._rented(share, turns if share.number == 1 else ()) for share in shares]
         earlier = tuple(machine.share for machine in self.record.machines)
         jobs = [self._job(machine, earlier, runs) for machine in machines]
-        place = stage(self.experiment, self.code, asked, jobs)
+        place = stage(self.experiment, self.code, turns, jobs)
         for machine in machines:
             self.write(machine)
         self._begin_bringing()

@@ -263,10 +263,12 @@ def bring(experiment: ExperimentDir, record: Record, store: Store | None = None)
     listings: dict[str, Inventory] = {}
     later: list[str] = []
     with _alone(experiment):
-        known = {machine.share: _known(experiment, machine.share) for machine in record.machines}
-        lists = {share: newest(store, share, before) for share, before in known.items()}
+        before_lists = {
+            machine.share: _known(experiment, machine.share) for machine in record.machines
+        }
+        lists = {share: newest(store, share, before) for share, before in before_lists.items()}
         owners = _owners(record, lists)
-        for share, before in known.items():
+        for share, before in before_lists.items():
             owned = {run for run, owner in owners.items() if owner == share}
             of_runs = _OfRuns(experiment, owned)
             brought = pull(store, share, root, before, of_runs, lists[share])

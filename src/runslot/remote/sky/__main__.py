@@ -187,9 +187,9 @@ class _Machine:
 
     def _has_work(self) -> bool:
         """Tell whether there are runs to do, of which the first are taken."""
-        asked = self.mailbox.request.runs
+        stops = self.mailbox.request.runs
         stopped = [
-            run for run in self.holdings.open_runs() if self.holdings.directories[run] in asked
+            run for run in self.holdings.open_runs() if self.holdings.directories[run] in stops
         ]
         if stopped:
             self.holdings.refuse(stopped)
@@ -210,20 +210,20 @@ class _Machine:
         again, and adopts.
         """
         for again in range(_WORKERS):
-            own, other = socket.socketpair()
-            with own, other:
+            link, end = socket.socketpair()
+            with link, end:
                 try:
-                    worker = self._start(other.fileno())
+                    worker = self._start(end.fileno())
                 except OSError as error:
                     self.failure = (
                         f"python = {self.job.python!r} cannot be started: {error.strerror}"
                     )
                     return _NO_WORKER
-                other.close()
-                supplier = Supplier(own, self.holdings, sender.now)
+                end.close()
+                supplier = Supplier(link, self.holdings, sender.now)
                 self._watch(worker, sender, supplier)
                 supplier.close()
-                own.shutdown(socket.SHUT_RDWR)
+                link.shutdown(socket.SHUT_RDWR)
                 supplier.join(_LAST_TAKE_S)
                 self.is_all_done = supplier.has_ended
             if worker.returncode >= 0 or self.why or again == _WORKERS - 1:
@@ -284,12 +284,12 @@ class _Machine:
     def _start(self, link: int) -> subprocess.Popen[bytes]:
         archive = next(self.directory.glob("runslot-*.pyz"))
         runs = self.holdings.open_runs()
-        own = self.directory / "own.json"
-        own.write_text(json.dumps([[[run, self.holdings.attempts[run]] for run in runs]]))
+        batch = self.directory / "own.json"
+        batch.write_text(json.dumps([[[run, self.holdings.attempts[run]] for run in runs]]))
         self.mailbox.handed |= {self.holdings.directories[run] for run in runs}
         most = -(-len(self.holdings.directories) // self.job.share.of)
         argv = [str(Path(self.job.python).expanduser()), str(archive), "work", str(self.home)]
-        argv += ["--moved", "--name", self.worker_name, "--batch", str(own), "--task", "0"]
+        argv += ["--moved", "--name", self.worker_name, "--batch", str(batch), "--task", "0"]
         argv += ["--supply", str(link), "--most", str(most)]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         # A group of its own: whoever ends this job ends it through us, and once.

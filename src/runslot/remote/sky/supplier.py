@@ -58,17 +58,17 @@ class Holdings:
         """Take up to so many runs, with what is known of them; nothing where nothing is left."""
         stopped = self.mailbox.request.runs
         besides = {run for run, path in self.directories.items() if path in stopped}
-        taken = self.pool.take(most, besides)
-        if taken:
-            self.bring([self.directories[run] for run in taken])
-            self._list(taken)
-        return taken
+        runs = self.pool.take(most, besides)
+        if runs:
+            self.bring([self.directories[run] for run in runs])
+            self._list(runs)
+        return runs
 
     def bring(self, runs: Sequence[str]) -> None:
         """Bring what machines before have sent of these runs, by their directories."""
         prefixes = tuple(f"{run}/" for run in runs)
-        others = [share for share in self.job.share.batch_shares if share != self.job.share]
-        for share in (*self.job.earlier, *others):
+        shares = [share for share in self.job.share.batch_shares if share != self.job.share]
+        for share in (*self.job.earlier, *shares):
             listing = self._listing(share)
             if any(path.startswith(prefixes) for path in listing.files):
                 brought = pull(
@@ -93,16 +93,16 @@ class Holdings:
         tell whether there were any.
         """
         stopped = self.mailbox.request.runs
-        asked = [run for run, path in self.directories.items() if path in stopped]
-        taken = []
-        for run in asked:
+        stops = [run for run, path in self.directories.items() if path in stopped]
+        runs = []
+        for run in stops:
             if run not in self.refused and self.pool.take_untaken(run):
-                taken.append(run)
+                runs.append(run)
             self.refused.add(run)
-        if taken:
-            self.bring([self.directories[run] for run in taken])
-            self.refuse(taken)
-        return bool(taken)
+        if runs:
+            self.bring([self.directories[run] for run in runs])
+            self.refuse(runs)
+        return bool(runs)
 
     def refuse(self, runs: Sequence[str]) -> None:
         """Say of runs that this machine has, and has not begun, that they are stopped."""
@@ -123,9 +123,9 @@ class Holdings:
         self.pusher.turns = dict(self.pool.held)
         return lost
 
-    def _list(self, taken: Sequence[str]) -> None:
+    def _list(self, runs: Sequence[str]) -> None:
         self.pusher.turns = dict(self.pool.held)
-        self.pusher.add([self.directories[run] for run in taken])
+        self.pusher.add([self.directories[run] for run in runs])
 
 
 class Supplier:
@@ -195,14 +195,14 @@ class Supplier:
         room, is_idle = self._room, not self._busy
         if not room or self._closed:
             return _PAUSE_S
-        taken = self._holdings.take(room)
-        if taken:
-            self._room, self._busy = room - len(taken), True
+        runs = self._holdings.take(room)
+        if runs:
+            self._room, self._busy = room - len(runs), True
             attempts = self._holdings.attempts
-            send(self._link, {"runs": [[run, attempts[run]] for run in taken]})
-            self._holdings.mailbox.handed |= {self._holdings.directories[run] for run in taken}
+            send(self._link, {"runs": [[run, attempts[run]] for run in runs]})
+            self._holdings.mailbox.handed |= {self._holdings.directories[run] for run in runs}
         elif is_idle:
             say("nothing is left to do")
             self.has_ended = send(self._link, {"end": True})
             self.close()
-        return _PAUSE_S if taken else _AGAIN_S
+        return _PAUSE_S if runs else _AGAIN_S

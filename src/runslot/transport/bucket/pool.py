@@ -62,8 +62,8 @@ class Pool:
         free = [run for run in self._runs if run not in numbers and run not in besides]
         # Neighbours go to different machines, and two that begin at once do not ask for the same.
         first = free[self._number - 1 :: self._share.of]
-        others = set(first)
-        turns = [(run, 1) for run in (*first, *(run for run in free if run not in others))]
+        own_turn = set(first)
+        turns = [(run, 1) for run in (*first, *(run for run in free if run not in own_turn))]
         return self._take_first(most, turns) or self._take_first(
             most, self._left_behind({r: n for r, n in numbers.items() if r not in besides})
         )
@@ -87,13 +87,13 @@ class Pool:
     def _take_first(
         self, most: int, turns: Iterator[tuple[str, int]] | list[tuple[str, int]]
     ) -> list[str]:
-        taken: list[str] = []
+        runs: list[str] = []
         for run, number in turns:
-            if len(taken) == most:
+            if len(runs) == most:
                 break
             if self._try(run, number):
-                taken.append(run)
-        return taken
+                runs.append(run)
+        return runs
 
     def _try(self, run: str, number: int) -> bool:
         data = f"{self._number} {self._machine}".encode()

@@ -115,7 +115,7 @@ class Pusher:
         """Ids of the runs that the machine has, with the number of its turn, as the list says."""
         self.over: dict[str, str] = {}
         """Directories of those of which nothing further comes, by id; listed when that arrived."""
-        self._left: set[str] = set()
+        self._given_up: set[str] = set()
         """Directories of runs that another machine has now."""
 
     def claim(self) -> Inventory:
@@ -137,11 +137,11 @@ class Pusher:
     def add(self, runs: Sequence[str]) -> None:
         """Send these runs' directories too, from now on; from any thread."""
         self._runs = (*self._runs, *(run for run in runs if run not in self._runs))
-        self._left -= set(runs)
+        self._given_up -= set(runs)
 
     def leave(self, run: str) -> None:
         """Send nothing further of a run; what is listed of it stays. From any thread."""
-        self._left.add(run)
+        self._given_up.add(run)
 
     def beat(self) -> None:
         """Write the list where it has not been written for a while."""
@@ -161,11 +161,11 @@ class Pusher:
         self._until = until
         settled = tuple(sorted(self.settled.union(self._listing.settled)))
         ended = self.over.copy()  # any thread adds to it
-        left = tuple(f"{run}/" for run in self._left)
-        runs = [run for run in self._runs if f"{run}/" not in left]
+        prefixes = tuple(f"{run}/" for run in self._given_up)
+        runs = [run for run in self._runs if f"{run}/" not in prefixes]
         by_run = scan(self._root, runs, self._extra)
         news = changed(by_run, self._sent)
-        lost = gone(by_run, [path for path in self._files if not path.startswith(left)])
+        lost = gone(by_run, [path for path in self._files if not path.startswith(prefixes)])
         self._sent_parts = {part for file in self._files.values() for part in file.parts}
         for path in lost:
             del self._files[path]

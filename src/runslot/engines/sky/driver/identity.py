@@ -36,8 +36,8 @@ def identity(cloud: str) -> dict[str, Any]:
 
 def _judged(missing: Sequence[str]) -> dict[str, Any]:
     if missing:
-        said = f"{_NAME} is not there, and these credentials lack {', '.join(missing)} to make it"
-        return {"well": False, "said": said}
+        text = f"{_NAME} is not there, and these credentials lack {', '.join(missing)} to make it"
+        return {"well": False, "said": text}
     return {"well": True, "said": f"{_NAME} is made with the first machine"}
 
 
