@@ -105,7 +105,14 @@ def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     port = free_port()
     program = Path(__file__).parent / "gcs_emulator"
     server = Server(
-        [sys.executable, str(program), "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"],
+        [
+            sys.executable,
+            str(program),
+            "start",
+            "--host=127.0.0.1",
+            f"--port={port}",
+            "--in-memory",
+        ],
         port,
         tmp_path_factory.mktemp("gcs") / "log",
     )

@@ -568,7 +568,7 @@ def test_a_launch_killed_before_it_wrote_a_machine_down_is_resumed(place: Place)
 
 def test_managed_jobs_rent_lost_machines_anew(place: Place) -> None:
     place.configure(managed=True)
-    launch = place.start(*place.sweep("--grid", "steps=12", "--grid", "pause=0.3"))
+    launch = place.start(*place.sweep("--seeds", "8", "--grid", "steps=12", "--grid", "pause=0.3"))
     wait_for(lambda: any(place.runs.rglob("outcome.json")))
     victim = place.rented()[0]
     place.kill_everything_of(victim)
@@ -576,7 +576,7 @@ def test_managed_jobs_rent_lost_machines_anew(place: Place) -> None:
     said = (place.path / "out").read_text()
     assert "cpu.small, $0.100 an hour: SkyPilot's" in said
     assert f"{victim} was lost; SkyPilot lets another take its place" in said
-    assert sorted(set(place.done)) == ALL
+    assert len(set(place.done)) == 24
     assert place.rented() == []
     assert list((place.path / "stand-in" / "jobs").glob("rs-*[0-9]")) == []
     assert "no machine is rented" in place.call("cloud", "ls").stdout

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -79,6 +79,8 @@ class Rental:
     why: str = ""
     recoveries: int = 0
     thread: threading.Thread | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held by who gives it back: the watcher and the launch's end may both come to it."""
 
     def given_up(self) -> bool:
         """Whether it has nothing further to do; another thread may say so at any moment."""
@@ -398,12 +400,15 @@ class Fleet:
         return f"the setup of {name} failed: {file} has what it printed" if is_setup else ""
 
     def _give_back(self, member: Rental) -> None:
-        for _ in range(3):
-            if self._try_to_give_back(member):
-                ended = (*member.rented.ended, time.time())[: len(member.rented.launched)]
-                self._set(member, ended=ended)
-                return
-            time.sleep(2)
+        with member.lock:
+            for _ in range(3):
+                if not member.rented.alive:
+                    return
+                if self._try_to_give_back(member):
+                    ended = (*member.rented.ended, time.time())
+                    self._set(member, ended=ended[: len(member.rented.launched)])
+                    return
+                time.sleep(2)
 
     def _try_to_give_back(self, member: Rental) -> bool:
         try:
