@@ -23,7 +23,7 @@ from hydra._internal.defaults_list import Overrides, create_defaults_list
 _HYDRAS_OWN = "hydra._internal."
 
 
-class Memory:
+class ConfigParts:
     """What was read and merged; everybody who asks for it gets a copy."""
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ def _frozen(value: Any) -> bytes | tuple[Any]:
 class _Repository(ConfigRepository):  # type: ignore[misc]  # Hydra is untyped here
     """Hydra's repository, which reads each file once."""
 
-    def __init__(self, sources: list[Any], memory: Memory) -> None:
+    def __init__(self, sources: list[Any], parts: ConfigParts) -> None:
         self.sources = sources
-        self.memory = memory
+        self.parts = parts
 
     def __deepcopy__(self, memo: Any) -> _Repository:
         """Return the one of a composition, which may give it other sources."""
-        return _Repository(self.sources, self.memory)
+        return _Repository(self.sources, self.parts)
 
     def load_config(self, config_path: str) -> Any:
         """Return what the first source that has the configuration says, or None."""
@@ -75,7 +75,7 @@ class _Repository(ConfigRepository):  # type: ignore[misc]  # Hydra is untyped h
         return bool(self._get("is config", config_path, super().config_exists))
 
     def _get(self, kind: str, path: str, answer: Callable[[str], Any]) -> Any:
-        return self.memory.get((kind, path), self.sources, lambda: answer(path))
+        return self.parts.get((kind, path), self.sources, lambda: answer(path))
 
 
 def _kept_defaults_list(
@@ -86,7 +86,7 @@ def _kept_defaults_list(
     values = {id(override) for override in overrides.config_overrides}
     chosen = tuple(each.input_line for each in overrides_list if id(each) not in values)
     key = ("defaults", config_name, chosen, prepend_hydra, skip_missing)
-    defaults = repo.delegate.memory.get(
+    defaults = repo.delegate.parts.get(
         key,
         repo.get_sources(),
         lambda: create_defaults_list(
@@ -114,8 +114,8 @@ class Composer(ConfigLoaderImpl):  # type: ignore[misc]  # Hydra is untyped here
     def __init__(self, loader: ConfigLoaderImpl) -> None:
         self.__dict__.update(vars(loader))
         self.__dict__.pop("load_sweep_config", None)
-        self.memory = Memory()
-        self.repository = _Repository(loader.repository.get_sources(), self.memory)
+        self.parts = ConfigParts()
+        self.repository = _Repository(loader.repository.get_sources(), self.parts)
 
     @staticmethod
     def can_replace(loader: Any) -> bool:
@@ -125,4 +125,4 @@ class Composer(ConfigLoaderImpl):  # type: ignore[misc]  # Hydra is untyped here
     def _compose_config_from_defaults_list(self, defaults: Any, repo: Any) -> Any:
         merge = super()._compose_config_from_defaults_list
         names = ("merged", *(astuple(default) for default in defaults))
-        return self.memory.get(names, repo.get_sources(), lambda: merge(defaults, repo))
+        return self.parts.get(names, repo.get_sources(), lambda: merge(defaults, repo))

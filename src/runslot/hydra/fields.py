@@ -34,6 +34,17 @@ def experiment_of(name: str, fields: Mapping[str, Any]) -> Experiment:
     """Return what the fields ask for, with no runs of its own; `InvalidInput` names a bad one."""
     refuse_unknown_words("hydra.launcher", fields, FIELDS)
     values = {key: value for key, value in fields.items() if value is not None}
+    try:
+        experiment = _experiment(name, values)
+        experiment.plan()
+    except InvalidInput as error:
+        text = str(error).removeprefix("resources: ")
+        word = text.partition(" ")[0].rstrip(":")
+        raise InvalidInput(f"hydra.launcher.{text}" if word in FIELDS else text) from error
+    return experiment
+
+
+def _experiment(name: str, values: Mapping[str, Any]) -> Experiment:
     python = values.get("python")
     if python is not None and not {"on", "container"} & values.keys():
         look_at(python).refuse_function(by_value=True)

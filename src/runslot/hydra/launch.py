@@ -43,6 +43,7 @@ from runslot.hydra.fields import experiment_of
 from runslot.hydra.job import JOB_KEY, Application, Untravelled, config_file, read_return
 from runslot.hydra.job_run import runs_of
 from runslot.launch.create import compare, widen, with_copy, write_plan
+from runslot.launch.experiment import Experiment
 from runslot.launch.function import by_value, digest_of_source, import_path
 from runslot.launch.launch import Outcomes, launch
 from runslot.launch.plan import Plan
@@ -87,12 +88,13 @@ class Multirun:
 
     def _launch(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
         root = Path(str(self._config.hydra.sweep.dir)).absolute()
+        request = experiment_of(job_name(self._config), self._fields)
         configs = {}
         for number, overrides in enumerate(job_overrides, first):
             log.info("\t#%d : %s", number, " ".join(filter_overrides(overrides)))
             configs[number] = self._compose(number, overrides)
         self._composed.restore()
-        plan = self._plan(configs, root)
+        plan = self._plan(request, configs, root)
         application = Application(self._context, self._task_function, configs)
         local = plan.file.launcher is None and plan.file.container is None
         here = local and plan.file.interpreter is None
@@ -127,11 +129,10 @@ class Multirun:
             config.hydra.job.num = number
         return config
 
-    def _plan(self, configs: Mapping[int, Any], root: Path) -> Plan:
+    def _plan(self, request: Experiment, configs: Mapping[int, Any], root: Path) -> Plan:
         """Return the jobs as runs, without touching anything."""
-        experiment = experiment_of(job_name(self._config), self._fields)
-        plan = experiment.plan()
-        launcher = experiment.launcher()
+        plan = request.plan()
+        launcher = request.launcher()
         self._moves = launcher is not None and launcher.moves
         runs = runs_of(configs, root)
         plan = of_application(plan, self._task_function)
