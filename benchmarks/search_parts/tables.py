@@ -84,7 +84,7 @@ def optunas(grid: Grid, values: Values, count: int, seed: int, *, is_ordered: bo
     return best
 
 
-def measure(seeds: int) -> Table:
+def measure(seeds: Sequence[int]) -> Table:
     """Return the regret of each, in percent of the range of the table."""
     missing = []
     loaded = load()
@@ -111,7 +111,7 @@ def measure(seeds: int) -> Table:
             differences = [
                 first - second for first, second in zip(regrets[1], regrets[3], strict=True)
             ]
-            error = statistics.stdev(differences) / math.sqrt(seeds)
+            error = statistics.stdev(differences) / math.sqrt(len(seeds))
             wins += medians[1] <= medians[0]
             losses += statistics.mean(differences) > 2 * error
             difference = f"{statistics.mean(differences):+.2f} ± {2 * error:.2f}"
@@ -120,10 +120,10 @@ def measure(seeds: int) -> Table:
             rows.append([table, *shown, f"{ratio:.2f}", difference])
     note = f"""\
 The distance of the best trial to the best of the table, in percent of the table's range: medians
-of {seeds} seeds, {SLOTS} trials at once. `runslot` is its default, a Gaussian process for the first
-trials. `choices`: as categories, in the spelling of the tables' own examples; `numbers`: their
-places as whole numbers, as runslot does for ordered choices. The last column is the mean
-difference, paired by seed, with two standard errors."""
+of {len(seeds)} seeds from {seeds[0]} on, {SLOTS} trials at once. `runslot` is its default, a
+Gaussian process for the first trials. `choices`: as categories, in the spelling of the tables' own
+examples; `numbers`: their places as whole numbers, as runslot does for ordered choices. The last
+column is the mean difference, paired by seed, with two standard errors."""
     if rows:
         note += f"""
 
@@ -132,16 +132,16 @@ difference, paired by seed, with two standard errors."""
     return Table("Tables with a known optimum", note, header, rows, missing)
 
 
-def _regrets(grid: Grid, values: Values, seeds: int) -> list[list[float]]:
+def _regrets(grid: Grid, values: Values, seeds: Sequence[int]) -> list[list[float]]:
     best, worst = max(values.values()), min(values.values())
 
     def regret(value: float) -> float:
         return 100 * (best - value) / (best - worst)
 
     return [
-        [regret(ours(grid, values, "random", RANDOM_TRIALS, seed)) for seed in range(seeds)],
-        [regret(ours(grid, values, "auto", TRIALS, seed)) for seed in range(seeds)],
-        [regret(ours(grid, values, "tpe", TRIALS, seed)) for seed in range(seeds)],
-        [regret(optunas(grid, values, TRIALS, seed, is_ordered=False)) for seed in range(seeds)],
-        [regret(optunas(grid, values, TRIALS, seed, is_ordered=True)) for seed in range(seeds)],
+        [regret(ours(grid, values, "random", RANDOM_TRIALS, seed)) for seed in seeds],
+        [regret(ours(grid, values, "auto", TRIALS, seed)) for seed in seeds],
+        [regret(ours(grid, values, "tpe", TRIALS, seed)) for seed in seeds],
+        [regret(optunas(grid, values, TRIALS, seed, is_ordered=False)) for seed in seeds],
+        [regret(optunas(grid, values, TRIALS, seed, is_ordered=True)) for seed in seeds],
     ]

@@ -245,10 +245,36 @@ class Models:
         means, deviations = self.predict(points)
         ahead = (means - to_beat[:, None]) / deviations
         densities = np.exp(-ahead * ahead / 2) / math.sqrt(2 * math.pi)
-        tails = [math.erfc(value) / 2 for value in (ahead / -math.sqrt(2)).ravel()]
-        improvements = deviations * (ahead * np.reshape(tails, ahead.shape) + densities)
+        improvements = deviations * (ahead * normal_share(ahead) + densities)
         gains: NDArray[Any] = self.shares @ improvements
         return gains
+
+
+def normal_share(values: NDArray[Any]) -> NDArray[Any]:
+    """Return which share of a normal distribution lies below each value, to seven digits in the
+    tails as well (Chebyshev's fit of erfc in Numerical Recipes): `math` takes one at a time.
+    """
+    size = np.abs(values) / math.sqrt(2)
+    place = 1 / (1 + size / 2)
+    fitted = np.polyval(_ERFC, place)
+    tails = place * np.exp(fitted - size * size) / 2
+    shares: NDArray[Any] = np.where(values < 0, tails, 1 - tails)
+    return shares
+
+
+_ERFC = (
+    0.17087277,
+    -0.82215223,
+    1.48851587,
+    -1.13520398,
+    0.27886807,
+    -0.18628806,
+    0.09678418,
+    0.37409196,
+    1.00002368,
+    -1.26551223,
+)
+"""Coefficients of the fit, the highest power first."""
 
 
 def fit(points: NDArray[Any], values: NDArray[Any], rng: np.random.Generator) -> Models:
@@ -293,10 +319,17 @@ def _factors(points: NDArray[Any], scales: NDArray[Any], noises: NDArray[Any]) -
 def _matern(first: NDArray[Any], second: NDArray[Any], scales: NDArray[Any]) -> NDArray[Any]:
     """Return Matérn's covariance (5/2) of all pairs, of each model by its scales."""
     a, b = first / scales[:, None, :], second / scales[:, None, :]
-    square = (a * a).sum(axis=2)[:, :, None] + (b * b).sum(axis=2)[:, None, :]
-    square -= 2 * a @ b.transpose(0, 2, 1)
-    distance = np.sqrt(5 * square.clip(0, None))
-    covariance: NDArray[Any] = (1 + distance + distance * distance / 3) * np.exp(-distance)
+    covariance: NDArray[Any] = a @ b.transpose(0, 2, 1)
+    covariance *= -2
+    covariance += (a * a).sum(axis=2)[:, :, None]
+    covariance += (b * b).sum(axis=2)[:, None, :]
+    np.maximum(covariance, 0, out=covariance)
+    covariance *= 5  # the squares of the distances; in place, since memory is what takes the time
+    distance = np.sqrt(covariance)
+    covariance /= 3
+    covariance += distance
+    covariance += 1
+    covariance *= np.exp(np.negative(distance, out=distance), out=distance)
     return covariance
 
 

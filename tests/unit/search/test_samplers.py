@@ -6,6 +6,7 @@ import math
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -144,6 +145,14 @@ def test_a_gaussian_process_comes_near_the_best_in_few_trials_where_others_still
             ended = trials[number - 3]
             trials[number - 3] = TrialState(ended.number, ended.params, "complete", ended.value)
     assert min(trial.value or 0 for trial in trials) < 0.05
+
+
+def test_the_share_of_a_normal_distribution_has_its_digits_in_the_tails_as_well() -> None:
+    from runslot.search.samplers_gp import normal_share
+
+    values = [-30, -8, -3, -0.5, 0, 0.2, 2, 9]
+    exact = [math.erfc(-value / math.sqrt(2)) / 2 for value in values]
+    assert [*normal_share(np.array(values))] == pytest.approx(exact, rel=1e-6)
 
 
 def test_cma_es_refuses_what_has_no_order() -> None:
