@@ -97,21 +97,23 @@ class Search:
         while True:
             time.sleep(rng.uniform(0.05, 0.5) if kills else 0.1)
             if process.poll() is None:
-                if done < kills and self._size() > self.begun:  # it has got to work
+                if done < kills and self._steps() > self.begun:  # it has got to work
                     done += self._kill(rng, process)
             elif self._is_over():
                 return done
             else:
                 process = self._start("resume", "--failed", "-q", str(self.place))
 
-    def _size(self) -> int:
+    def _steps(self) -> int:
+        """Return how often a run has begun, or ended."""
         try:
-            return (self.place / "journal.jsonl").stat().st_size
+            text = (self.place / "journal.jsonl").read_text()
         except OSError:
             return 0
+        return text.count('"event":"start"') + text.count('"event":"ended"')
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
-        self.begun = max(self._size(), 200)  # a plan's own events come first
+        self.begun = self._steps()
         return subprocess.Popen(
             [sys.executable, "-m", "runslot", *words],
             cwd=self.directory,

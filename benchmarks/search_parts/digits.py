@@ -34,6 +34,7 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "promotion, 1 seed and 1 test seed": {**ASHA, "seeds": 1, "test_seeds": 1},
     "promotion, 1 seed and 2 test seeds": {**ASHA, "seeds": 1, "test_seeds": 2},
     "promotion, 3 seeds": ASHA,
+    "promotion, 3 seeds, eta=4": {"prune": "asha:first=3,eta=4,last=39"},
     "stopping, 1 seed and 1 test seed": {**ASHA, "seeds": 1, "test_seeds": 1, "can_pause": False},
     "stopping, 3 seeds": {**ASHA, "can_pause": False},
     "whole runs, 1 seed and 1 test seed": {"can_pause": False, "seeds": 1, "test_seeds": 1},

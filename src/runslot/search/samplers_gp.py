@@ -34,11 +34,11 @@ except ImportError as error:
 
 SEEN = (50, 50)
 """Of more finished trials so many of the best, and of the latest."""
-CANDIDATES, NEIGHBOURS, BEST = 500, 30, 5
+CANDIDATES, NEIGHBOURS, BEST = 400, 25, 5
 """Points at random, and so many near each of the best."""
 CLIMBS, STEP_LENGTHS, CHOICES_TRIED = 2, (0.03, 0.1), 20
 """Times that the best are looked around, how far where there are no steps, and how many choices."""
-ROUNDS, DRAWS, MODELS = 3, 20, 4
+ROUNDS, DRAWS, MODELS = 3, 40, 8
 """Rounds of draws of length scales and noise; the likeliest models are averaged."""
 SCALE, NOISE = (math.log(0.6), 0.8), (math.log(0.02), 1.0)
 """Mean and deviation of the logarithms: of a length scale, of a range of 1; of the noise's
@@ -284,11 +284,13 @@ def fit(points: NDArray[Any], values: NDArray[Any], rng: np.random.Generator) ->
     width = np.array([SCALE[1]] * dimensions + [NOISE[1]])
     around, spread = middle, width
     draws, likelihoods = np.empty((0, dimensions + 1)), np.empty(0)
+    first, second = np.tril_indices(len(points), -1)
+    squares = (points[first] - points[second]).T ** 2
     for _ in range(ROUNDS):
         further = around + spread * rng.standard_normal((DRAWS, dimensions + 1))
         priors = -0.5 * (((further - middle) / width) ** 2).sum(axis=1)
         draws = np.concatenate([draws, further])
-        likelihoods = np.concatenate([likelihoods, priors + _likelihoods(points, values, further)])
+        likelihoods = np.concatenate([likelihoods, priors + _likelihoods(squares, values, further)])
         order = np.argsort(-likelihoods, kind="stable")
         draws, likelihoods = draws[order], likelihoods[order]
         likely = draws[: DRAWS // 4]
@@ -300,11 +302,22 @@ def fit(points: NDArray[Any], values: NDArray[Any], rng: np.random.Generator) ->
     )
 
 
-def _likelihoods(points: NDArray[Any], values: NDArray[Any], draws: NDArray[Any]) -> NDArray[Any]:
-    factors = _factors(points, np.exp(draws[:, :-1]), np.exp(draws[:, -1]))
-    weights = np.linalg.solve(factors, np.repeat(values[None, :, None], len(draws), axis=0))
-    sizes = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    likelihoods: NDArray[Any] = -0.5 * (weights * weights).sum(axis=(1, 2)) - sizes
+def _likelihoods(squares: NDArray[Any], values: NDArray[Any], draws: NDArray[Any]) -> NDArray[Any]:
+    """Return the logarithms of how likely the values are, by draws of scales and noise; `squares`
+    has the differences of all pairs of points, of the matrix below its diagonal.
+    """
+    count = len(values)
+    diagonal = np.arange(count)
+    below = np.tril_indices(count, -1)
+    covariance = np.zeros((len(draws), count + 1, count + 1))  # of which the lower half is read
+    covariance[:, below[0], below[1]] = _correlation(np.exp(-2 * draws[:, :-1]) @ squares)
+    covariance[:, diagonal, diagonal] = 1 + np.exp(draws[:, -1:]) + LEAST_VARIANCE
+    # A last row of the values has, in the factor, the values divided by the factor.
+    covariance[:, count, :count] = values
+    covariance[:, count, count] = count / LEAST_VARIANCE**2
+    factors = np.linalg.cholesky(covariance)
+    weights, sizes = factors[:, count, :count], factors[:, diagonal, diagonal]
+    likelihoods: NDArray[Any] = -0.5 * (weights * weights).sum(axis=1) - np.log(sizes).sum(axis=1)
     return likelihoods
 
 
@@ -319,18 +332,22 @@ def _factors(points: NDArray[Any], scales: NDArray[Any], noises: NDArray[Any]) -
 def _matern(first: NDArray[Any], second: NDArray[Any], scales: NDArray[Any]) -> NDArray[Any]:
     """Return Matérn's covariance (5/2) of all pairs, of each model by its scales."""
     a, b = first / scales[:, None, :], second / scales[:, None, :]
-    covariance: NDArray[Any] = a @ b.transpose(0, 2, 1)
-    covariance *= -2
-    covariance += (a * a).sum(axis=2)[:, :, None]
-    covariance += (b * b).sum(axis=2)[:, None, :]
-    np.maximum(covariance, 0, out=covariance)
-    covariance *= 5  # the squares of the distances; in place, since memory is what takes the time
-    distance = np.sqrt(covariance)
-    covariance /= 3
-    covariance += distance
-    covariance += 1
-    covariance *= np.exp(np.negative(distance, out=distance), out=distance)
-    return covariance
+    squares: NDArray[Any] = a @ b.transpose(0, 2, 1)
+    squares *= -2
+    squares += (a * a).sum(axis=2)[:, :, None]
+    squares += (b * b).sum(axis=2)[:, None, :]
+    return _correlation(np.maximum(squares, 0, out=squares))
+
+
+def _correlation(squares: NDArray[Any]) -> NDArray[Any]:
+    """Turn squares of distances into Matérn's correlation, in place: memory takes the time."""
+    squares *= 5
+    distance = np.sqrt(squares)
+    squares /= 3
+    squares += distance
+    squares += 1
+    squares *= np.exp(np.negative(distance, out=distance), out=distance)
+    return squares
 
 
 def _steps(distribution: Distribution) -> int:
