@@ -228,14 +228,15 @@ class PilotSearch(Search):
         """Run it to its end; return how many kills that took."""
         self._start("run", "job.py:train", *self.words).wait()
         done = 0
-        while not self._is_over():
+        while True:
             time.sleep(rng.uniform(0.2, 1.0))
             running = self._running()
             if done < kills and running:
                 done += self._kill_any(rng, rng.choice(running))
             if len(running) < LEAST_PILOTS:
+                if self._is_over():
+                    return done
                 self._start("resume", "--failed", "-q", str(self.place)).wait()
-        return done
 
     def _kill_any(self, rng: random.Random, pilot: dict[str, Any]) -> int:
         chance = rng.random()
