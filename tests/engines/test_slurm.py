@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -107,6 +108,13 @@ def wait(variant):
     while not Path("go").exists():
         time.sleep(0.05)
 
+def go_on(variant):
+    """The first run waits; the others end at once."""
+    note(os.environ["RUNSLOT_ATTEMPT"])
+    if variant["seed"] == 0 and os.environ["RUNSLOT_ATTEMPT"] == "1":
+        while not Path("go").exists():
+            time.sleep(0.05)
+
 def search_it(variant):
     from runslot import logger
     wait({})
@@ -156,6 +164,13 @@ class Sweep:
         """Return the ids of the experiment's jobs."""
         files = sorted(self.place.experiment.glob("slurm/*/job.json"))
         return [json.loads(file.read_text())["job"] for file in files]
+
+    def kill_task(self, run: Path) -> None:
+        """Kill the task that is at a run, and what it has started, as the kernel would."""
+        keeper = json.loads((run / "attempt.json").read_text())["pid"]
+        task = int(Path(f"/proc/{keeper}/stat").read_text().rpartition(")")[2].split()[1])
+        for pid in (task, keeper):
+            os.kill(pid, signal.SIGKILL)
 
     def end(self) -> None:
         (self.place.directory / "go").touch()
@@ -444,6 +459,77 @@ def test_scripts_are_written_and_submitted_by_hand(sweep: Sweep) -> None:
     subprocess.run(typed, shell=True, check=True, capture_output=True)
 
     sweep.wait_for(succeeded=2)
+
+
+def test_short_runs_share_tasks_and_a_long_one_holds_up_none(sweep: Sweep) -> None:
+    """Two tasks at a time: one is at the long run while the other does all the rest; tasks that
+    then wait for nothing are cancelled.
+    """
+    sweep.configure(at_a_time=2)
+    sweep.run("program.py:go_on", "--seeds", "30")
+    sweep.wait_for(succeeded=29, running=1)
+    (sweep.place.directory / "go").touch()
+    sweep.wait_for(succeeded=30)
+    assert sweep.notes() == {f"run_{seed}": ["1"] for seed in range(30)}
+    links = list((sweep.place.experiment / "slurm" / "0001" / "takers").iterdir())
+    assert len(links) == 30
+    assert len({os.readlink(link) for link in links}) < 15
+    (job,) = sweep.jobs()
+    until(
+        lambda: slurm_says("squeue", "--noheader", "--states=PD,R,CG", f"--jobs={job}") == "",
+        what="no task is left",
+    )
+
+
+def test_where_packing_is_not_wanted_each_run_has_its_task(sweep: Sweep) -> None:
+    sweep.configure(at_a_time=2, pack=False)
+    sweep.run("program.py:note_it", "--seeds", "4")
+    sweep.wait_for(succeeded=4)
+    logs = sorted(file.name for file in (sweep.place.experiment / "slurm" / "0001").glob("*.log"))
+    assert logs == ["0.log", "1.log", "2.log", "3.log"]
+
+
+def test_what_a_killed_task_had_not_begun_the_others_do(sweep: Sweep) -> None:
+    """Its own run alone is lost, and nothing counts as a try; a resume has the rest."""
+    sweep.configure(at_a_time=1)
+    sweep.run("program.py:go_on", "--seeds", "12")
+    until(sweep.notes, what="the first run has begun")
+    sweep.kill_task(sweep.place.experiment / "run_0")
+    sweep.wait_for(succeeded=11, lost=1)
+    assert sweep.notes() == {f"run_{seed}": ["1"] for seed in range(12)}
+    sweep.place("resume", str(sweep.place.experiment), "--wait")
+    assert sweep.counts() == {"succeeded": 12}
+
+
+def test_runs_whose_tasks_were_cancelled_or_are_held_are_not_taken(sweep: Sweep) -> None:
+    sweep.configure(at_a_time=1)
+    sweep.run("program.py:go_on", "--seeds", "6")
+    until(sweep.notes, what="the first run has begun")
+    (job,) = sweep.jobs()
+    slurm_says("scancel", f"{job}_[2-3]")
+    slurm_says("scontrol", "uhold", f"{job}_5")
+    (sweep.place.directory / "go").touch()
+    sweep.wait_for(succeeded=3, stopped=2, queued=1)
+    assert sorted(sweep.notes()) == ["run_0", "run_1", "run_4"]
+    slurm_says("scontrol", "release", f"{job}_5")
+    sweep.wait_for(succeeded=4, stopped=2)
+
+
+def test_runs_that_are_expected_to_be_short_come_in_fewer_tasks_and_none_is_lost(
+    sweep: Sweep,
+) -> None:
+    """The task that is killed had two runs: the second, which had not begun, is done as its first
+    attempt.
+    """
+    sweep.configure(at_a_time=1)
+    sweep.run("program.py:go_on", "--seeds", "70", "--expect", "1s")
+    until(sweep.notes, what="the first run has begun")
+    text = (sweep.place.experiment / "slurm" / "0001" / "tasks.json").read_text()
+    assert len(json.loads(text)["tasks"]) == 35
+    sweep.kill_task(sweep.place.experiment / "run_0")
+    sweep.wait_for(succeeded=69, lost=1)
+    assert all(notes == ["1"] for notes in sweep.notes().values())
+    assert len(sweep.notes()) == 70
 
 
 @pytest.fixture

@@ -44,15 +44,15 @@ class Crowd:
         self._looked = -POLITE
         self._sight = Look()
 
-    def waits(self, task: int) -> bool:
-        """Tell whether the run of a task may be taken: not where that was cancelled, or is held."""
+    def lets(self, task: int) -> bool:
+        """Tell whether runs of a task may be taken: not where that was cancelled, or is held."""
         if time.monotonic() - self._looked >= POLITE:
             self._looked = time.monotonic()
             # It is away, or this node has not its commands: then what was seen last has to do.
             with contextlib.suppress(RunslotError, OSError):
                 self._sight = self._look()
         about = self._sight.tasks.get((self._submission.job_name, task))
-        return about is None or not (about.over or is_held(about))
+        return about is None or not (about.state == "CANCELLED" or is_held(about))
 
     def _look(self) -> Look:
         config = of_experiment(self._directory.read())
@@ -197,7 +197,7 @@ class Pack:
             if run in takers or self._is_stopped(run):
                 continue
             is_empty = False
-            if owner != self._task and self._crowd.waits(owner):
+            if owner != self._task and self._crowd.lets(owner):
                 yield run
         if is_empty:
             self._dismiss(takers)

@@ -5,7 +5,7 @@ of it; for the launcher, and for whoever else looks.
 from __future__ import annotations
 
 from runslot.engines.batch.submissions import TaskPlace, last_line
-from runslot.engines.batch.task import RunEvidence, Task
+from runslot.engines.batch.task import SAYING, RunEvidence, Task
 from runslot.experiment.files import write_json
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import RunDir
@@ -35,8 +35,8 @@ def evidence_of(
     """Return what is known of a run in a task: from its directory, and from its system."""
     record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
     outcome = run_dir.read_outcome()
-    over = gone or (task is not None and task.over)
-    last_line = _last_word(place, task) if over and outcome is None else ""
+    says = task is not None and task.state in SAYING and outcome is None
+    last_line = _last_word(place, task) if says else ""
     latest = 0 if record is None else record.attempt
     return RunEvidence(
         attempt, place.attempt + retries, outcome, task, gone, last_line=last_line, latest=latest

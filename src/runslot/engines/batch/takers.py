@@ -84,6 +84,8 @@ class Takers:
         own = [(run, n) for run, n in tasks[place.task] if known.get(run, place.task) == place.task]
         taken = {run for run, task in known.items() if task == place.task}
         taken -= {run for run, _ in own}
+        if not taken:  # thousands of tasks that wait are asked for theirs
+            return own
         return own + [(run, n) for runs in tasks for run, n in runs if run in taken]
 
     def _known(self, place: TaskPlace) -> Mapping[str, int]:

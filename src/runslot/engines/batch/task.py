@@ -34,6 +34,8 @@ WAITING = frozenset(
     {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 )
 
+SAYING = frozenset({"COMPLETED", "FAILED"})
+"""States in which what a task printed last says why its run has no outcome."""
 _KIND: Mapping[str, Kind] = {
     "CANCELLED": "stopped",
     "DEADLINE": "timed_out",
@@ -194,7 +196,7 @@ def _without_outcome(evidence: RunEvidence) -> Outcome:
         f"{meaning} ({evidence.system} job {task.name}{f' on {task.node}' if task.node else ''}:"
         f" {task.state})"
     )
-    if task.state in {"FAILED", "COMPLETED"} and evidence.last_line:
+    if task.state in SAYING and evidence.last_line:
         message += f": {evidence.last_line}"
     kind = "stopped" if evidence.stopped else _KIND.get(task.state, "lost")
     return Outcome(kind, attempt, host=task.node or None, message=message)
