@@ -318,7 +318,29 @@ def test_a_check_tries_a_job_that_is_held_and_deleted(server: Server) -> None:
     assert "arrays of up to 4 tasks" in said
     assert "a job with these options: was taken, held" in said
     assert len(server.calls("qdel")) == 1
+    assert "seen and writable" in said, "one task has shown what its node has"
+    assert not list((server.place.directory / "runs").glob(".runslot-check*"))
     server.configure('queue = "nowhere"')
     assert (
         "there is no such queue" in server.place("launchers", "check", "cluster", status=1).stdout
     )
+
+
+def test_a_check_asks_before_an_account_is_charged(server: Server) -> None:
+    server.configure('account = "lab"')
+    done = server.place("launchers", "check", "cluster")
+    assert "no task is submitted: a minute is charged to the account lab" in done.stderr
+    assert "on here" not in done.stdout
+    paid = server.place("launchers", "check", "cluster", "--yes")
+    assert "Python on" in paid.stdout
+    assert len(server.calls("qsub")) == 3, "two that were held, and one that ran"
+
+
+def test_short_runs_share_tasks(server: Server) -> None:
+    """What one task had to do another has done; each run is done once."""
+    server.go()
+    server.place(*server.run("program.py:wait", "--seeds", "8", "--wait"))
+    assert server.place.status()["counts"] == {"succeeded": 8}
+    assert server.notes() == 8
+    links = [*server.place.experiment.glob("pbs/*/takers/*")]
+    assert len(links) == 8

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 from runslot.cli.parameters import flag
 
 if TYPE_CHECKING:
-    from runslot.engines.protocol import Finding
+    from runslot.engines.protocol import Finding, LauncherConfig
 
 app = typer.Typer(
     help="List the configured launchers, or check them.",
@@ -77,6 +78,9 @@ def check(
     no_submit: Annotated[
         bool, typer.Option("--no-submit", help="Submit no task to a queue to try its nodes.")
     ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Submit it without asking, where that costs something.")
+    ] = False,
     json: Annotated[bool, flag("--json", help="Print one JSON object a step.")] = False,
 ) -> None:
     """Try launchers for real, step by step: login, Python, disk, GPUs, clock; say what to fix.
@@ -89,10 +93,20 @@ def check(
     for name in names or list(configured_launchers()):
         config = launcher_named(name)
         ready = _print_findings(name, config.check(), json)
-        if ready and not no_submit:
+        if ready and not no_submit and _may_submit(config, yes, json):
             ready = _print_findings(name, config.probe(), json)
         well = well and ready
     raise typer.Exit(0 if well else 1)
+
+
+def _may_submit(config: LauncherConfig, yes: bool, as_json: bool) -> bool:
+    """Tell whether a task may be submitted to try the nodes: where it costs, it is asked first."""
+    if not config.probe_cost or yes:
+        return True
+    if not as_json and sys.stdin.isatty():
+        return typer.confirm(f"{config.name}: submit a task to try a node? {config.probe_cost}")
+    typer.echo(f"{config.name}: no task is submitted: {config.probe_cost}; --yes agrees", err=True)
+    return False
 
 
 def _print_findings(name: str, findings: Iterable[Finding], as_json: bool) -> bool:

@@ -349,6 +349,11 @@ class LauncherConfig(ABC):
         """
         return iter(())
 
+    @property
+    def probe_cost(self) -> str:
+        """Return what `probe` costs, in words, where that is to be agreed to first."""
+        return ""
+
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status with what the engine knows better than the files, as which runs still
         wait in its queue.

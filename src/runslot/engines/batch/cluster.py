@@ -200,6 +200,13 @@ class BatchCluster(ABC):
     def read_submitted(self, text: str) -> str:
         """Return the job's id from what that command printed; `ValueError` where there is none."""
 
+    def submit_text(self, script: str) -> str:
+        """Submit a script that is given as its text, and return the job's id; `ValueError` where
+        none is told.
+        """
+        argv = self.submit_command("")[:-1]
+        return self.read_submitted(self.call(argv, stdin=script))
+
     @abstractmethod
     def queue(self, jobs: Jobs) -> list[Task]:
         """Return what is said of all tasks of these jobs, those that have just ended included."""

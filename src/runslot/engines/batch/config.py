@@ -6,6 +6,7 @@ import math
 import re
 import sys
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,7 +19,7 @@ from runslot.engines.batch.submissions import PackLimits
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import check_function, local_launcher
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.engines.protocol import Engine, LauncherConfig, Pilots
+from runslot.engines.protocol import Engine, Finding, LauncherConfig, Pilots
 from runslot.errors import InvalidInput
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
@@ -89,6 +90,8 @@ class BatchConfig(LauncherConfig):
     """The system's."""
     usual_array_size: ClassVar[int]
     """How many tasks an array has at most, where the system is not asked."""
+    probe_time: ClassVar[str]
+    """The time limit of a probe, a minute."""
     line_keys: ClassVar[tuple[str, ...]] = ("account", "mem")
     """Keys that stand in a line of the script."""
 
@@ -253,6 +256,21 @@ class BatchConfig(LauncherConfig):
             return None
         task_s = min(_PACKED_TASK_S, (self.limit or math.inf) / _PACKED_SHARE)
         return PackLimits(self.runs_per_job, max(_PACKED_RUN_S, 2 * (expect or 0.0)), task_s)
+
+    def probe(self) -> Iterator[Finding]:
+        """Submit one task of a minute, and tell what it met on its node."""
+        from runslot.engines.batch.probe import probe_cluster  # a check's alone
+
+        cluster = self.cluster()
+        try:
+            yield from probe_cluster(self, cluster)
+        finally:
+            cluster.close()
+
+    @property
+    def probe_cost(self) -> str:
+        """Whose account pays for the task of a probe."""
+        return f"a minute is charged to the account {self.account}" if self.account else ""
 
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status with what the system says: what waits in its queue, and what has ended

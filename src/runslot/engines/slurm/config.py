@@ -49,6 +49,7 @@ class Slurm(BatchConfig):
 
     grows = True
     commands = SlurmCluster
+    probe_time = "1"
     usual_array_size = DEFAULT_ARRAY_SIZE
     line_keys = ("partition", "account", "qos", "gres", "constraint", "mem")
 
@@ -81,16 +82,6 @@ class Slurm(BatchConfig):
             options=self.options,
         )
         return SbatchWriter(frame, demand)
-
-    def probe(self) -> Iterator[Finding]:
-        """Submit one task of a minute, and tell what it met on its node."""
-        from runslot.engines.slurm.probe import probe_cluster
-
-        cluster = SlurmCluster(self.name, self.host())
-        try:
-            yield from probe_cluster(self, cluster)
-        finally:
-            cluster.close()
 
     def check(self) -> Iterator[Finding]:
         """Try the commands, the controller, the partition, accounts, Python on the nodes' file

@@ -8,25 +8,23 @@ the experiments; a task that wrote nothing did not see it, and only its exit cod
 from __future__ import annotations
 
 import re
-import secrets
 import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.script import Frame
-from runslot.engines.batch.submissions import job_name
 from runslot.engines.batch.task import Task
 from runslot.engines.batch.wait_reason import wait_reason
 from runslot.engines.protocol import Finding
-from runslot.engines.slurm.cluster import SlurmCluster
 from runslot.errors import RunslotError
 from runslot.experiment.settings import default_root
 from runslot.hardware.resources import Resources
 
 if TYPE_CHECKING:
-    from runslot.engines.slurm.config import Slurm
+    from runslot.engines.batch.config import BatchConfig
 
 _PATIENCE_S = 60
 """For which the task may wait in the queue; then it is cancelled."""
@@ -48,21 +46,16 @@ mv answer.part answer
 """
 
 
-def probe_cluster(config: Slurm, cluster: SlurmCluster) -> Iterator[Finding]:
+def probe_cluster(config: BatchConfig, cluster: BatchCluster) -> Iterator[Finding]:
     """Submit the task, wait for it, and yield what it found."""
-    token = secrets.token_hex(4)
+    name = cluster.job_name("runslot-check")
+    token = name[-8:]
     root = config.root if cluster.host is not None else str(default_root())
-    name = job_name("runslot-check", token)
     directory = ""
     try:
         make = 'mkdir -p "$1/$2" && cd "$1/$2" && echo "$3" >token && pwd'
         directory = _shell(cluster, make, root, f".{name}", token).strip()
-        job = cluster.read_submitted(
-            cluster.call(
-                ["sbatch", "--parsable", "--time=1", "--array=0", f"--job-name={name}"],
-                stdin=_script(config, cluster, directory, token),
-            )
-        )
+        job = cluster.submit_text(_script(config, cluster, name, directory))
         yield from _findings(config, cluster, name, job, directory)
     except (RunslotError, ValueError) as error:
         yield Finding("a task on a node", False, str(error))
@@ -71,24 +64,25 @@ def probe_cluster(config: Slurm, cluster: SlurmCluster) -> Iterator[Finding]:
             _shell(cluster, 'cd / && rm -r "$1"', directory)
 
 
-def _shell(cluster: SlurmCluster, script: str, *words: str) -> str:
+def _shell(cluster: BatchCluster, script: str, *words: str) -> str:
     if words[0].startswith("~/"):
         script = 'case $1 in "~/"*) set -- "$HOME/${1#??}" "$2" "$3" ;; esac; ' + script
     return cluster.call(["sh", "-c", script, "sh", *words])
 
 
-def _python_of(config: Slurm, cluster: SlurmCluster) -> str:
+def _python_of(config: BatchConfig, cluster: BatchCluster) -> str:
     return config.python or (sys.executable if cluster.host is None else "python3")
 
 
-def _script(config: Slurm, cluster: SlurmCluster, directory: str, token: str) -> str:
-    frame = Frame(directory)
-    lines = config.writer(frame, Resources(), cluster).trial().splitlines()
-    options = [line for line in lines if line.startswith("#SBATCH ")]
+def _script(config: BatchConfig, cluster: BatchCluster, name: str, directory: str) -> str:
+    short = config.with_values(time=config.probe_time)
+    assert isinstance(short, type(config))
+    lines = short.writer(Frame(directory), Resources(), cluster).text(name, 1, ".").splitlines()
+    options = [line for line in lines if line.startswith(("#SBATCH ", "#PBS "))]
     setup = [f"module load {shlex.quote(module)}" for module in config.modules]
     words = {
         "@directory": shlex.quote(directory),
-        "@token": token,
+        "@token": name[-8:],
         "@setup": "\n".join([*setup, *config.setup]),
         "@python": shlex.quote(_python_of(config, cluster)),
     }
@@ -97,7 +91,7 @@ def _script(config: Slurm, cluster: SlurmCluster, directory: str, token: str) ->
 
 
 def _findings(
-    config: Slurm, cluster: SlurmCluster, name: str, job: str, directory: str
+    config: BatchConfig, cluster: BatchCluster, name: str, job: str, directory: str
 ) -> Iterator[Finding]:
     deadline = time.monotonic() + _PATIENCE_S
     jobs = {name: job}
@@ -119,7 +113,11 @@ def _findings(
 
 
 def _judged(
-    config: Slurm, cluster: SlurmCluster, answer: Mapping[str, str], task: Task | None, now: float
+    config: BatchConfig,
+    cluster: BatchCluster,
+    answer: Mapping[str, str],
+    task: Task | None,
+    now: float,
 ) -> Iterator[Finding]:
     node = answer.get("node") or (task.node if task is not None else "") or "a node"
     if "python" not in answer:
