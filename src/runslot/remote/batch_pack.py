@@ -51,8 +51,11 @@ class Crowd:
             # It is away, or this node has not its commands: then what was seen last has to do.
             with contextlib.suppress(RunslotError, OSError):
                 self._sight = self._look()
-        about = self._sight.tasks.get((self._submission.job_name, task))
-        return about is None or not (about.state == "CANCELLED" or is_held(about))
+        name = self._submission.job_name
+        about = self._sight.tasks.get((name, task))
+        if about is None:  # Slurm keeps nothing of one that was cancelled as it waited
+            return not any(known == name for known, _ in self._sight.tasks)
+        return not (about.state == "CANCELLED" or is_held(about))
 
     def _look(self) -> Look:
         config = of_experiment(self._directory.read())
