@@ -21,6 +21,7 @@ from runslot.engines.batch.submissions import (
     read_submission,
 )
 from runslot.engines.batch.takers import NOBODY, Takers, take
+from runslot.engines.slurm import Slurm
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.printer import Printer
@@ -188,6 +189,32 @@ def test_who_finds_nothing_left_says_so_and_dismisses_the_tasks_that_wait(
         pack.grow(1)
     assert submission.empty.exists()
     assert (tmp_path / "calls").read_text() == "--state=PENDING 41_[0,2-3,5]\n"
+
+
+def test_runs_of_tasks_that_were_cancelled_or_are_held_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Task 2 is held, 3 was cancelled as it waited, of which nothing is kept, 4 as it ran."""
+    lines = ["0|RUNNING|X|here|None", "1,5|PENDING|X|(null)|Priority"]
+    lines += ["2|PENDING|X|(null)|JobHeldUser", "4|CANCELLED|X|here|None"]
+    text = "\n".join(f"41|{line}|N/A".replace("X", "pack-0123abcd") for line in lines)
+    program = tmp_path / "squeue"
+    program.write_text(f"#!/bin/sh\necho \"$@\" >>{tmp_path}/calls\ncat <<'END'\n{text}\nEND\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    directory = Experiment(
+        "pack", ["true"], seeds=6, root=tmp_path / "runs", on=Slurm("slurm")
+    ).prepare()
+    submission = submit(directory, [1] * 6)
+    pack = pack_of(directory, submission, 0)
+    pack.open()
+    do(pack)
+    while pack.grow(1):
+        do(pack)
+    assert names(pack) == ["run_0", "run_1", "run_5"]
+    other = pack_of(directory, submission, 5)
+    assert other.open() == []
+    assert len((tmp_path / "calls").read_text().splitlines()) == 1, "all share one answer"
 
 
 def test_what_a_pack_allows_is_kept_with_the_submission(directory: ExperimentDir) -> None:
