@@ -15,6 +15,7 @@ from runslot.scheduler import (
     Ended,
     Event,
     Paused,
+    Recarved,
     SlotLeft,
     SlotsJoined,
     SlotTaken,
@@ -64,6 +65,17 @@ def test_slots_that_join_are_filled_at_once() -> None:
     state, actions = step(state, [SlotsJoined((1, 2))], 1.0)
     assert actions == (Start(11, 1, 1), Start(12, 1, 2))
     assert state.slots == (0, 1, 2)
+
+
+def test_other_slots_are_free_where_no_run_under_way_overlaps_with_them() -> None:
+    state, _ = step(State((0, 1)), [Added((10, 11, 12, 13, 14))], 0.0)
+    others = Recarved((2, 3, 4, 5), {10: (2, 3), 11: (4, 5)})
+    state, actions = step(state, [Ended(10, OK), others], 1.0)
+    assert actions == (Start(12, 1, 2), Start(13, 1, 3))
+    state, actions = step(state, [Ended(12, OK)], 2.0)
+    assert actions == (Start(14, 1, 2),)
+    state, _ = step(state, [Ended(key, OK) for key in (11, 13, 14)], 3.0)
+    assert state.done
 
 
 def test_an_engine_with_its_own_queue_gets_everything_at_once() -> None:

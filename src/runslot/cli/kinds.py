@@ -93,6 +93,15 @@ def whole(least: int, most: int | None = None) -> Kind:
     )
 
 
+def _read_sharers(value: Any) -> int | str:
+    if value == "auto":
+        return "auto"
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if type(number) is not int or not 1 <= number < 2**63:
+        raise InvalidInput(f"must be a whole number, 1 or more, or auto, not {value!r:.40}")
+    return number
+
+
 def one_of(*choices: str) -> Kind:
     """Return the kind of a few words."""
 
@@ -262,6 +271,7 @@ MEMORY = Kind(
     },
     parse_memory,
 )
+SHARERS = Kind({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}, _read_sharers)
 PATTERNS = Kind({"anyOf": [_TEXT_SCHEMA, {"type": "array", "items": _TEXT_SCHEMA}]}, _read_patterns)
 COMMAND = Kind(
     {

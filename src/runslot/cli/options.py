@@ -19,7 +19,7 @@ from typing import get_args
 from runslot.cli.kinds import (
     AMOUNT, CODE, COMMAND, ENV, EXCLUDE, FILE_ORDER, IMAGE, LAUNCH_PANEL, MEMORY, NOTIFY,
     OUTPUT_PANEL, PATTERNS, PROJECT, RUN_PANEL, SAMPLE, SEARCH, SEARCH_PANEL, SEEDS, SETTINGS,
-    TEXT, TEXTS, TIME, VARIANTS, VARIANTS_PANEL, YES_NO, Option, Word, one_of, whole,
+    SHARERS, TEXT, TEXTS, TIME, VARIANTS, VARIANTS_PANEL, YES_NO, Option, Word, one_of, whole,
 )  # fmt: skip
 
 # isort: on
@@ -125,9 +125,9 @@ TABLE: tuple[Option | Word, ...] = (
     Option("gpus_per_run", int, "N", "GPUs of each run; 0 hides them.", RUN_PANEL,
            word=Word("resources.gpus", whole(0),
                      "GPUs a run; 0 hides the machine's GPUs from it.")),
-    Option("runs_per_gpu", int, "N", "Runs that share each GPU.", RUN_PANEL,
-           word=Word("resources.runs_per_gpu", whole(1),
-                     "Runs that share each GPU at the same time.")),
+    Option("runs_per_gpu", str, "N", "Runs that share each GPU; auto: as many as fit.", RUN_PANEL,
+           word=Word("resources.runs_per_gpu", SHARERS,
+                     "Runs that share each GPU at a time; `auto`: as many as fit.")),
     Option("memory_per_run", str, "SIZE", "Memory a run may hold: 8GB, 512MiB.", RUN_PANEL,
            word=Word("resources.memory", MEMORY,
                      "Memory that the processes of a run may hold together: bytes, or `8GB`, "

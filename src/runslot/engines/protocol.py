@@ -169,6 +169,16 @@ class HasHosts(Protocol):
         """
 
 
+@runtime_checkable
+class Recarves(Protocol):
+    """A launcher whose slots follow from what its runs have used."""
+
+    def recarve(self, slot: Slot, outcome: Outcome) -> Sequence[Slot] | None:
+        """Return the slots from here on, their indices new, where the end of the run in `slot`
+        changes them.
+        """
+
+
 class Crew(Protocol):
     """What a pilot of a search knows of itself and of the others, from the system that runs
     them.
@@ -289,6 +299,8 @@ class LauncherConfig(ABC):
     """Its runs may be on this machine, and then are processes that can be looked at; false where
     that cannot be.
     """
+    recarves: ClassVar[bool] = False
+    """How many runs share a GPU may follow from what they used (`runs_per_gpu = "auto"`)."""
     scripts: ClassVar[bool] = False
     """It has a field `script_only`: with it, what would be submitted is written, and nothing is
     submitted.

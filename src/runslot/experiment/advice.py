@@ -1,7 +1,8 @@
 """What would use the hardware better, from what ended runs used: with its reason, or nothing.
 
-Pure. Called at the end of a launch. What must stay true: nothing is advised that would not fit by
-what was seen, and nothing at all where too little was seen to tell.
+Pure. Called at the end of a launch, and as runs end where `runs_per_gpu` is `auto`. What must stay
+true: nothing is advised that would not fit by what was seen, and nothing at all where too little
+was seen to tell.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from runslot.hardware.slots import Slot
 
 _LOOKS_NEEDED = 5
 """Looks at the runs together before anything is said of them: about ten seconds."""
-_MEMORY_SHARE = 0.95
+MEMORY_SHARE = 0.95
 """Of a GPU that runs may fill together."""
 _RUNS_PER_GPU_LIMIT = 16
 _IDLE_SHARE, _IDLE_S = 0.2, 900.0
@@ -43,9 +44,35 @@ class SharedMemory:
     """How many of these runs it had at a time."""
 
 
+@dataclass(frozen=True)
+class Fit:
+    """How many runs fit on a GPU, by what those used that were looked at."""
+
+    runs: int
+    reason: str
+    """What one of them used, in words."""
+
+
 def gpu_advice(usages: Sequence[Usage], slot: Slot, memory: SharedMemory | None = None) -> str:
     """Return how many runs would fit on a GPU, where that is more than shared one; `slot` is one of
     these runs', `memory` that of their host, where it is known.
+    """
+    fit = fit_on_gpu(usages, slot, memory)
+    if fit is None:
+        return ""
+    if not fit.reason:
+        return "no run used its GPU: --gpus-per-run 0 runs as many at a time as there are cores for"
+    if fit.runs <= slot.runs_per_gpu:
+        return ""
+    unknown = "" if memory is not None else ", if its host has the memory, which is not known here"
+    return f"{fit.reason}: --runs-per-gpu {fit.runs} would fit{unknown}"
+
+
+def fit_on_gpu(
+    usages: Sequence[Usage], slot: Slot, memory: SharedMemory | None = None
+) -> Fit | None:
+    """Return how many runs fit on a GPU, of which each of these had a share as `slot` is; None
+    where too little was seen. No reason where none used its GPU.
     """
     looked = [
         use
@@ -54,39 +81,33 @@ def gpu_advice(usages: Sequence[Usage], slot: Slot, memory: SharedMemory | None 
     ]
     looks = sum(use.looks for use in looked)
     if looks < _LOOKS_NEEDED or len(slot.gpus) != 1:
-        return ""
+        return None
     percent = sum((use.gpu_percent or 0.0) * use.looks for use in looked) / looks
     cpus = sum((use.cpus or 0.0) * use.looks for use in looked) / looks
     fullest = max(looked, key=lambda use: (use.gpu_memory or 0) / (use.gpu_total or 1))
     held, total = fullest.gpu_memory or 0, fullest.gpu_total or 1
     if not held and percent < 1:
-        return "no run used its GPU: --gpus-per-run 0 runs as many at a time as there are cores for"
+        return Fit(slot.runs_per_gpu, "")
     now = slot.runs_per_gpu
     by_cores = _times(slot.size * now, cpus)
     largest = max(use.memory or 0 for use in looked)
     by_memory = _RUNS_PER_GPU_LIMIT
     if memory is not None:
-        by_memory = _times(_MEMORY_SHARE * memory.size * now, largest * memory.runs)
+        by_memory = _times(MEMORY_SHARE * memory.size * now, largest * memory.runs)
     fitting = min(
         _times(100.0 * now, percent),
-        _times(_MEMORY_SHARE * total, held),
+        _times(MEMORY_SHARE * total, held),
         by_cores,
         by_memory,
         slot.size * now,
         _RUNS_PER_GPU_LIMIT,
     )
-    if fitting <= now:
-        return ""
     runs = "a run" if now == 1 else f"{now} runs at a time"
     parts = f"{held / _GIB:.3g} of {total / _GIB:.3g} GiB" + (" each" if now > 1 else "")
     parts += f" and {cpus:.2g} of {slot.size} cores" if fitting == by_cores else ""
     if memory is not None and fitting == by_memory:
         parts += f" and {largest / _GIB:.3g} of {memory.size / _GIB:.3g} GiB of memory"
-    unknown = "" if memory is not None else ", if its host has the memory, which is not known here"
-    return (
-        f"{runs} used {percent:.0f} % of the GPU, {parts}: --runs-per-gpu {fitting}"
-        f" would fit{unknown}"
-    )
+    return Fit(max(1, fitting), f"{runs} used {percent:.0f} % of the GPU, {parts}")
 
 
 def _times(whole: float, part: float) -> int:

@@ -60,6 +60,7 @@ _SHAPES: Mapping[str, Shape] = {
         },
         frozenset({"host", "pid", "slots", "slots_said", "runs"}),
     ),
+    "recarved": Shape({"slots": "int"}),
     "launcher_ended": Shape({"counts": "Mapping[str, Any]"}),
     "launcher_left": Shape({"runs": "int"}),
     "request": Shape({"verb": "str", "arguments": "tuple[str, ...]"}),

@@ -194,6 +194,8 @@ def _read_journal(path: Path) -> _Journal:
             case "launcher_started":
                 journal.slots, journal.paused, journal.waits = event.get("slots"), False, {}
                 journal.problems = ()
+            case "recarved":
+                journal.slots, journal.waits = event["slots"], {}
             case "search_problem":
                 journal.problems = (f"the search cannot go on: {event['why']}",)
             case "request" if event["verb"] in {"pause", "continue"}:

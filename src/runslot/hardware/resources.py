@@ -33,8 +33,10 @@ class Resources:
     """Physical cores a run (hardware threads with `threads="cores"`)."""
     gpus: int | None = None
     """GPUs a run; 0 hides the machine's GPUs from it."""
-    runs_per_gpu: int = 1
-    """Runs that share each GPU at the same time."""
+    runs_per_gpu: int | Literal["auto"] = 1
+    """Runs that share each GPU at the same time; `auto` has one at first, and then as many as fit
+    by what it used.
+    """
     memory: int | None = None
     """Bytes that the processes of a run may hold together."""
     cpus_per_worker: int = 1
@@ -55,10 +57,15 @@ class Resources:
         refuse_unknown_words(cls.__name__, words, cls.__dataclass_fields__)
         return super().__new__(cls)
 
+    @property
+    def sharers(self) -> int:
+        """Runs that share each GPU when a launch begins."""
+        return 1 if self.runs_per_gpu == "auto" else self.runs_per_gpu
+
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if value is None and name in _OPTIONAL:
+            if (value is None and name in _OPTIONAL) or (name, value) == ("runs_per_gpu", "auto"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int):
                 raise InvalidInput(f"resources: {name} must be a whole number, not {value!r}")
@@ -74,7 +81,7 @@ class Resources:
                     f"resources: {name} is {value!r}, not one of"
                     f" {choice_list}{nearest(str(value), choices)}"
                 )
-        if self.runs_per_gpu > 1 and self.gpus == 0:
+        if self.runs_per_gpu != 1 and self.gpus == 0:
             raise InvalidInput(
                 f"resources: runs_per_gpu is {self.runs_per_gpu}, but gpus is 0: ask for a GPU"
                 " per run"

@@ -63,6 +63,11 @@ class Slot:
         gpus = {gpu.uuid for gpu in self.gpus} & {gpu.uuid for gpu in other.gpus}
         return bool(set(self.pus) & set(other.pus)) or (bool(gpus) and self.index == other.index)
 
+    def shares_with(self, other: Slot) -> bool:
+        """Tell whether it has a PU or a GPU in common with a slot that was carved otherwise."""
+        gpus = {gpu.uuid for gpu in self.gpus} & {gpu.uuid for gpu in other.gpus}
+        return bool(gpus) or not set(self.pus).isdisjoint(other.pus)
+
     def to_json(self) -> dict[str, Any]:
         """Return the slot as JSON values, for another process."""
         cores = [
@@ -102,7 +107,7 @@ def carve(topology: Topology, resources: Resources, runs: int | None = None) -> 
     most = min(usable, _memory_room(topology, resources))
     alone = runs == 1 and resources.cpus is None and resources.gpus is None
     groups = _gpu_groups(topology, resources, alone)
-    per_gpu = 1 if alone else resources.runs_per_gpu
+    per_gpu = 1 if alone else resources.sharers
     if groups:
         # A second run goes on a GPU only when all have one.
         gpu_groups = [group for _ in range(per_gpu) for group in groups]

@@ -241,6 +241,11 @@ class Experiment:
             nice=self._niceness(launcher),
         )
         elsewhere = container is not None or (launcher is not None and launcher.moves)
+        if self.resources.runs_per_gpu == "auto" and not (launcher is None or launcher.recarves):
+            raise InvalidInput(
+                f"runs_per_gpu is auto, which {launcher.name} cannot do: see what a run uses there "
+                "(`runslot results DIR --system`), and give the number"
+            )
         interpreter = None if self.python is None or elsewhere else look_at(self.python)
         with contextlib.nullcontext() if self.code is None else self._clone.inside():
             opening = None

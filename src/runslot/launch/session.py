@@ -14,7 +14,7 @@ import sys
 import threading
 
 from runslot.engines.events import LaunchEnded, LaunchEvent, Observer, Said
-from runslot.engines.local.config import check_function, choose_slots, end_lost
+from runslot.engines.local.config import check_function, choose_slots, end_lost, recarver_of
 from runslot.engines.local.launcher import LocalLauncher
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Launcher
@@ -218,7 +218,9 @@ def _new_session(
     directory: ExperimentDir, file: ExperimentFile, observer: Observer
 ) -> MachineSession:
     slots, slots_text = choose_slots(file, None, lambda line: observer(Said(line)))
-    launcher = LocalLauncher(slots, directory.launcher_log, lambda text: observer(Said(text)))
+    launcher = LocalLauncher(
+        slots, directory.launcher_log, lambda text: observer(Said(text)), recarver_of(file, None)
+    )
     return MachineSession(launcher, slots_text, observer)
 
 

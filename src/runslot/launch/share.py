@@ -1,4 +1,5 @@
-"""What a launch is about (`Share`), and how far the supervisor is with it (`Progress`).
+"""What a launch is about (`Share`), how far the supervisor is with it (`Progress`), and where
+(`SlotTable`).
 
 Made by `launch.launch`, `launch.session` and `remote.worker`; the supervisor alone changes a
 `Progress`, in its own thread.
@@ -9,13 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runslot.engines.events import LaunchEnded, LaunchLeft, LaunchStarted, Observer, Said
 from runslot.engines.open_experiment import OddRequest, OpenExperiment, Request
-from runslot.engines.protocol import UnderWay
+from runslot.engines.protocol import Handle, HasHosts, Launcher, Recarves, Short, UnderWay
 from runslot.errors import shortage_of
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
@@ -29,7 +30,11 @@ from runslot.scheduler import (
     Halted,
     Key,
     Paused,
+    Recarved,
+    SlotLeft,
+    SlotsJoined,
     Start,
+    State,
     StopAsked,
     Vanished,
 )
@@ -219,3 +224,61 @@ def could_not_start(start: Start, error: Exception) -> Outcome:
         host=host_name(),
         message=f"could not be started: {error}",
     )
+
+
+class SlotTable:
+    """The slots of a launcher, which may change under way: hosts join late, a run leaves its slot
+    before its files are home, and what runs used makes other slots better. An index is one slot's
+    as long as the launch goes on.
+    """
+
+    def __init__(self, launcher: Launcher) -> None:
+        slots = launcher.slots()
+        self._hosts = launcher if isinstance(launcher, HasHosts) else None
+        self._carver = launcher if isinstance(launcher, Recarves) else None
+        self._by_index = {slot.index: slot for slot in slots or ()}
+        self.indices = None if slots is None else tuple(self._by_index)
+        """Of the slots at the beginning; None where the engine has a queue of its own."""
+
+    def __getitem__(self, index: int) -> Slot:
+        """Return a slot that a run may be started in."""
+        return self._by_index[index]
+
+    def all(self) -> tuple[Slot, ...]:
+        """Return the slots that there are."""
+        return tuple(self._by_index.values())
+
+    def meeting(self, slot: Slot | None) -> tuple[int, ...]:
+        """Return the indices of those that a run in `slot` is in the way of."""
+        return tuple(i for i, other in self._by_index.items() if slot and other.overlaps(slot))
+
+    def changes(self, keys: Mapping[Handle, Key], runs: Sequence[LaunchRun]) -> Iterator[Event]:
+        """Yield which slots are new, and which are free though their runs' files have yet to come;
+        a search waits for the files, on which it depends what comes next.
+        """
+        if self._hosts is None:
+            return
+        if joined := self._hosts.joined():
+            self._by_index |= {slot.index: slot for slot in joined}
+            yield SlotsJoined(tuple(slot.index for slot in joined))
+        vacancies = [keys[handle] for handle in self._hosts.vacant() if handle in keys]
+        yield from (SlotLeft(key) for key in vacancies if runs[key].progress.growth is None)
+
+    def recarve(self, state: State, key: Key, outcome: Outcome | Short) -> Recarved | None:
+        """Return the slots from here on, where how a run ended changes them."""
+        if self._carver is None or isinstance(outcome, Short):
+            return None
+        occupied = {
+            key: [self._by_index[index] for index in run.occupies if index in self._by_index]
+            for key, run in state.running.items()
+        }
+        places = occupied.get(key)
+        carved = self._carver.recarve(places[0], outcome) if places else None
+        if carved is None:
+            return None
+        self._by_index = {slot.index: slot for slot in carved}
+        others = {
+            key: tuple(new.index for new in carved if any(map(new.shares_with, old)))
+            for key, old in occupied.items()
+        }
+        return Recarved(tuple(self._by_index), others)

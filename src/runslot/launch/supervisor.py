@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 
 from runslot.engines.events import (
     Observer,
@@ -24,7 +24,6 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import (
     Handle,
     HasBacklog,
-    HasHosts,
     Launcher,
     Placed,
     Short,
@@ -36,7 +35,14 @@ from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
 from runslot.launch.hold import Holds, Interrupts, SlotWaits
 from runslot.launch.printer import pause_said
-from runslot.launch.share import LaunchRun, Progress, Share, could_not_start, end_meanwhile
+from runslot.launch.share import (
+    LaunchRun,
+    Progress,
+    Share,
+    SlotTable,
+    could_not_start,
+    end_meanwhile,
+)
 from runslot.scheduler import (
     Action,
     Added,
@@ -46,8 +52,6 @@ from runslot.scheduler import (
     Event,
     Key,
     Paused,
-    SlotLeft,
-    SlotsJoined,
     SlotTaken,
     Start,
     State,
@@ -78,10 +82,8 @@ class Supervisor:
         self._launcher = launcher
         self._holds = Holds(observer)
         self._observer = observer
-        slots = launcher.slots()
-        self._slots = {slot.index: slot for slot in slots or ()}
-        self._hosts = launcher if isinstance(launcher, HasHosts) else None
-        self._state = State(None if slots is None else tuple(self._slots))
+        self._slots = SlotTable(launcher)
+        self._state = State(self._slots.indices)
         self._entries: list[LaunchRun] = []
         self._handles: dict[Key, Handle] = {}
         self._open: list[Progress] = []
@@ -161,25 +163,13 @@ class Supervisor:
         yield from (StopAsked(None, kill) for kill in self._interrupts.take())
         yield from self._requests()
         keys = {handle: key for key, handle in self._handles.items()}
-        if self._hosts is not None:
-            yield from self._slots_of(self._hosts, keys)
+        yield from self._slots.changes(keys, self._entries)
         for handle, outcome in self._launcher.poll(list(keys)).items():
             if outcome is not None:
                 yield self._end(keys[handle], outcome)
+                yield from self._recarve(keys[handle], outcome)
         self._holds.say_starts(self._handles, time.monotonic())
         yield from self._halts()
-
-    def _slots_of(self, hosts: HasHosts, keys: Mapping[Handle, Key]) -> Iterator[Event]:
-        """Yield which slots are new, and which are free though their runs' files have yet to come;
-        a search waits for the files, on which it depends what comes next.
-        """
-        if joined := hosts.joined():
-            self._slots |= {slot.index: slot for slot in joined}
-            yield SlotsJoined(tuple(slot.index for slot in joined))
-        vacancies = [keys[handle] for handle in hosts.vacant() if handle in keys]
-        yield from (
-            SlotLeft(key) for key in vacancies if self._entries[key].progress.growth is None
-        )
 
     def _end(self, key: Key, outcome: Outcome | Short) -> Event:
         """Return what the end of a run means: it may be done again, or never have begun."""
@@ -199,6 +189,12 @@ class Supervisor:
         if outcome.kind == "lost" and key in self._elsewhere:
             return Vanished(key, outcome)
         return Ended(key, outcome)
+
+    def _recarve(self, key: Key, outcome: Outcome | Short) -> Iterator[Event]:
+        if (event := self._slots.recarve(self._state, key, outcome)) is not None:
+            for progress in self._open:
+                progress.experiment.journal.write("recarved", time.time(), slots=len(event.slots))
+            yield event
 
     def _slot_of(self, key: Key) -> int | None:
         return next(iter(self._state.running[key].occupies), None)
@@ -243,7 +239,7 @@ class Supervisor:
         self._entries += [LaunchRun(progress, run) for run in runs]
         self._open.append(progress)
         experiment.enlist()
-        share.announce(self._observer, tuple(self._slots.values()))
+        share.announce(self._observer, self._slots.all())
         attempts = {
             first + i: share.attempts[run.id]
             for i, run in enumerate(share.runs)
@@ -264,12 +260,7 @@ class Supervisor:
             yield Added((key,), entry.experiment.policy, {key: under_way.attempt})
             return
         slot = None if record is None else record.occupied
-        occupied = (
-            ()
-            if slot is None
-            else tuple(i for i, other in self._slots.items() if other.overlaps(slot))
-        )
-        yield Adopted(key, under_way.attempt, occupied, entry.experiment.policy)
+        yield Adopted(key, under_way.attempt, self._slots.meeting(slot), entry.experiment.policy)
         if handle is None:  # it ended since its status was read
             yield end_meanwhile(key, run_dir, under_way)
             return

@@ -24,6 +24,7 @@ from runslot.scheduler.events import (
     Halted,
     Key,
     Paused,
+    Recarved,
     SlotIndex,
     SlotLeft,
     SlotsJoined,
@@ -145,8 +146,8 @@ def _occupied(state: State) -> set[SlotIndex]:
 
 def _take_in(state: State, event: Event, now: float) -> tuple[State, list[Action]]:
     match event:
-        case Added():
-            return _add(state, event), []
+        case Added() | Recarved():
+            return _add(state, event) if isinstance(event, Added) else _recarve(state, event), []
         case Adopted():
             running = {**state.running, event.key: Running(event.attempt, event.occupies)}
             return (
@@ -190,6 +191,14 @@ def _add(state: State, event: Added) -> State:
         stopped=False,
         paused=state.paused.difference(event.keys),
     )
+
+
+def _recarve(state: State, event: Recarved) -> State:
+    running = {
+        key: replace(run, occupies=event.occupied.get(key, ()))
+        for key, run in state.running.items()
+    }
+    return replace(state, slots=event.slots, running=running, taken_until={})
 
 
 def _put_back(state: State, event: SlotTaken, now: float) -> tuple[State, list[Action]]:

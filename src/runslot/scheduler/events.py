@@ -109,6 +109,16 @@ class Halted:
     keys: tuple[Key, ...]
 
 
+@dataclass(frozen=True)
+class Recarved:
+    """Other slots take the place of those that were there; a run under way occupies those that
+    overlap with its own, until it ends.
+    """
+
+    slots: tuple[SlotIndex, ...]
+    occupied: Mapping[Key, tuple[SlotIndex, ...]]
+
+
 Event = (
     Added
     | Adopted
@@ -121,6 +131,7 @@ Event = (
     | StopAsked
     | Paused
     | Halted
+    | Recarved
 )
 
 # ---- what to do ----------------------------------------------------------------------------------

@@ -81,11 +81,11 @@ class GaussianProcessSampler:
         digits = Random(f"{seed}/{number}/{attempt}").getrandbits(64)  # noqa: S311 - to be repeated
         rng = np.random.default_rng(digits)
         ranking = sorted(finished, key=lambda trial: (trial.depth, merit(trial.value, self.mode)))
-        known, pending = cube.points(ranking), cube.points(running)
-        models = fit(cube.features(known), scores(len(ranking)), rng)
+        observed, pending = cube.points(ranking), cube.points(running)
+        models = fit(cube.features(observed), scores(len(ranking)), rng)
         models = models.after(cube.features(pending)) if running else models
-        tried = {row.tobytes() for row in np.concatenate([known, pending])}
-        best = self._best(cube, models, known, tried, rng)
+        tried = {row.tobytes() for row in np.concatenate([observed, pending])}
+        best = self._best(cube, models, observed, tried, rng)
         places = dict(zip(cube.parameters, best, strict=True))
         return space.propose(number, lambda name, distribution: distribution.at(places[name]))
 
@@ -93,15 +93,15 @@ class GaussianProcessSampler:
         self,
         cube: Cube,
         models: Models,
-        known: NDArray[Any],
+        observed: NDArray[Any],
         tried: set[bytes],
         rng: np.random.Generator,
     ) -> list[float]:
         """Return the candidate of highest expected improvement, after a look around the best."""
         points = [rng.random((CANDIDATES, len(cube.parameters)))]
-        points += [cube.neighbours(near, rng) for near in known[::-1][:BEST]]
+        points += [cube.neighbours(near, rng) for near in observed[::-1][:BEST]]
         candidates = cube.snapped(np.concatenate(points))
-        to_beat = models.predict(cube.features(known))[0].max(axis=1)
+        to_beat = models.predict(cube.features(observed))[0].max(axis=1)
         gains = models.gains(cube.features(candidates), to_beat)
         for _ in range(CLIMBS):
             top = candidates[np.argsort(-gains, kind="stable")[:BEST]]

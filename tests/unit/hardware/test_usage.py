@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,24 @@ def train(variant):
         system = Path(os.environ["RUNSLOT_RUN"]) / "system.csv"
         while not system.exists() or system.read_text().count("\\n") <= variant["looks"]:
             time.sleep(0.05)
+"""
+
+
+SHARER = """
+import os, time
+from pathlib import Path
+
+def train(variant):
+    seed = variant["seed"]
+    driver = Path(os.environ["FAKE_NVML"])
+    gpu = driver.read_text().splitlines()[0]
+    new = driver.with_name(f"driver.{seed}")
+    new.write_text(f"{gpu}\\nuse 31 {9 << 30}\\nprocess C {os.getpid()} {6 << 30} x\\n")
+    new.rename(driver)
+    system = Path(os.environ["RUNSLOT_RUN"]) / "system.csv"
+    rows = 7 if seed == 0 else 2
+    while not system.exists() or system.read_text().count("\\n") < rows:
+        time.sleep(0.05)
 """
 
 
@@ -116,6 +135,40 @@ def test_a_run_says_what_it_used_of_cores_memory_and_gpus(library, tmp_path):
         "31.0",
     )
     assert (row["memory"], row["cpus"]) == (str(used["memory"]), str(used["cpus"]))
+
+
+def test_as_many_share_a_gpu_as_fit_by_what_the_first_run_used(library, tmp_path):
+    """One has it alone for ten seconds; then the others have two cores' worth of places on it."""
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("two runs at a time want two cores")
+    (tmp_path / "work.py").write_text(SHARER)
+    options = ["--seeds", "4", "--root", "runs", "--runs-per-gpu", "auto", "--gpus-per-run", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "runslot", "run", "work.py:train", "--cpus-per-run", "1", *options],
+        cwd=tmp_path,
+        env={**os.environ, **driver(tmp_path, library)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if "from here on" in line]
+    assert "used 31 % of the GPU, 6 of 24 GiB" in line
+    assert re.search(r"from here on [23] runs share a GPU", line)
+    (journal,) = (tmp_path / "runs").glob("*/2*/journal.jsonl")
+    events = [json.loads(text) for text in journal.read_text().splitlines()]
+    starts = {e["run"]: e["slot"] for e in events if e["event"] == "start"}
+    first, *rest = starts.values()
+    assert first == 0
+    assert set(rest) >= {1, 2}, "slots of their own, two of them at a time"
+    assert [e["slots"] for e in events if e["event"] == "recarved"]
+    shared = [
+        json.loads(file.read_text())["lease"]["runs_per_gpu"]
+        for file in (tmp_path / "runs").glob("*/2*/**/attempt.json")
+    ]
+    assert sorted(shared)[0] == 1
+    assert min(sorted(shared)[1:]) >= 2
 
 
 def test_of_a_run_that_goes_on_its_rows_tell_what_it_used():

@@ -296,7 +296,7 @@ def cpus_of(cpus: int | None, resources: Resources, runs: int) -> int:
 
 def gpus_of(resources: Resources, runs: int) -> int:
     """Return how many GPUs a task of `runs` runs asks for."""
-    return math.ceil((resources.gpus or 0) * runs / resources.runs_per_gpu)
+    return math.ceil((resources.gpus or 0) * runs / resources.sharers)
 
 
 def megabytes_of(resources: Resources, runs: int) -> int | None:

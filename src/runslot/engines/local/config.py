@@ -11,9 +11,11 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from runslot.engines.events import LaunchEvent, Observer, Said
 from runslot.engines.local.launcher import LocalLauncher
+from runslot.engines.local.recarve import Recarver
 from runslot.engines.local.template import Import
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
@@ -32,13 +34,17 @@ class ThisMachine(LauncherConfig):
     """Runs in slots of the machine that launches them."""
 
     name: str = "local"
+    recarves: ClassVar[bool] = True
 
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
         """Choose the slots, and import a function once, so that one that cannot be is refused
         before any run.
         """
         slots, slots_text = choose_slots(experiment.file, runs, lambda line: observer(Said(line)))
-        launcher = local_launcher(experiment, slots, observer)
+        recarver = recarver_of(experiment.file, runs)
+        if recarver is not None and _recall(recarver, experiment):
+            slots, slots_text = recarver.slots(()), recarver.sentence
+        launcher = local_launcher(experiment, slots, observer, recarver)
         try:
             check_function(launcher, experiment)
         except BaseException:
@@ -98,8 +104,32 @@ def choose_slots(
     return slots, describe_slots(topology, slots) + pinned
 
 
+def recarver_of(file: ExperimentFile, runs: int | None) -> Recarver | None:
+    """Return what decides how many runs share a GPU, where the experiment leaves it open."""
+    resources = file.resources
+    if resources.runs_per_gpu != "auto" or file.affinity_code is not None:
+        return None
+    topology = without_busy(probe(), resources.avoid_busy, Leases())
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return Recarver(topology, resources, runs, memory)
+
+
+def _recall(recarver: Recarver, experiment: OpenExperiment) -> bool:
+    """Tell what the runs used that an earlier launch has done; whether it changes the slots."""
+    changes = False
+    for run in experiment.directory.read_runs():
+        run_dir = experiment.run_dir(run)
+        outcome, attempt = run_dir.read_outcome(), run_dir.read_attempt()
+        if outcome is not None and attempt is not None and attempt.occupied is not None:
+            changes |= recarver.note(attempt.occupied, outcome)
+    return changes
+
+
 def local_launcher(
-    experiment: OpenExperiment, slots: Sequence[Slot], observer: Observer
+    experiment: OpenExperiment,
+    slots: Sequence[Slot],
+    observer: Observer,
+    recarver: Recarver | None = None,
 ) -> LocalLauncher:
     """Return this machine as an engine, its templates writing to the experiment's launcher.log."""
 
@@ -107,7 +137,7 @@ def local_launcher(
         event: LaunchEvent = Said(text)
         observer(event)
 
-    return LocalLauncher(slots, experiment.directory.launcher_log, say)
+    return LocalLauncher(slots, experiment.directory.launcher_log, say, recarver)
 
 
 def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from runslot.engines.local.recarve import Recarver
 from runslot.engines.local.template import (
     Import,
     KeeperProcess,
@@ -57,9 +58,14 @@ class LocalLauncher:
     """Runs in slots of this machine."""
 
     def __init__(
-        self, slots: Sequence[Slot], log: Path | None = None, say: Callable[[str], None] = print
+        self,
+        slots: Sequence[Slot],
+        log: Path | None = None,
+        say: Callable[[str], None] = print,
+        recarver: Recarver | None = None,
     ) -> None:
         self._slots = tuple(slots)
+        self._recarver = recarver
         self.say = say
         self.checked: set[str] = set()
         """Containers and functions that were found to work."""
@@ -80,6 +86,15 @@ class LocalLauncher:
 
     def slots(self) -> Sequence[Slot]:
         """Return the slots that were carved."""
+        return self._slots
+
+    def recarve(self, slot: Slot, outcome: Outcome) -> Sequence[Slot] | None:
+        """Return the slots from here on, where what a run used says how many share a GPU."""
+        recarver = self._recarver
+        if recarver is None or not recarver.note(slot, outcome):
+            return None
+        self._slots = recarver.slots(self._slots)
+        self.say(recarver.sentence)
         return self._slots
 
     def prepare(self, imported: Import) -> None:

@@ -81,7 +81,7 @@ def gres_of(gres: str | None, resources: Resources, runs: int) -> str | None:
         return gres
     if resources.gpus is None:
         return None if gres is None else f"{gres}:{runs}"
-    gpus = math.ceil(resources.gpus * runs / resources.runs_per_gpu)
+    gpus = math.ceil(resources.gpus * runs / resources.sharers)
     return f"{gres or 'gpu'}:{gpus}" if gpus else None
 
 

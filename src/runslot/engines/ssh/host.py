@@ -353,9 +353,9 @@ class RemoteHost:
             # What may continue from its snapshot may do so on this host, where it lies already.
             resumable = self._terms.experiment.policy.resumable
             over = [
-                one
-                for one in home
-                if not resumable or (one.outcome and one.outcome.kind == "succeeded")
+                entry
+                for entry in home
+                if not resumable or (entry.outcome and entry.outcome.kind == "succeeded")
             ]
             self._post("forget", runs=[entry.run.id for entry in over])
             self._ring()

@@ -165,7 +165,7 @@ def _gpu_hours(runs: pl.DataFrame, experiments: Sequence[_Launch]) -> str:
     if len(shares) != 1:
         return ""
     count, runs_per_gpu = shares.pop()
-    if not count:
+    if not count or isinstance(runs_per_gpu, str):  # how many shared one, nobody has written
         return ""
     hours = float(runs["seconds"].sum()) / _SECONDS_AN_HOUR * count / runs_per_gpu
     return f", {hours:.3g} of GPUs"

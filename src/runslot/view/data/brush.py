@@ -100,8 +100,8 @@ def _knots(values: pl.Series) -> tuple[tuple[float, float], ...]:
     ranks = counts["count"].cum_sum() - (counts["count"] + 1) / 2
     places = ((ranks - ranks[0]) / (ranks[-1] - ranks[0])).to_list()
     step = max(1, -(-counts.height // _MOST_KNOTS))
-    chosen = [*range(0, counts.height - 1, step), counts.height - 1]
-    return tuple((float(counts[values.name][i]), places[i]) for i in chosen)
+    knots = [*range(0, counts.height - 1, step), counts.height - 1]
+    return tuple((float(counts[values.name][i]), places[i]) for i in knots)
 
 
 def read_ways(items: Iterable[str]) -> dict[str, str]:

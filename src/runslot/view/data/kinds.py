@@ -186,37 +186,33 @@ def parallel(view: View) -> list[Chart]:
         heading(column) if column != "score" else f"{view.metric} ({choices.by})"
         for column in columns
     ]
-    passing = within(
-        scored.with_columns(pl.col("score").alias(names[-1])), choices.brush
-    )  # as the axis is headed, too
+    headed = scored.with_columns(pl.col("score").alias(names[-1]))
+    passing = within(headed, choices.brush)
     if not finite.all():
         view.notes.append("runs that diverged are grey, and end below the last axis")
-    worst = (
-        scored["score"].filter(finite).max()
-        if view.mode == "min"
-        else scored["score"].filter(finite).min()
-    )
-    values = scored.select(pl.when(finite).then("score").otherwise(pl.lit(worst, pl.Float64)))[
-        "score"
-    ]
-    parts = []
-    for column, scale, name in zip(columns, scales, names, strict=True):
-        texts = text_of(scored[column])
-        parts.append(
-            pl.DataFrame(
-                {
-                    "line": pl.int_range(scored.height, eager=True),
-                    "run": scored["run"],
-                    "axis": [name] * scored.height,
-                    "place": pl.Series(
-                        _places(scale, scored[column], finite, column), dtype=pl.Float64
-                    ),
-                    "text": texts,
-                    "value": values,
-                    "brushed": passing & finite,
-                }
-            )
+    finite_scores = scored["score"].filter(finite)
+    worst = finite_scores.max() if view.mode == "min" else finite_scores.min()
+    at_worst = pl.when(finite).then("score").otherwise(pl.lit(worst, pl.Float64))
+    values = scored.select(at_worst)["score"]
+    shared = {
+        "line": pl.int_range(scored.height, eager=True),
+        "run": scored["run"],
+        "value": values,
+        "brushed": passing & finite,
+    }
+    parts = [
+        pl.DataFrame(
+            {
+                **shared,
+                "axis": [name] * scored.height,
+                "place": pl.Series(
+                    _places(scale, scored[column], finite, column), dtype=pl.Float64
+                ),
+                "text": text_of(scored[column]),
+            }
         )
+        for column, scale, name in zip(columns, scales, names, strict=True)
+    ]
     described = [
         {"column": column, "name": name, **scale.to_json()}
         for column, scale, name in zip(columns, scales, names, strict=True)

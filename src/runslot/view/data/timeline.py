@@ -101,6 +101,8 @@ def _stays(
         run = names.get(event.get("run"))
         if event["event"] == "launcher_started":
             slots, host = max(slots, event.get("slots") or 0), event.get("host") or ""
+        elif event["event"] == "recarved":
+            slots = max(slots, event["slots"])
         elif run is None:
             continue
         elif event["event"] == "start":

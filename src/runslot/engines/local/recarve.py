@@ -1,0 +1,80 @@
+"""`runs_per_gpu = "auto"`: one run a GPU at first, then as many as fit by what it used.
+
+Pure. `LocalLauncher` tells it each end. What must stay true: more than one share a GPU only after a
+run that had one alone was looked at for long enough, and by what the largest of all used so far;
+what is under way keeps what it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from runslot.experiment.advice import MEMORY_SHARE, SharedMemory, fit_on_gpu
+from runslot.experiment.records import Outcome, Usage
+from runslot.experiment.states import WELL
+from runslot.hardware.resources import Resources
+from runslot.hardware.slots import Slot, carve
+from runslot.hardware.topology import Topology
+
+
+class Recarver:
+    """How many runs share a GPU, as it follows from what they used."""
+
+    def __init__(
+        self, topology: Topology, resources: Resources, runs: int | None, memory: int
+    ) -> None:
+        """Make one for slots carved of `topology`; `memory`: bytes of the host."""
+        self._topology = topology
+        self._resources = resources
+        self._runs = runs
+        self._memory = memory
+        self._alone: list[Usage] = []
+        """What runs used that had a GPU each."""
+        self._whole: Slot | None = None
+        """The slot of one of them."""
+        self._largest = 0.0
+        """The share of a GPU's memory that a run has held."""
+        self._sharers = 1
+        self.sentence = ""
+        """How many share a GPU from here on, and why."""
+
+    def note(self, slot: Slot, outcome: Outcome) -> bool:
+        """Take in what a run used; tell whether another number of them is to share a GPU."""
+        usage = outcome.used
+        if usage is None or outcome.kind not in WELL or len(slot.gpus) != 1:
+            return False
+        if usage.gpu_memory and usage.gpu_total:
+            self._largest = max(self._largest, usage.gpu_memory / usage.gpu_total)
+        if slot.runs_per_gpu == 1:
+            self._alone.append(usage)
+            self._whole = slot
+        before, (self._sharers, reason) = self._sharers, self._fitting()
+        some = "1 run has" if self._sharers == 1 else f"{self._sharers} runs share"
+        self.sentence = f"{reason}: from here on {some} a GPU"
+        return self._sharers != before
+
+    def _fitting(self) -> tuple[int, str]:
+        """Return how many fit, and why: once they share one, a larger run makes them fewer, and
+        none more, since what each uses of it cannot be told any longer.
+        """
+        if self._sharers > 1:
+            most = max(1, int(MEMORY_SHARE / self._largest))
+            reason = f"a run held {self._largest:.0%} of its GPU's memory"
+            return min(self._sharers, most), reason
+        if self._whole is None:
+            return 1, ""
+        gpus, cores = len(self._topology.gpus), self._topology.cores
+        share = cores[: max(self._whole.size, len(cores) // gpus)]  # of the machine's, for a GPU
+        whole = replace(self._whole, cores=share)
+        fit = fit_on_gpu(self._alone, whole, SharedMemory(self._memory, gpus))
+        if fit is None or not fit.reason:
+            return 1, ""
+        return min(fit.runs, max(1, len(share) // (self._resources.cpus or 1))), fit.reason
+
+    def slots(self, before: Sequence[Slot]) -> tuple[Slot, ...]:
+        """Return the slots from here on; no index is one of `before`."""
+        first = 1 + max((slot.index for slot in before), default=-1)
+        resources = replace(self._resources, runs_per_gpu=self._sharers)
+        carved = carve(self._topology, resources, self._runs)
+        return tuple(replace(slot, index=first + slot.index) for slot in carved)

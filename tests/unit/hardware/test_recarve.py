@@ -1,0 +1,72 @@
+"""`runs_per_gpu = "auto"`: how many runs share a GPU follows from what they used."""
+
+from __future__ import annotations
+
+from runslot.engines.local.recarve import Recarver
+from runslot.experiment.records import Outcome, Usage
+from runslot.hardware.resources import Resources
+from runslot.hardware.slots import carve
+
+GIB = 1 << 30
+AUTO = Resources(gpus=1, runs_per_gpu="auto")
+
+
+def run_that_used(percent: float, held: int, looks: int = 6, kind: str = "succeeded") -> Outcome:
+    usage = Usage(looks, 1.0, GIB, gpu_memory=held * GIB, gpu_total=24 * GIB, gpu_percent=percent)
+    return Outcome(kind, 1, used=usage)
+
+
+def test_as_many_as_fit_share_each_gpu_and_have_its_cores_between_them(machine):
+    topology = machine(nodes=2, cores=8, gpus=(0, 1))
+    before = carve(topology, AUTO, 20)
+    recarver = Recarver(topology, AUTO, 20, 256 * GIB)
+    assert [slot.size for slot in before] == [8, 8]
+    assert recarver.note(before[0], run_that_used(31, 6))
+    assert "31 % of the GPU, 6 of 24 GiB: from here on 3 runs share a GPU" in recarver.sentence
+
+    slots = recarver.slots(before)
+    assert [slot.index for slot in slots] == [2, 3, 4, 5, 6, 7], "no number is used twice"
+    for gpu in topology.gpus:
+        sharing = [slot for slot in slots if slot.gpus == (gpu,)]
+        assert len(sharing) == 3
+        assert {pu for slot in sharing for pu in slot.pus} <= set(gpu.pus)
+        assert all(slot.shares_with(before[gpu.index]) for slot in sharing)
+    assert not any(slot.shares_with(before[1]) for slot in slots if slot.gpus == before[0].gpus)
+
+
+def test_nothing_is_packed_by_too_little_or_by_a_run_that_failed(machine):
+    topology = machine(cores=8, gpus=(0,))
+    (slot,) = carve(topology, AUTO, 20)
+    recarver = Recarver(topology, AUTO, 20, 256 * GIB)
+    assert not recarver.note(slot, run_that_used(31, 6, looks=2))
+    assert not recarver.note(slot, run_that_used(31, 6, kind="failed"))
+    assert not recarver.note(slot, Outcome("succeeded", 1))
+    assert recarver.note(slot, run_that_used(31, 6, looks=3)), "five looks together"
+
+
+def test_a_larger_run_makes_them_fewer_and_none_makes_them_more(machine):
+    topology = machine(cores=8, gpus=(0,))
+    (slot,) = carve(topology, AUTO, 20)
+    recarver = Recarver(topology, AUTO, 20, 256 * GIB)
+    assert recarver.note(slot, run_that_used(10, 4))
+    shared = recarver.slots((slot,))
+    assert len(shared) == 5
+    assert not recarver.note(shared[0], run_that_used(90, 4)), "what others do is in the percent"
+    assert recarver.note(shared[0], run_that_used(90, 11))
+    assert "46% of its GPU's memory" in recarver.sentence
+    assert len(recarver.slots(shared)) == 2
+    assert not recarver.note(shared[0], run_that_used(1, 1))
+
+
+def test_stated_cores_and_the_machines_memory_bound_it(machine):
+    topology = machine(cores=8, gpus=(0,))
+    resources = Resources(cpus=3, gpus=1, runs_per_gpu="auto")
+    (slot,) = carve(topology, resources, 20)
+    recarver = Recarver(topology, resources, 20, 256 * GIB)
+    assert recarver.note(slot, run_that_used(10, 1))
+    assert [slot.size for slot in recarver.slots((slot,))] == [3, 3]
+
+    recarver = Recarver(topology, AUTO, 20, 4 * GIB)
+    (slot,) = carve(topology, AUTO, 20)
+    assert recarver.note(slot, run_that_used(10, 1))
+    assert len(recarver.slots((slot,))) == 3, "a run holds 1 GiB of the machine's 4"
