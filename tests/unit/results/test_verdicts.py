@@ -223,6 +223,18 @@ def test_the_checklist_is_of_the_records(sweep: Any) -> None:
     assert "0.0312 hours (1.9 minutes) of all runs together" in text
 
 
+def test_the_checklist_takes_no_number_of_a_run_for_its_seed(sweep: Any) -> None:
+    root = sweep(seeds=3)
+    for file in root.rglob("run.json"):
+        record = json.loads(file.read_text())
+        record["run"] |= {"run_ID": record["run"]["seed"], "seed": None}
+        file.write_text(json.dumps(record))
+    text = checklist_of(compare(load(root)))
+    assert (
+        "**Seeds:** not recorded: the script sets its own; run_ID 0 to 2; 3 runs a variant" in text
+    )
+
+
 class TestAtAStep:
     def test_runs_are_judged_by_what_they_had_there(self, sweep: Any) -> None:
         results = load(sweep())

@@ -82,6 +82,9 @@ def test_the_page_says_of_a_search_what_status_says(place: Path) -> None:
     assert page["tested"] == pytest.approx(status["tested"])
     complete = [t["value"] for t in page["trials"] if t["status"] == "complete"]
     assert page["trials"][-1]["best"] == pytest.approx(min(complete))
+    checklist = runslot(place, "results", "runs", "--checklist")
+    assert "by random, 8 trials" in checklist
+    assert "drawn from lr=uniform(0,1)" in checklist  # the range, not what was tried alone
     first = page["rungs"][0]["arrivals"]
     assert {one["trial"] for one in first} == {t["trial"] for t in page["trials"]}
     pruned = {t["trial"] for t in page["trials"] if t["status"] == "pruned"}

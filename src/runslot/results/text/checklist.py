@@ -97,7 +97,23 @@ def _seeds(comparison: Comparison) -> str:
         named = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     else:
         named = _listed(seeds)
-    return f"{named}; {comparison.accounting.evidence()} a variant"
+    evidence = comparison.accounting.evidence()
+    if all(map(_is_numbered_alone, comparison.results.runs["path"])):
+        runs = evidence.replace("seed", "run")
+        return f"{_NOT_RECORDED}: the script sets its own; run_ID {named}; {runs} a variant"
+    return f"{named}; {evidence} a variant"
+
+
+def _is_numbered_alone(path: str) -> bool:
+    """Tell whether a run was given no seed, but a number (`run_ID`, in rlpyt's manner), which the
+    table takes in its place."""
+    try:
+        run = (read_json(RunDir(path).run_file) or {}).get("run")
+    except (RunslotError, OSError):
+        return False
+    if not isinstance(run, dict) or run.get("run_ID") is None:
+        return False
+    return run.get("seed") is None and "seed" not in (run.get("variant") or {})
 
 
 def _metric(comparison: Comparison) -> str:
@@ -115,9 +131,18 @@ def _space(comparison: Comparison, experiments: Sequence[_Launch]) -> str:
     for key in comparison.results.varying:
         values = runs[key].unique().sort().to_list()
         parts.append(f"{key} in {{{_listed(values)}}}")
-    spaces = list(dict.fromkeys(file.space for file, _ in experiments if file.space))
+    spaces = list(dict.fromkeys(_asked_space(file) for file, _ in experiments if file.space))
     asked = f" (asked for as: {'; '.join(spaces)})" if spaces else ""
     return (", ".join(parts) or "one variant") + asked
+
+
+def _asked_space(file: ExperimentFile) -> str:
+    """Return what was asked for; of a search also from which ranges it draws."""
+    ranges = (file.search or {}).get("space") or []
+    drawn = (
+        f", drawn from {', '.join(map(str, ranges))}" if isinstance(ranges, list) and ranges else ""
+    )
+    return f"{file.space}{drawn}"
 
 
 def _listed(values: Sequence[Any]) -> str:

@@ -173,15 +173,7 @@ def parallel(view: View) -> list[Chart]:
     scored = view.scored
     finite = scored["score"].is_finite().fill_null(value=False)
     columns = [*dict.fromkeys(key for key in keys if key in scored.columns), "score"]
-    ways = read_ways(choices.axes)
-    scales = [
-        Scale.of(
-            column,
-            scored[column].filter(finite) if column == "score" else scored[column],
-            ways.get(column, ""),
-        )
-        for column in columns
-    ]
+    scales = _scales(scored, columns, finite, choices)
     names = [
         heading(column) if column != "score" else f"{view.metric} ({choices.by})"
         for column in columns
@@ -224,6 +216,18 @@ def parallel(view: View) -> list[Chart]:
             " grey"
         )
     return [Chart("parallel", view.metric, "", "", "", pl.concat(parts), settings)]
+
+
+def _scales(
+    scored: pl.DataFrame, columns: Sequence[str], finite: pl.Series, choices: Choices
+) -> list[Scale]:
+    """Return the scale of each axis, which that of scores has from the runs that have one."""
+    ways = read_ways(choices.axes)
+    return [
+        Scale.of(name, scored[name].filter(finite) if name == "score" else scored[name], way)
+        for name in columns
+        for way in (ways.get(name, ""),)
+    ]
 
 
 def _places(scale: Scale, values: pl.Series, finite: pl.Series, column: str) -> list[float | None]:
