@@ -73,7 +73,7 @@ def _launch(
     done = subprocess.run(
         [*argv, "--cpus-per-run", "1", *options, "--", "sleep", f"{RUN_S:g}"],
         cwd=directory,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
     )
