@@ -159,6 +159,10 @@ def test_more_trials_continue_a_search_and_another_space_is_refused(job):
     assert "start a new search" in job.refused(
         *run, "--search", "lr=uniform(0,2)", "--sampler", "random", "--trials", "5"
     )
+    (job.directory / "runslot.toml").write_text('[launchers.cluster]\nkind = "slurm"\n')
+    assert "runs on this machine, not on slurm" in job.refused(
+        *run, *SEARCH, "--trials", "5", "--on", "cluster"
+    )
     job(*run, *SEARCH, "--trials", "5")
 
     assert states(job, directory) == {"succeeded": 5}

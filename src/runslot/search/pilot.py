@@ -348,6 +348,7 @@ class PilotSearcher(Searcher):
 
     def _end(self, run: Run, outcome: Outcome) -> None:
         self._own.discard(run.id)
+        self._next_question = 0.0  # it may be the last, and the winner this pilot's to decide
         hold = self._holds.get(run.id)
         if hold is not None and hold.pilot == self._crew.name:
             self._tell_end(run, outcome)

@@ -16,7 +16,7 @@ from typing import Any
 
 from runslot.errors import InvalidInput, RunslotError, nearest
 from runslot.execute.functions import find_function
-from runslot.experiment.records import ExperimentFile, Function, Run
+from runslot.experiment.records import ExperimentFile, Function, LauncherEntry, Run
 from runslot.hardware.visibility import THREAD_VARIABLES
 from runslot.search.objective import Mode
 from runslot.search.pruner import make_pruner
@@ -200,6 +200,13 @@ def refuse_other_search(before: ExperimentFile, file: ExperimentFile, trials: in
         raise InvalidInput(f"the experiment {kind}: --into continues it as it began{remedy}")
     if before.search is None:
         return
+    # Who decides about a search, here or its pilots, has to know what the other has under way.
+    here, there = _place_text(before.launcher), _place_text(file.launcher)
+    if file.launcher is not None and here != there:
+        raise InvalidInput(
+            f"the experiment's search runs {here}, not {there}: leave --on out, or start a new"
+            " search, and give it what this one has shown with --from"
+        )
     old, new = record_of(before), record_of(file)
     if _space_text(old) != _space_text(new):
         raise InvalidInput(
@@ -240,6 +247,10 @@ _KEPT = (
     "sources",
 )
 """What makes a search the same one."""
+
+
+def _place_text(launcher: LauncherEntry | None) -> str:
+    return "on this machine" if launcher is None else f"on {launcher.kind}"
 
 
 def _shown(value: Any) -> str:
