@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -231,23 +231,24 @@ class PilotSearch(Search):
         while True:
             time.sleep(rng.uniform(0.2, 1.0))
             running = self._running()
-            if done < kills and running:
-                done += self._kill_any(rng, rng.choice(running))
+            keepers = {_parent(keeper): keeper for keeper in self._keepers()}
+            busy = [pilot for pilot in running if pilot["pid"] in keepers]
+            if done < kills and busy:  # with a run: most of a pilot's life must not be its start
+                done += self._kill_any(rng, rng.choice(busy), keepers)
             if len(running) < LEAST_PILOTS:
                 if self._is_over():
                     return done
                 self._start("resume", "--failed", "-q", str(self.place)).wait()
 
-    def _kill_any(self, rng: random.Random, pilot: dict[str, Any]) -> int:
+    def _kill_any(
+        self, rng: random.Random, pilot: dict[str, Any], keepers: Mapping[int, int]
+    ) -> int:
         chance = rng.random()
         if chance < 0.5:
             self._kill_node(pilot)
         elif chance < 0.8:
-            keepers = [keeper for keeper in self._keepers() if _parent(keeper) == pilot["pid"]]
-            if not keepers:
-                return 0
-            victims = [keepers[0], *_children(keepers[0])]
-            _kill(rng.choice(victims))
+            keeper = keepers[pilot["pid"]]
+            _kill(rng.choice([keeper, *_children(keeper)]))
         else:
             launcher = self._start("resume", "--failed", "-q", str(self.place))
             time.sleep(rng.uniform(0.1, 1.5))
