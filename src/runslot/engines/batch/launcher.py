@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from runslot.engines.batch.cluster import BatchCluster
@@ -358,7 +358,8 @@ class BatchLauncher(Launcher):
         # First what keeps a task from starting, or from starting again, a run that is to stop.
         self._site.touch([watch.place.submission.stopped(watch.run) for watch in watches])
         places_of = {watch.task: watch.place for watch in watches}
-        going_on = {task for task, place in places_of.items() if self._goes_on(place)}
+        stopping = {watch.run for watch in watches}
+        going_on = {task for task, place in places_of.items() if self._goes_on(place, stopping)}
         self._cancel(
             {task: place for task, place in places_of.items() if task not in going_on}, kill
         )
@@ -378,7 +379,7 @@ class BatchLauncher(Launcher):
         self._files_seen, self._look_used = time.monotonic(), time.time()
         self._begin_look(0.0, new=True)
 
-    def _goes_on(self, place: TaskPlace) -> bool:
+    def _goes_on(self, place: TaskPlace, stopping: Set[str]) -> bool:
         """Tell whether a task has a run left that was not asked to stop, also one that this
         launcher does not watch.
         """
@@ -387,7 +388,7 @@ class BatchLauncher(Launcher):
         if not self._runs:
             self._runs = {run.id: run for run in self._experiment.directory.read_runs()}
         for run, attempt in self._takers.runs_of(place):
-            if place.submission.stopped(run).exists():
+            if run in stopping or place.submission.stopped(run).exists():
                 continue
             outcome = self._experiment.run_dir(self._runs[run]).read_outcome()
             if outcome is None or outcome.attempt < attempt or outcome.kind in {"stopped", "lost"}:
