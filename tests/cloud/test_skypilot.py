@@ -264,19 +264,20 @@ def kill_machines(name: str, at_most: int | None = None) -> None:
         subprocess.run(["scancel", "--signal=KILL", "--full", line.split()[0]], check=True)
 
 
-def test_a_lost_machine_is_replaced_and_finishes_its_share(project: Project) -> None:
+def test_the_others_take_the_runs_of_a_lost_machine(project: Project) -> None:
     """The Slurm job that is the machine is killed, with everything in it, half-way."""
+    project.configure(2, "managed = false\n")
     (project.path / "train.py").write_text(TRAIN)
     ledger = Path(project.environment["LEDGER"])
     ledger.write_text("")
-    rates = [str(number / 10) for number in range(1, 7)]
+    rates = sorted(str(number / 100) for number in range(1, 21))
     launch = project.launch(
         "run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=lost"
     )
     arrived = wait_for_arrivals(project, launch)
     kill_machines("rs-lost", 1)
     assert launch.wait(800) == 0, (project.path / "out").read_text()
-    assert "was lost; another takes its place" in (project.path / "out").read_text()
+    assert "has ended without its work" in (project.path / "out").read_text()
     done = ledger.read_text().split()
     assert sorted(set(done)) == rates
     for rate in arrived:  # what had arrived is not done again
