@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from runslot.transport.bucket.inventory import Inventory, MachineShare, read_listing
@@ -44,13 +44,15 @@ class Pool:
         self._machine = machine
         self._runs = tuple(runs)
         self._silence_s = silence_s
+        self._numbers: dict[str, int] = {}
+        """The highest number of each run that was taken, as far as is known."""
         self._takers: dict[tuple[str, int], int] = {}
         self.held: dict[str, int] = {}
         """Runs of this share, with the number of its turn."""
 
     def restore(self) -> None:
         """Find out what machines before have taken for this share."""
-        numbers = self._numbers()
+        numbers = self._list()
         takers = self._takers_of(numbers)
         self.held = {run: numbers[run] for run, share in takers.items() if share == self._number}
 
@@ -58,15 +60,36 @@ class Pool:
         """Take up to so many runs that nobody has, or else that a lost machine had, none of those
         `besides`; nothing where nothing is left.
         """
-        numbers = self._numbers()
-        free = [run for run in self._runs if run not in numbers and run not in besides]
+        # What was listed before is enough as long as it serves: others only take more.
+        runs = self._take_free(most, besides) if self._numbers else []
+        if not runs:
+            self._list()
+            runs = self._take_free(most, besides)
+        if not runs:
+            turns = {run: n for run, n in self._numbers.items() if run not in besides}
+            for run, number in self._left_behind(turns):
+                if len(runs) == most:
+                    break
+                if self._try(run, number):
+                    runs.append(run)
+        return runs
+
+    def _take_free(self, most: int, besides: Collection[str]) -> list[str]:
+        free = [run for run in self._runs if run not in self._numbers and run not in besides]
         # Neighbours go to different machines, and two that begin at once do not ask for the same.
         first = free[self._number - 1 :: self._share.of]
         own_turn = set(first)
-        turns = [(run, 1) for run in (*first, *(run for run in free if run not in own_turn))]
-        return self._take_first(most, turns) or self._take_first(
-            most, self._left_behind({r: n for r, n in numbers.items() if r not in besides})
-        )
+        runs: list[str] = []
+        for run in (*first, *(run for run in free if run not in own_turn)):
+            if len(runs) == most:
+                break
+            if run in self._numbers:
+                continue
+            if self._try(run, 1):
+                runs.append(run)
+            else:
+                self._list()
+        return runs
 
     def take_untaken(self, run: str) -> bool:
         """Take one run, unless a machine has it or had it."""
@@ -74,7 +97,7 @@ class Pool:
 
     def lost(self) -> list[str]:
         """Return the runs of this share that another has taken since, and hold them no more."""
-        numbers = self._numbers()
+        numbers = self._list()
         lost = [run for run, number in self.held.items() if numbers.get(run, number) > number]
         for run in lost:
             del self.held[run]
@@ -84,40 +107,29 @@ class Pool:
     def _number(self) -> int:
         return self._share.number
 
-    def _take_first(
-        self, most: int, turns: Iterator[tuple[str, int]] | list[tuple[str, int]]
-    ) -> list[str]:
-        runs: list[str] = []
-        for run, number in turns:
-            if len(runs) == most:
-                break
-            if self._try(run, number):
-                runs.append(run)
-        return runs
-
     def _try(self, run: str, number: int) -> bool:
         data = f"{self._number} {self._machine}".encode()
         name = self._object(run, number)
         # What was asked twice, since the first answer was lost, is refused though it is our own.
         if not self._store.put_new(name, data) and self._store.get(name) != data:
             return False
-        self.held[run] = number
+        self.held[run] = self._numbers[run] = number
         self._takers[run, number] = self._number
         return True
 
     def _object(self, run: str, number: int) -> str:
         return f"{self._share.batch}/taken/{run}.{number:04}"
 
-    def _numbers(self) -> dict[str, int]:
-        """Return the highest number of each run that was ever taken."""
-        numbers: dict[str, int] = {}
+    def _list(self) -> dict[str, int]:
+        """Return the highest number of each run that was ever taken, as it is in the bucket."""
+        self._numbers = numbers = dict[str, int]()
         for name in self._store.names(f"{self._share.batch}/taken"):
             match = _NAME.fullmatch(name.rpartition("/")[2])
             if match:
                 numbers[match[1]] = max(numbers.get(match[1], 0), int(match[2]))
         return numbers
 
-    def _takers_of(self, numbers: dict[str, int]) -> dict[str, int]:
+    def _takers_of(self, numbers: Mapping[str, int]) -> dict[str, int]:
         """Return which share took each of these runs last."""
         turns = list(numbers.items())
         missing = [turn for turn in turns if turn not in self._takers]
@@ -130,7 +142,7 @@ class Pool:
         word = self._store.get(self._object(*turn)).split()[0]
         return int(word) if word.isdigit() else 0
 
-    def _left_behind(self, numbers: dict[str, int]) -> Iterator[tuple[str, int]]:
+    def _left_behind(self, numbers: Mapping[str, int]) -> Iterator[tuple[str, int]]:
         """Yield the runs of machines that do not go on with them, with their next number."""
         takers = self._takers_of(
             {run: number for run, number in numbers.items() if run not in self.held}
