@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 from typing import Any
 
+from runslot.engines.events import Observer, RunsAdded
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.states import UNFINISHED
 from runslot.experiment.status import ExperimentStatus
@@ -47,10 +48,12 @@ class Supply:
         link: socket.socket,
         next_attempt: Callable[[str, int], tuple[Run, int] | None],
         wake: Callable[[], None],
+        observer: Observer,
     ) -> None:
         """`next_attempt` says which run an id names, and the number of its next attempt: None where
         nothing is to be done; `wake` makes the supervisor ask what has come.
         """
+        self._observer = observer
         self.problem = ""
         self._has_ended = False
         self._link = link
@@ -128,6 +131,8 @@ class Supply:
             else:
                 runs.append(start)
                 self._busy.add(run_id)
+        if runs:
+            self._observer(RunsAdded(tuple(run for run, _ in runs)))
         wish = max(0, room - len(runs)), len(self._busy)
         if wish[0] and wish != self._last_wish and not self.is_over:
             self._last_wish = wish

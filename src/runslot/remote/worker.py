@@ -173,7 +173,7 @@ def _work(
         )
         try:
             if link is not None:
-                growth = _supply(experiment, items, come, share, link, engine)
+                growth = _supply(experiment, items, come, share, link, engine, listener)
             supervisor = Supervisor(engine.launcher, listener, notices=NOTICES)
             supervisor.add(replace(share, slots_said=engine.slots_said, growth=growth))
             if notices.has_come:
@@ -195,6 +195,7 @@ def _supply(
     share: Share,
     link: Link,
     engine: Engine,
+    observer: Observer,
 ) -> Supply:
     """Return what brings further runs, which join those that have `come`."""
     runs = {run.id: run for run in experiment.directory.read_runs()}
@@ -206,7 +207,8 @@ def _supply(
         return (item.run, step.attempt) if step.do == "start" else None
 
     os.set_inheritable(link.descriptor, False)
-    supply = Supply(socket.socket(fileno=link.descriptor), next_attempt, engine.launcher.wake)
+    end = socket.socket(fileno=link.descriptor)
+    supply = Supply(end, next_attempt, engine.launcher.wake, observer)
     held = {run.id for run in (*share.runs, *(run for run, _ in share.adopt))}
     supply.hold(held, [item.run.id for item in items if item.run.id not in held])
     return supply
