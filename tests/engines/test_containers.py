@@ -746,6 +746,33 @@ def test_containers_on_ssh_hosts(place: Place, engine: str) -> None:
     assert seen == [[x, "podman-init\n"] for x in (1, 1, 2, 2)]
 
 
+def test_a_search_in_containers_pauses_trials_and_goes_on(place: Place) -> None:
+    """Rows are read from outside, a rung ends the container, and its snapshot is taken up again."""
+    (place.directory / "task.py").write_text(
+        "import os, pathlib, time\nfrom runslot import logger\n\n"
+        "def train(lr=0.1, seed=0):\n"
+        '    state = pathlib.Path(os.environ["RUNSLOT_RUN"], "state.pkl")\n'
+        "    done = int(state.read_text()) if state.exists() else 0\n"
+        "    for epoch in range(done + 1, 5):\n"
+        "        time.sleep(0.4)\n"
+        '        logger.record_dict({"epoch": epoch, "loss": lr + 1 / epoch})\n'
+        "        logger.dump_tabular()\n"
+        "        state.write_text(str(epoch))\n"
+    )
+    search = ["--search", "lr=uniform(0,1)", "--metric", "loss", "--mode", "min"]
+    search += ["--sampler", "random", "--trials", "6", "--prune", "asha:first=1,eta=2,last=4"]
+    place("run", "task.py:train", *search, "--resumable", *place.options())
+
+    status = place.status()
+    assert status["search"]["is_over"]
+    assert status["counts"]["paused"] + status["counts"]["succeeded"] == 6
+    assert status["counts"]["paused"] >= 1
+    continued = [run for run in status["runs"] if run["attempts"] > 1]
+    for run in continued:
+        rows = (Path(run["directory"]) / "progress.csv").read_text().splitlines()
+        assert len(rows) == len(set(rows))
+
+
 @pytest.mark.together
 def test_containers_in_slurm_jobs(place: Place, engine: str) -> None:
     done = subprocess.run([TESTBED / "slurm-up"], capture_output=True, text=True, check=False)
