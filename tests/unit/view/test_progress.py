@@ -8,7 +8,9 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -98,3 +100,30 @@ def test_a_page_is_told_when_it_is_worth_to_look_again(runs: Path) -> None:
     unchanged = browser.get(query, base_url="http://127.0.0.1:8050")
     assert unchanged.status_code == 204
     assert float(unchanged.headers["Runslot-Rest"]) >= 1.0
+
+
+def test_how_many_runs_were_read_is_told_while_they_are_read(
+    tmp_path: Path, write_run: Callable[..., Path]
+) -> None:
+    for number in range(60):
+        rows = {"step": list(range(50)), "score": [number] * 50}
+        root = write_run(f"lr={number}/run_0", {"lr": number}, rows).parents[1]
+    runs = LiveRuns([root], cache=False)
+    client = make_app(runs, guard_for("127.0.0.1", 8050, [], token=False)).server.test_client()
+    headers = {"Host": "127.0.0.1:8050"}
+    assert client.get("/reading.json", headers=headers).json == {
+        "total": None,
+        "described": 0,
+        "read": 0,
+    }
+    reads = []
+    reading = threading.Thread(target=runs.now)
+    reading.start()
+    while reading.is_alive():
+        reads.append(runs.progress("").read)
+    reading.join()
+    assert reads == sorted(reads)
+    told = client.get("/reading.json", headers=headers).json
+    assert told == {"total": 60, "described": 60, "read": 60}
+    guarded = make_app(runs, guard_for("127.0.0.1", 8050, [], token=True)).server.test_client()
+    assert guarded.get("/reading.json", headers=headers).status_code == 401
