@@ -61,12 +61,13 @@ def main(argv: Sequence[str]) -> int:
         turn()
     if submission.slots:
         return _fly(directory, submission, options, job, script)
-    print(f"task {options.task} of {submission.directory} on {host_name()}")
     listener = Printer()
     pack = Pack(directory, submission, options.task, job, listener, turn)
     runs: list[WorkItem] = []
+    packs = submission.pack is not None
     try:
-        packs = submission.pack is not None
+        # First of all: a log with something in it is of a task that may have taken runs.
+        print(f"task {options.task} of {submission.directory} on {host_name()}")
         runs = pack.open() if packs else _runs(directory, submission, options.task)
         if not runs:
             print("nothing to do: its runs were stopped, or are other tasks'")

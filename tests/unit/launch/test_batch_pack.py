@@ -22,6 +22,7 @@ from runslot.engines.batch.submissions import (
 )
 from runslot.engines.batch.takers import NOBODY, Takers, take
 from runslot.engines.slurm import Slurm
+from runslot.experiment.files import write_json
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.printer import Printer
@@ -215,6 +216,24 @@ def test_runs_of_tasks_that_were_cancelled_or_are_held_are_left(
     other = pack_of(directory, submission, 5)
     assert other.open() == []
     assert len((tmp_path / "calls").read_text().splitlines()) == 1, "all share one answer"
+
+
+def test_a_run_that_is_cut_off_with_a_part_of_its_tasks_time_is_to_have_all_of_it(
+    directory: ExperimentDir,
+) -> None:
+    """One that had it from the task's begin would run out of time again."""
+    pack = pack_of(directory, submit(directory, [2, 4]), 0)
+    first, second = pack.open()[0].run, directory.read_runs()[1]
+    pack.started(first, 1)
+    assert not pack.is_late(first)
+    pack.began -= 100
+    pack.started(second, 1)
+    assert pack.is_late(second)
+    run_dir = directory.run_dir(second, directory.read())
+    for kind, is_late in (("stopped", True), ("succeeded", False), ("failed", False)):
+        run_dir.path.mkdir(parents=True, exist_ok=True)
+        write_json(run_dir.outcome_file, Outcome(kind, 1).to_json())  # type: ignore[arg-type]
+        assert pack.is_late(second) is is_late
 
 
 def test_what_a_pack_allows_is_kept_with_the_submission(directory: ExperimentDir) -> None:
