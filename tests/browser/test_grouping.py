@@ -119,6 +119,10 @@ def test_a_key_that_nobody_groups_by_is_mixed_and_tells_its_values(
     press(page, "column also seed")
     page.until("return document.querySelectorAll('abbr.mixed').length === 4")
     assert page.run("return document.querySelector('abbr.mixed').title") == "0, 1"
+    page.open("/?group=nothing&colour=nothing&left=nothing")
+    message = page.until("return (document.getElementById('message') || {}).innerText")
+    assert "no run has a column 'nothing'" in message
+    assert "Show all runs" in message
     assert page.complaints() == []
 
 

@@ -366,7 +366,7 @@
   }
 
   function hint() {
-    const narrowed = state.other.length > 0;
+    const narrowed = state.other.length > 0 || state.group.length > 0;
     const text = other("y"), isText = (page.text_metrics || []).includes(text);
     const texts = embedded || isText || !page.metrics.length ? [] : (page.text_metrics || []).slice(0, 5);
     const ends = texts.map((name) => el("p", {}, el("button", { class: "plain", onclick: () => choose({ ...withOther("y", page.metrics[0]), also: [name] }) }, `Show how runs ended: ${name}`)));
