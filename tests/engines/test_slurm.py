@@ -506,9 +506,12 @@ def test_runs_whose_tasks_were_cancelled_are_not_taken(sweep: Sweep) -> None:
     sweep.configure(at_a_time=1)
     sweep.run("program.py:go_on", "--seeds", "6")
     until(sweep.notes, what="the first run has begun")
-    slurm_says("scancel", f"{sweep.jobs()[0]}_[2-3]")
+    (job,) = sweep.jobs()
+    slurm_says("scancel", f"{job}_[2-3]")
     (sweep.place.directory / "go").touch()
-    sweep.wait_for(succeeded=4, stopped=2)
+    until(lambda: sweep.counts().get("succeeded") == 4, what="the others have succeeded")
+    waiting = ("squeue", "--noheader", "--states=PD,R,CG", f"--jobs={job}")
+    until(lambda: slurm_says(*waiting) == "", what="no task is left")
     assert sorted(sweep.notes()) == ["run_0", "run_1", "run_4", "run_5"]
 
 
