@@ -995,11 +995,12 @@ def test_paused_trials_go_on_wherever_a_slot_is_free(project: Project) -> None:
     assert counts["paused"] >= 4
     assert counts["succeeded"] >= 1
     trials_of(project)
-    continued = [run for run in project.place.status()["runs"] if run["attempts"] > 1]
-    assert continued
-    for run in continued:
+    # Which are promoted, and whether at once, depends on whose rows come home first.
+    for run in project.place.status()["runs"]:
         rows = project.rows_of(run)
-        assert len(rows) == len(set(rows))
+        epochs = [row.split(",")[0] for row in rows]
+        assert epochs == [str(epoch) for epoch in range(1, len(rows) + 1)], "no epoch is done twice"
+        assert run["state"] == "paused" or len(rows) == 9
 
 
 def test_further_trials_into_a_search_on_hosts(project: Project) -> None:
