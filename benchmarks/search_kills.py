@@ -231,7 +231,7 @@ class PilotSearch(Search):
         while True:
             time.sleep(rng.uniform(0.2, 1.0))
             running = self._running()
-            keepers = {_parent(keeper): keeper for keeper in self._keepers()}
+            keepers = {pid: keeper for keeper in self._keepers() for pid in _lineage(keeper)}
             busy = [pilot for pilot in running if pilot["pid"] in keepers]
             if done < kills and busy:  # with a run: most of a pilot's life must not be its start
                 done += self._kill_any(rng, rng.choice(busy), keepers)
@@ -259,9 +259,10 @@ class PilotSearch(Search):
     def _kill_node(self, pilot: dict[str, Any]) -> None:
         """Kill a pilot and all that it started; the queue knows."""
         _kill(pilot["daemon"])
-        for keeper in self._keepers():
-            if _parent(keeper) == pilot["pid"]:
-                _kill(keeper)
+        for lineage in [_lineage(keeper) for keeper in self._keepers()]:
+            if pilot["pid"] in lineage:
+                for pid in lineage[: lineage.index(pilot["pid"])]:
+                    _kill(pid)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pilot["pid"], signal.SIGKILL)
         with (self.state / "jobs.json").open("r+") as file:
@@ -291,11 +292,16 @@ def _kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
+def _lineage(pid: int) -> list[int]:
+    """Return a process and those it stems from: a keeper's template, and its pilot."""
+    pids = []
+    while pid > 1:
+        pids.append(pid)
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+    return pids
 
 
 def _children(pid: int) -> list[int]:

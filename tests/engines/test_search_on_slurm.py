@@ -105,7 +105,8 @@ class Cluster:
         os.kill(task["daemon"], signal.SIGKILL)
         for file in self.place.experiment.rglob("attempt.json"):
             keeper = json.loads(file.read_text())["pid"]
-            if parent_of(keeper) == task["pid"]:
+            template = parent_of(keeper)
+            if task["pid"] in {template, parent_of(template)}:
                 os.kill(keeper, signal.SIGKILL)
         os.killpg(task["pid"], signal.SIGKILL)
         jobs = json.loads((self.state / "jobs.json").read_text())
