@@ -156,10 +156,10 @@ def _stands(
     if job is None and task is None and place.submission.job is None:
         return _unsubmitted(entry, place)
     ended = _ended(config, status, entry, place, answer, takers)
+    if ended is None and place.submission.slots and entry.ended is not None:
+        ended = entry  # it was killed, and its pilot goes on with others
     if ended is not None:
         return ended
-    if place.submission.slots and entry.ended is not None:
-        return entry  # killed, while its pilot goes on with others
     # An answer may be some seconds old, and the task have started since.
     begun = entry.attempt is not None and (
         entry.attempt.started > answer.at or is_alive(keeper_of(entry.attempt))
