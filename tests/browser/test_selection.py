@@ -345,7 +345,7 @@ def test_an_open_answer_says_that_its_server_is_gone_and_goes_on_when_it_is_back
     page.until("return document.getElementById('gone').hidden")
     shutil.rmtree(copied)
     page.until(
-        "return (document.querySelector('#message') || {textContent: ''}).textContent.includes('no runs')"
+        "return (document.querySelector('#message') || {textContent: ''}).textContent.includes('No run can be read')"
     )
     chromium.get("about:blank")
     stop()
