@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# What is imported is compiled then; to compile all that is installed takes longer than to fetch it.
-INSTALL := -m pip --disable-pip-version-check --quiet install --no-compile
+# Tests start thousands of processes, each of which would compile runslot and the tests anew.
+unexport PYTHONDONTWRITEBYTECODE
+INSTALL := -m pip --disable-pip-version-check --quiet install
 PIP_INSTALL := $(BIN)/python $(INSTALL)
-ADOPTERS_INSTALL := .venv-adopters/bin/python $(INSTALL)
-NEXT_HYDRA_INSTALL := .venv-next-hydra/bin/python $(INSTALL)
-CLOUD_INSTALL := .venv-cloud/bin/python $(INSTALL)
+# Of these large ones only what a test imports is compiled, and then: a third of the CPU time.
+ADOPTERS_INSTALL := .venv-adopters/bin/python $(INSTALL) --no-compile
+NEXT_HYDRA_INSTALL := .venv-next-hydra/bin/python $(INSTALL) --no-compile
+CLOUD_INSTALL := .venv-cloud/bin/python $(INSTALL) --no-compile
 RUNS ?= runs
 # Their environment has what scripts bring, not what our other tests want.
 ADOPTERS_TESTS := tests/adopters tests/unit/logger/test_adopters.py tests/unit/logger/test_torch.py tests/unit/logger/test_sinks.py tests/unit/execute/test_import_state.py tests/unit/test_first_import.py
