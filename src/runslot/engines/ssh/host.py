@@ -8,6 +8,7 @@ and when it is back they are ended.
 
 from __future__ import annotations
 
+import shlex
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -24,7 +25,7 @@ from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 from runslot.transport.contents import STAYS_HERE, HostClone
-from runslot.transport.ssh import Host
+from runslot.transport.ssh import Host, HostError
 
 _ANSWER = 60.0
 _SILENCE = 20.0
@@ -189,6 +190,10 @@ class RemoteHost:
         """Whether nothing is known yet of what an earlier launcher left there."""
         return not self.tried.is_set() and bool(self._books.expected())
 
+    def silence(self) -> HostError:
+        """Return that it has not answered so far."""
+        return HostError(self.name, shlex.join(self._host.login), "it has not answered")
+
     def poll(self) -> dict[Handle, Outcome]:
         """Return what has ended and is home; gives the host up where it has been away for too
         long.
@@ -263,10 +268,9 @@ class RemoteHost:
         """Have a remote end there, and take in what it says."""
         handshake = Handshake(self._host, self._terms, self._hear, self._is_alive)
         clone = handshake.prepare()
-        expected = self._books.expected()
         self._handshake = handshake
         try:
-            answer = handshake.begin(clone, expected)
+            answer = handshake.begin(clone, self._books.expected())
             assert handshake.connection is not None
             self._take_in(handshake.connection, clone, answer)
         except RunslotError:

@@ -286,6 +286,8 @@ class SSHLauncher:
     def close(self) -> None:
         """Leave all hosts; runs under way go on."""
         for remote in self._remotes.values():
+            if self._terms.runs and not remote.tried.is_set():
+                self.say(f"{remote.silence()}; its slots were not used")
             remote.close()
         self._tell()
         shutil.rmtree(self._terms.experiment.directory.path / INCOMING, ignore_errors=True)
