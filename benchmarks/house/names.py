@@ -19,11 +19,9 @@ PRONOUN_LIKE = frozenset(f"{_PRONOUNS} {_PAST}".split())
 that it is there.
 """
 
-_NOUNS_IN_ING = frozenset(
-    {"packing", "string", "setting", "standing", "testing", "accounting", "smoothing"}
-)
-"""Words in -ing that name a thing: `packing`, which runs lie in which slots; `testing`, what
-others' tests import; `standing`, which runs count.
+_NOUNS_IN_ING = frozenset({"string", "setting", "standing", "testing", "smoothing"})
+"""Words in -ing that name a thing: `testing`, what others' tests import; `standing`, whether a run
+counts.
 """
 _NOUNS_IN_ED = frozenset({"seed", "speed", "sacred"})
 _IRREGULAR = (

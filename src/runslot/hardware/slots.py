@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runslot.errors import DoesNotFit
-from runslot.hardware.packing import LOCAL, REMOTE, Cores, Unit
+from runslot.hardware.cores import LOCAL, REMOTE, Cores, Unit
 from runslot.hardware.resources import Resources
 from runslot.hardware.topology import Core, Gpu, Topology
 

@@ -4,7 +4,7 @@ publish.
 `load` is the door; polars is imported here and above, never beside the user's code.
 """
 
-from runslot.results.accounting import Accounting, Rule, account
+from runslot.results.accounts import Accounting, Rule, account
 from runslot.results.comparison import Comparison, compare
 from runslot.results.problems import Problem
 from runslot.results.read.reader import Reader, load

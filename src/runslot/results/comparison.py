@@ -2,7 +2,7 @@
 out is counted.
 
 Called by the table and by `runslot results --csv`. Which runs count is decided in
-`runslot.results.accounting` alone.
+`runslot.results.accounts` alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import polars as pl
 from runslot.errors import InvalidInput
 from runslot.experiment.states import STATES, UNDER_WAY, UNKNOWN
 from runslot.quantiles import t_quantile
-from runslot.results.accounting import DIVERGED, Accounting, Rule, account
+from runslot.results.accounts import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.curves import deviation
 from runslot.results.statistics.selection import optimism

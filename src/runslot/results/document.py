@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from runslot.results.accounting import Accounting
+from runslot.results.accounts import Accounting
 from runslot.results.comparison import Comparison, trials_of
 from runslot.results.members import samples_of
 from runslot.results.statistics.magnitude import deviation_of

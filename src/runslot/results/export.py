@@ -10,7 +10,7 @@ from typing import Literal
 import polars as pl
 
 from runslot.errors import RunslotError
-from runslot.results.accounting import Accounting
+from runslot.results.accounts import Accounting
 from runslot.results.results import Results
 
 FileFormat = Literal["csv", "parquet"]

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
-from runslot.results.accounting import GroupAccount
+from runslot.results.accounts import GroupAccount
 from runslot.results.comparison import Comparison
 from runslot.results.statistics.differences import Sample
 from runslot.results.text.labels import label_of, text_of_value, texts_of

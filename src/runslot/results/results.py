@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
-from runslot.results.accounting import Rule, account
+from runslot.results.accounts import Rule, account
 from runslot.results.columns import (
     COLUMNS_BEFORE,
     COLUMNS_BEHIND,
@@ -432,7 +432,7 @@ class Results:
         """Return the `top` runs, or the `top` of each group of equal `per`, best first, with their
         `score`.
 
-        Of the runs that count (`runslot.results.accounting`; `include` adds states): a run without
+        Of the runs that count (`runslot.results.accounts`; `include` adds states): a run without
         a number, or that ended in nan or ±inf, is never best. A run picked for its score is better
         than its variant is: to choose a variant use `compare`. Raises `InvalidInput` for an unknown
         metric, column or `by`.

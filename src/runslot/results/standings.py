@@ -1,6 +1,6 @@
 """The one rule by which runs enter a statistic, and each run's standing by it. Pure.
 
-Called by `runslot.results.accounting`, which counts the standings of each group and says them. What
+Called by `runslot.results.accounts`, which counts the standings of each group and says them. What
 must stay true: each run has exactly one standing.
 
 A standing is, in this order:

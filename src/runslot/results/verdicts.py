@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.results.accounting import GroupAccount
+from runslot.results.accounts import GroupAccount
 from runslot.results.comparison import Comparison
 from runslot.results.members import Member, label_in_task, members_of, named, runs_of
 from runslot.results.statistics.decisions import (

@@ -19,7 +19,7 @@ from runslot.experiment.processes import identify
 from runslot.experiment.records import Attempt
 from runslot.experiment.rundir import RunDir
 from runslot.results import Reader, load
-from runslot.results.accounting import account
+from runslot.results.accounts import account
 from runslot.results.text.difference import difference
 
 WriteRun = Callable[..., Path]

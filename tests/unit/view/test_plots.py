@@ -11,7 +11,7 @@ import pytest
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Run
 from runslot.results import load
-from runslot.results.accounting import tasks_of
+from runslot.results.accounts import tasks_of
 from runslot.results.comparison import compare
 from runslot.results.statistics import probability_of_improvement
 from runslot.view.data.brush import Scale

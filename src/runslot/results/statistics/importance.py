@@ -23,7 +23,7 @@ import polars as pl
 
 from runslot.errors import InvalidInput, NotInstalled
 from runslot.quantiles import normal_quantile
-from runslot.results.accounting import DIVERGED, Rule, account
+from runslot.results.accounts import DIVERGED, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.distributions import f_tail
 from runslot.results.statistics.magnitude import divided, exponent_of, multiplied

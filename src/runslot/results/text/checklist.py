@@ -16,7 +16,7 @@ from runslot.errors import RunslotError
 from runslot.experiment.files import read_json
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.results.accounting import COUNTED, DIVERGED
+from runslot.results.accounts import COUNTED, DIVERGED
 from runslot.results.comparison import Comparison
 from runslot.results.text.labels import text_of_value
 from runslot.results.text.table import many, way_words

@@ -17,7 +17,7 @@ from rich.text import Text
 from runslot.errors import RunslotError
 from runslot.experiment.records import Usage
 from runslot.experiment.rundir import RunDir
-from runslot.results.accounting import account
+from runslot.results.accounts import account
 from runslot.results.document import ACCOUNTING, accounting_of, finite_json
 from runslot.results.formats.files import read_bytes
 from runslot.results.results import Results

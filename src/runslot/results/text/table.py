@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runslot.experiment.states import BAD
-from runslot.results.accounting import DIVERGED
+from runslot.results.accounts import DIVERGED
 from runslot.results.comparison import Comparison, Spread, compare
 from runslot.results.read.reader import load
 from runslot.results.results import Results

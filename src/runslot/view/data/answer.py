@@ -1,7 +1,7 @@
 """The answer of a sweep: its variants best first, how sure that is, and the sentence that says it.
 
 `runslot.view.web.answer` sends it to the page that opens first, and writes it into the file that
-travels. Pure. What must stay true: who counts is `runslot.results.accounting`'s rule, and variants
+travels. Pure. What must stay true: who counts is `runslot.results.accounts`'s rule, and variants
 of one task are compared with each other alone, since tasks have scales of their own.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from runslot.experiment.states import UNDER_WAY
-from runslot.results.accounting import DIVERGED, Accounting, GroupAccount, tasks_of
+from runslot.results.accounts import DIVERGED, Accounting, GroupAccount, tasks_of
 from runslot.results.results import Results
 from runslot.results.statistics.decisions import (
     MORE_AT_MOST,

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.results.accounting import COUNTED, DIVERGED, Accounting, tasks_of
+from runslot.results.accounts import COUNTED, DIVERGED, Accounting, tasks_of
 from runslot.results.results import Results
 from runslot.results.summary import BEST, FINAL, Mode
 from runslot.view.data.choices import Choices

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from runslot.errors import InvalidInput
 from runslot.experiment.states import STATES
-from runslot.results.accounting import Diverged
+from runslot.results.accounts import Diverged
 
 Kind = Literal[
     "curves", "bars", "profile", "improvement", "importance", "scatter", "parallel", "heat", "slots"
@@ -58,7 +58,7 @@ class Choices:
     level: float = 0.95
     """Of intervals."""
     include: tuple[str, ...] = ()
-    """Further states whose runs count; `all` for all (`runslot.results.accounting`)."""
+    """Further states whose runs count; `all` for all (`runslot.results.accounts`)."""
     diverged: Diverged = "nan"
     """What a run that diverged does to its group."""
     simultaneous: str = ""

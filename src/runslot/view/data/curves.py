@@ -1,7 +1,7 @@
 """The curves of a view: panels of curves over seeds with bands, to be drawn by Plotly or by
 matplotlib. Pure.
 
-Who counts is `runslot.results.accounting`'s rule. A run that diverged stands in the figure with a
+Who counts is `runslot.results.accounts`'s rule. A run that diverged stands in the figure with a
 mark where it did, and ends its group's curve there, unless the rule drops it.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.results.accounting import COUNTED, DIVERGED, Accounting, tasks_of
+from runslot.results.accounts import COUNTED, DIVERGED, Accounting, tasks_of
 from runslot.results.results import Results
 from runslot.view.data.alignment import Rows, last_values, plain_rows
 from runslot.view.data.choices import ROW, Choices

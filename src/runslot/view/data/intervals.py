@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from runslot.errors import InvalidInput
-from runslot.results.accounting import COUNTED, DIVERGED
+from runslot.results.accounts import COUNTED, DIVERGED
 from runslot.results.statistics import (
     Interval,
     band,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from runslot.experiment.states import UNKNOWN
-from runslot.results.accounting import DIVERGED, Accounting, Rule, account
+from runslot.results.accounts import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.magnitude import mean_of
 from runslot.results.summary import Mode, mode_of

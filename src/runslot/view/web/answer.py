@@ -18,7 +18,7 @@ from typing import Any
 from runslot.errors import RunslotError
 from runslot.experiment.states import COLOURS, STATES, UNKNOWN
 from runslot.quantiles import t_quantile
-from runslot.results.accounting import tasks_of
+from runslot.results.accounts import tasks_of
 from runslot.results.columns import ANNOTATION_COLUMNS
 from runslot.results.results import Results
 from runslot.results.statistics.differences import Difference

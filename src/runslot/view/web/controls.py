@@ -15,7 +15,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from runslot.experiment.states import STATES, UNKNOWN
-from runslot.results.accounting import tasks_of
+from runslot.results.accounts import tasks_of
 from runslot.results.results import Results
 from runslot.results.summary import BEST, FINAL
 from runslot.view.data.brush import WAYS

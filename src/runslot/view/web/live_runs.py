@@ -23,7 +23,7 @@ from runslot.engines.registry import Refresher
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.results import Reader, Results
-from runslot.results.accounting import tasks_of
+from runslot.results.accounts import tasks_of
 from runslot.results.confirmation import confirmed
 from runslot.results.read.reader import ReadingProgress
 from runslot.view.data.alignment import Rows

@@ -10,7 +10,7 @@ import pytest
 
 from runslot.errors import InvalidInput
 from runslot.results import load
-from runslot.results.accounting import Rule, account
+from runslot.results.accounts import Rule, account
 from runslot.results.text.labels import texts_of
 
 WriteRun = Callable[..., Path]
