@@ -158,7 +158,7 @@ def _print_difference(names: list[Path], as_json: bool) -> None:
         part: {key: list(pair) for key, pair in values.items()}
         for part, values in differences.parts.items()
     }
-    both = {"left": differences.left, "right": differences.right, "parts": parts}
+    both = {"left": differences.first, "right": differences.second, "parts": parts}
     typer.echo(dumps(finite_json(both), ensure_ascii=False, indent=2, allow_nan=False))
 
 

@@ -382,8 +382,8 @@ def _alike(groups: Sequence[Sequence[str]]) -> str:
     if any("/" in name for name in names):
         names = list(groups[0][1:])
     more = f"; {len(groups) - 1} more such" if len(groups) > 1 else ""
-    listed = ", ".join([groups[0][0], *names[: _GROUPS_NAMED - 1]])
-    return f"{listed}{', …' * (len(names) >= _GROUPS_NAMED)}{more}"
+    run_names = ", ".join([groups[0][0], *names[: _GROUPS_NAMED - 1]])
+    return f"{run_names}{', …' * (len(names) >= _GROUPS_NAMED)}{more}"
 
 
 def _times(count: int) -> str:

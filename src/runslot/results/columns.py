@@ -97,7 +97,9 @@ def description_columns(named: Mapping[str, RunEntry], base: str) -> dict[str, p
 
 
 def annotation_columns(
-    entries: Sequence[RunEntry], annotations: Mapping[str, tuple[str, str]], taken: Collection[str]
+    entries: Sequence[RunEntry],
+    annotations: Mapping[str, tuple[str, str]],
+    parameter_names: Collection[str],
 ) -> list[pl.Series]:
     """Return `tags` and `note`, where any run has some; under `annotation.tags` where a parameter
     has the name."""
@@ -106,7 +108,7 @@ def annotation_columns(
     columns = []
     for at, name in enumerate(ANNOTATION_COLUMNS):
         cells = [annotations.get(entry.files.path, ("", ""))[at] or None for entry in entries]
-        free = f"annotation.{name}" if name in taken else name
+        free = f"annotation.{name}" if name in parameter_names else name
         columns.append(pl.Series(free, cells, dtype=pl.String))
     return [column for column in columns if column.null_count() < len(column)]
 

@@ -80,25 +80,27 @@ def confirmed(results: Results) -> Results:
         if (record := records.get(homes.get(path, Path()))) is None
         or ((variant or "") in record.variants and seed in record.seeds)
     ]
-    chosen = results.where(pl.col("run").is_in(fresh))
+    fresh_results = results.where(pl.col("run").is_in(fresh))
     waiting = {
         key: count
         for key, count in results.waiting_variants.items()
         if any(key[1] in record.variants for record in records.values())
     }
-    left = results.runs.height - chosen.runs.height
+    omission_count = results.runs.height - fresh_results.runs.height
     variants = sum(len(record.variants) for record in records.values())
     seeds = sorted({seed for record in records.values() for seed in record.seeds})
     span = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     words = (
         f"Confirmed: only the runs of {variants} variants on the fresh seeds {span} count; the"
-        f" {left} runs that they were chosen by are left out (--all-seeds shows them)."
+        f" {omission_count} runs that they were chosen by are left out (--all-seeds shows them)."
     )
     counts: dict[str, int] = {}
     for (experiment, _), count in waiting.items():
         counts[experiment] = counts.get(experiment, 0) + count
     words = " ".join(filter(None, [results.confirmation, words]))
-    return dataclasses.replace(chosen, waiting=counts, waiting_variants=waiting, confirmation=words)
+    return dataclasses.replace(
+        fresh_results, waiting=counts, waiting_variants=waiting, confirmation=words
+    )
 
 
 def _without_tests(results: Results, homes: Mapping[str, Path]) -> Results:
@@ -120,8 +122,8 @@ def _without_tests(results: Results, homes: Mapping[str, Path]) -> Results:
         f"The {runs} of {', '.join(sorted(set(tests.values())))} on seeds that chose nothing {are}"
         " left out here: runslot status says what they came to (--all-seeds pools all)."
     )
-    chosen = results.where(~pl.col("run").is_in(list(tests)))
-    return dataclasses.replace(chosen, confirmation=words)
+    trial_results = results.where(~pl.col("run").is_in(list(tests)))
+    return dataclasses.replace(trial_results, confirmation=words)
 
 
 def _test_seeds(experiment: ExperimentDir) -> frozenset[int]:

@@ -117,17 +117,18 @@ def decide_pair(comparison: Comparison, first: str, second: str) -> Verdicts:
     sides = named(first, members), named(second, members)
     tasks = {member.task for member in sides[0]} & {member.task for member in sides[1]}
     if not tasks:
-        one, other = (", ".join(member.task for member in side) for side in sides)
+        first_tasks, second_tasks = (", ".join(member.task for member in side) for side in sides)
         raise InvalidInput(
-            f"{first!r} is of {one}, {second!r} of {other}: scores of different tasks have scales"
-            " of their own; name two variants of one task, or on all tasks ('algo=a')"
+            f"{first!r} is of {first_tasks}, {second!r} of {second_tasks}: scores of different"
+            " tasks have scales of their own; name two variants of one task, or on all tasks"
+            " ('algo=a')"
         )
     pair, beside = ([m for m in side if m.task in tasks] for side in sides)
     if {id(member) for member in pair} & {id(member) for member in beside}:
         raise InvalidInput(f"{first!r} and {second!r} are the same variant; name two")
     runs = runs_of([*pair, *beside], comparison)
-    chosen = comparison.results.where(pl.col("run").is_in(runs))
-    narrowed = comparison.of(dataclasses.replace(chosen, waiting={}, waiting_variants={}))
+    selection = comparison.results.where(pl.col("run").is_in(runs))
+    narrowed = comparison.of(dataclasses.replace(selection, waiting={}, waiting_variants={}))
     references = set(runs_of(beside, comparison))
     both = members_of(narrowed)
     chosen_members = [m for m in both if references.issuperset(runs_of([m], narrowed))]
@@ -140,19 +141,24 @@ def decide_experiments(first: Comparison, second: Comparison, both: Comparison) 
 
     Raises `InvalidInput` where they share none.
     """
-    mine = {member.account.label: member for member in members_of(first)}
-    theirs = {member.account.label: member for member in members_of(second)}
-    pairs = [(mine[label], theirs[label]) for label in mine if label in theirs]
-    if not pairs and len(mine) == len(theirs) == 1:
-        pairs = [(next(iter(mine.values())), next(iter(theirs.values())))]
+    first_members = {member.account.label: member for member in members_of(first)}
+    second_members = {member.account.label: member for member in members_of(second)}
+    pairs = [
+        (first_members[label], second_members[label])
+        for label in first_members
+        if label in second_members
+    ]
+    if not pairs and len(first_members) == len(second_members) == 1:
+        pairs = [(next(iter(first_members.values())), next(iter(second_members.values())))]
     if not pairs:
         raise InvalidInput(
-            f"the two share no variant: one has {next(iter(mine), 'none')}, the other"
-            f" {next(iter(theirs), 'none')}; narrow both with --where"
+            f"the two share no variant: one has {next(iter(first_members), 'none')}, the other"
+            f" {next(iter(second_members), 'none')}; narrow both with --where"
         )
-    own, keys = first.accounting.keys, both.accounting.keys  # `both` may have `experiment`, too
+    first_keys = first.accounting.keys
+    keys = both.accounting.keys  # `both` may have `experiment`, too
     for place, (a, b) in enumerate(pairs):
-        values = dict(zip(own, a.account.values, strict=True))
+        values = dict(zip(first_keys, a.account.values, strict=True))
         account = dataclasses.replace(a.account, values=tuple(map(values.get, keys)))
         pairs[place] = (dataclasses.replace(a, account=account), b)
     level, under_way = both.level, both.is_under_way
@@ -169,9 +175,9 @@ def decide_experiments(first: Comparison, second: Comparison, both: Comparison) 
 
 def _sentence(rows: Sequence[VariantVerdict], label: str, metric: str, is_best: bool) -> str:
     reference = next((row for row in rows if row.label == label), None)
-    others = [row for row in rows if row.label != label and row.sample.has_value]
+    rivals = [row for row in rows if row.label != label and row.sample.has_value]
     words = {
-        verdict: sum(row.verdict == verdict for row in others)
+        verdict: sum(row.verdict == verdict for row in rivals)
         for verdict in ("better", "worse", "not decided")
     }
     counts = ", ".join(f"{count} {word}" for word, count in words.items() if count)
@@ -180,9 +186,9 @@ def _sentence(rows: Sequence[VariantVerdict], label: str, metric: str, is_best: 
     if reference is None or not reference.sample.has_value:
         return "no variant has a value" if is_best and len(rows) > 1 else f"{label} has no value"
     if is_best:
-        return _leader_sentence(rows, reference, others, metric)
+        return _leader_sentence(rows, reference, rivals, metric)
     mean = f"{reference.sample.mean:.4g}"
-    if not others:
+    if not rivals:
         return f"{label} has {metric}{mean}, and there is nothing to compare it with"
     return f"beside {label} ({metric}{mean}): {counts}"
 
@@ -190,18 +196,18 @@ def _sentence(rows: Sequence[VariantVerdict], label: str, metric: str, is_best: 
 def _leader_sentence(
     rows: Sequence[VariantVerdict],
     leader: VariantVerdict,
-    others: Sequence[VariantVerdict],
+    rivals: Sequence[VariantVerdict],
     metric: str,
 ) -> str:
     label, mean = leader.label, f"{leader.sample.mean:.4g}"
-    if not others:
+    if not rivals:
         rest = "no other variant has a value" if len(rows) > 1 else "it is the only variant"
         return f"{label} has {metric}{mean}, and {rest}"
-    if all(row.difference is None or row.difference.p is None for row in others):
+    if all(row.difference is None or row.difference.p is None for row in rivals):
         return f"{label} leads with {metric}{mean}; one run each does not say how sure that is"
-    count = sum(row.verdict == "not decided" for row in others)
+    count = sum(row.verdict == "not decided" for row in rivals)
     if not count:
-        rest = "the other one" if len(others) == 1 else f"all {len(others)} others"
+        rest = "the other one" if len(rivals) == 1 else f"all {len(rivals)} others"
         return f"{label} leads with {metric}{mean}, better than {rest}"
     whom = f"{count} other" if count == 1 else f"{count} others"
     sizes = {len(row.sample.scores) for row in rows if row.sample.has_value}
@@ -220,18 +226,18 @@ def decide(comparison: Comparison, vs: str = "best") -> Verdicts:
         raise InvalidInput("no run has logged a metric, so that there is nothing to compare")
     members = members_of(comparison)
     if vs == "best":
-        chosen: dict[str, Member] = {}
+        references: dict[str, Member] = {}
         for member in members:
-            chosen.setdefault(member.task, member)
+            references.setdefault(member.task, member)
     else:
-        chosen = {member.task: member for member in named(vs, members)}
-    return _decide(comparison, members, chosen, is_best=vs == "best")
+        references = {member.task: member for member in named(vs, members)}
+    return _decide(comparison, members, references, is_best=vs == "best")
 
 
 def _decide(
     comparison: Comparison,
     members: Sequence[Member],
-    chosen: Mapping[str, Member],
+    references: Mapping[str, Member],
     *,
     is_best: bool,
 ) -> Verdicts:
@@ -240,16 +246,16 @@ def _decide(
     for member in members:
         by_task.setdefault(member.task, []).append(member)
     rows: list[VariantVerdict] = []
-    for task in sorted(chosen):
-        rows += _rows(by_task[task], chosen[task], comparison, is_best=is_best)
+    for task in sorted(references):
+        rows += _rows(by_task[task], references[task], comparison, is_best=is_best)
     return Verdicts(
         comparison,
-        {task: chosen[task].account.label for task in sorted(chosen)},
+        {task: references[task].account.label for task in sorted(references)},
         is_best,
         tuple(rows),
         _ranks(by_task, comparison),
         comparison.level,
-        tuple(sorted(set(by_task) - set(chosen))),
+        tuple(sorted(set(by_task) - set(references))),
     )
 
 

@@ -120,13 +120,13 @@ def _mapping(value: Any, before: Mapping[str, Any]) -> dict[str, Any]:
 def _overrides(texts: Sequence[str], before: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a Hydra job's overrides say beyond its configuration: which option of a group was
     chosen (`model=vit`), and all where the configuration is gone."""
-    shown = flatten(before)
+    flat_settings = flatten(before)
     settings: dict[str, Any] = {}
     for match in filter(None, map(_OVERRIDE.fullmatch, texts)):
         key, text = match[1], match[2]
-        if key in shown:
+        if key in flat_settings:
             continue
-        is_group = any(name.startswith(f"{group_path(key)}.") for name in shown)
+        is_group = any(name.startswith(f"{group_path(key)}.") for name in flat_settings)
         if is_group and text.startswith("{"):  # a dict, whose items are shown
             continue
         if len(text) > 1 and text[0] in "'\"" and text[0] == text[-1]:
@@ -142,11 +142,11 @@ def _choices(text: str, before: Mapping[str, Any]) -> dict[str, Any]:
     choices = None if block is None else read_yaml(textwrap.dedent(block[1]))
     if not isinstance(choices, Mapping):
         return {}
-    shown = flatten(before)
+    flat_settings = flatten(before)
     return {
         str(group): _chosen(option, before.get(group))
         for group, option in choices.items()
-        if option is not None and group not in shown and not str(group).startswith("hydra/")
+        if option is not None and group not in flat_settings and not str(group).startswith("hydra/")
     }
 
 

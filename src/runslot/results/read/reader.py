@@ -182,7 +182,7 @@ class Reader:
                 by_home[home] = read_annotations(Path(home))
             except (RunslotError, OSError) as error:
                 problems.append(Problem(home, str(error)))
-        if not any(one.tags or one.notes for one in by_home.values()):
+        if not any(record.tags or record.notes for record in by_home.values()):
             return annotations
         for entry in entries:
             home = entry.description.experiment or ""
@@ -383,13 +383,13 @@ def _portions(
     entries: Sequence[RunEntry], rows: int = 2_000_000
 ) -> Iterator[list[tuple[int, RunEntry]]]:
     portion: list[tuple[int, RunEntry]] = []
-    held = 0
+    row_count = 0
     for number, entry in enumerate(entries):
         portion.append((number, entry))
-        held += entry.rows
-        if held >= rows:
+        row_count += entry.rows
+        if row_count >= rows:
             yield portion
-            portion, held = [], 0
+            portion, row_count = [], 0
     if portion:
         yield portion
 

@@ -347,7 +347,7 @@ class Backlog:
     """Remembers which runs each experiment asked for, as long as its list does not change."""
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Stamp, Mapping[str, str]]] = {}
+        self._lists: dict[str, tuple[Stamp, Mapping[str, str]]] = {}
         self._newer: dict[str, Problem] = {}
 
     def count(
@@ -355,13 +355,13 @@ class Backlog:
     ) -> dict[tuple[str, str], int]:
         """Return, by experiment directory and name of the variant, how many runs are not among the
         ids `present`."""
-        self._known = {path: names for path, names in self._known.items() if path in lists}
+        self._lists = {path: names for path, names in self._lists.items() if path in lists}
         self._newer = {path: problem for path, problem in self._newer.items() if path in lists}
         counts: Counter[tuple[str, str]] = Counter()
         for path, stamp in lists.items():
-            names = self._known.get(path)
+            names = self._lists.get(path)
             if names is None or names[0] != stamp:
-                names = self._known[path] = (stamp, self._variants(path))
+                names = self._lists[path] = (stamp, self._variants(path))
             counts.update((path, names[1][run]) for run in names[1].keys() - present)
         return counts
 

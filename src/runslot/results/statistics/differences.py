@@ -52,10 +52,10 @@ class Sample:
 
     def pairs_with(self, other: Sample) -> list[tuple[float, float]] | None:
         """Return the scores of both by seed; None where they have not the same distinct seeds."""
-        mine, theirs = set(self.seeds), set(other.seeds)
-        if mine != theirs or None in mine or not mine:
+        seeds, other_seeds = set(self.seeds), set(other.seeds)
+        if seeds != other_seeds or None in seeds or not seeds:
             return None
-        if not len(mine) == len(self.scores) == len(other.scores):
+        if not len(seeds) == len(self.scores) == len(other.scores):
             return None
         by_seed = dict(zip(other.seeds, other.scores, strict=True))
         return [(score, by_seed[seed]) for seed, score in zip(self.seeds, self.scores, strict=True)]

@@ -128,14 +128,14 @@ def range_quantile(level: float, count: int) -> float:
 
 @lru_cache(maxsize=1024)
 def dunnett_quantile(
-    level: float, freedom: float, size: int, others: tuple[tuple[int, int], ...]
+    level: float, freedom: float, size: int, rivals: tuple[tuple[int, int], ...]
 ) -> float:
     """Return d so that all one-sided comparisons of several means with one stay below d together,
     with probability `level` (Dunnett 1955).
 
-    `size` are the runs of the one; `others` are pairs of runs and how many others have as many.
+    `size` are the runs of the one; `rivals` are pairs of runs and how many others have as many.
     """
-    pairs = [(n / (n + size), times) for n, times in others]
+    pairs = [(n / (n + size), times) for n, times in rivals]
     shares = [(math.sqrt(rho), math.sqrt(1 - rho), times) for rho, times in pairs]
 
     def below(d: float) -> float:

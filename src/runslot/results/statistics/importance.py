@@ -204,9 +204,9 @@ def _shares(
     parts = [_parts(np, whole.fit(table, y), table)]
     generator = np.random.default_rng(seed)
     for number in range(_FORESTS):
-        drawn = generator.integers(0, len(y), len(y))
+        resample = generator.integers(0, len(y), len(y))
         forest = ensemble.RandomForestRegressor(_TREES_OF_EACH, random_state=seed + 1 + number)
-        parts.append(_parts(np, forest.fit(table[drawn], y[drawn]), table))
+        parts.append(_parts(np, forest.fit(table[resample], y[resample]), table))
     shares = {}
     for key, estimate in parts[0].items():
         low, high = np.quantile([part[key] for part in parts[1:]], [0.05, 0.95])

@@ -112,12 +112,15 @@ def _above_sorted(
     """Return for each threshold the fraction of runs above it in each resample of a portion."""
     fractions = [pl.zeros(repetitions, pl.Float64, eager=True) for _ in thresholds]
     for place, task in enumerate(scores):
-        drawn = pl.Series(task, dtype=pl.Float64).gather(
+        resamples = pl.Series(task, dtype=pl.Float64).gather(
             draws(len(task), repetitions, seed_of(seed, place, portion))
         )
         for i, threshold in enumerate(thresholds):
             shares = (
-                (drawn > threshold).cast(pl.Float64).reshape((repetitions, len(task))).arr.mean()
+                (resamples > threshold)
+                .cast(pl.Float64)
+                .reshape((repetitions, len(task)))
+                .arr.mean()
             )
             fractions[i] = fractions[i] + shares / len(scores)
     return fractions
@@ -135,7 +138,7 @@ def _above_counted(
         values = np.asarray(task)
         order = np.argsort(-values, kind="stable")
         table = counts(len(task), repetitions, seed_of(seed, place, portion))[order]
-        drawn = np.vstack([np.zeros((1, repetitions), np.float32), np.cumsum(table, axis=0)])
+        totals = np.vstack([np.zeros((1, repetitions), np.float32), np.cumsum(table, axis=0)])
         above = np.searchsorted(-values[order], -np.asarray(thresholds), side="left")
-        sums += drawn[above] / len(task)
+        sums += totals[above] / len(task)
     return [pl.Series(row) for row in sums / len(scores)]

@@ -61,25 +61,25 @@ def best_intervals(
             for part in best_intervals(parts, mode, level=level)
         ]
     intervals: list[BestInterval | None] = [None] * len(samples)
-    chosen = [samples[i] for i in used]
-    error, freedom = _common_error(chosen)
+    valued_samples = [samples[i] for i in used]
+    error, freedom = _common_error(valued_samples)
     if len(used) < 2 or not error or not math.isfinite(error):
         return intervals
     sign = 1 if mode == "max" else -1
-    means = [sign * sample.mean for sample in chosen]
-    sizes = [len(sample.scores) for sample in chosen]
+    means = [sign * sample.mean for sample in valued_samples]
+    sizes = [len(sample.scores) for sample in valued_samples]
     counts = Counter(sizes)
 
     def quantile(i: int) -> float:
-        others = counts - Counter([sizes[i]])
-        return dunnett_quantile(level, freedom, sizes[i], tuple(sorted(others.items())))
+        rival_sizes = counts - Counter([sizes[i]])
+        return dunnett_quantile(level, freedom, sizes[i], tuple(sorted(rival_sizes.items())))
 
-    quantiles = [quantile(i) for i in range(len(chosen))]
+    quantiles = [quantile(i) for i in range(len(valued_samples))]
 
     def width(i: int, j: int, place: int) -> float:
         return quantiles[place] * error * math.sqrt(1 / sizes[i] + 1 / sizes[j])
 
-    pairs = range(len(chosen))
+    pairs = range(len(valued_samples))
     if len(counts) == 1:  # one width for all: the best of the others is all that matters
         first, second = sorted(means, reverse=True)[:2]
         reach = width(0, 0, 0)

@@ -86,10 +86,13 @@ def interval(group: pl.DataFrame, level: float, repetitions: int, seed: int) -> 
 
 
 def _sorted_each(
-    group: pl.DataFrame, runs: pl.Series, drawn: pl.Series, level: float
+    group: pl.DataFrame, runs: pl.Series, indices: pl.Series, level: float
 ) -> pl.DataFrame:
     table = pl.DataFrame(
-        {"run": runs.gather(drawn), "repetition": pl.int_range(len(drawn), eager=True) // len(runs)}
+        {
+            "run": runs.gather(indices),
+            "repetition": pl.int_range(len(indices), eager=True) // len(runs),
+        }
     )
     values = group["x"].unique().sort()
     portion = max(1, 2 * _CELLS_AT_ONCE // table.height)

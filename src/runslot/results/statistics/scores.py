@@ -157,19 +157,19 @@ def _resampled_middles(scores: Scores, repetitions: int, seed: int) -> pl.Series
     size, parts = len(ordered), []
     middles = _middles_counted if size > _STRIDE and has_numpy() else _middles_sorted
     for number, count in portions(size, repetitions, len(scores)):
-        drawn = [
+        rank_draws = [
             ranks.slice(start, len(task))
             .sample(len(task) * count, with_replacement=True, seed=seed_of(seed, place, number))
             .reshape((count, len(task)))
             for place, (task, start) in enumerate(zip(scores, starts, strict=False))
         ]
-        parts.append(middles(drawn, ordered))
+        parts.append(middles(rank_draws, ordered))
     return pl.concat(parts)
 
 
-def _middles_sorted(drawn: Sequence[pl.Series], ordered: pl.Series) -> pl.Series:
+def _middles_sorted(rank_draws: Sequence[pl.Series], ordered: pl.Series) -> pl.Series:
     size, cut = len(ordered), len(ordered) // 4
-    frame = pl.DataFrame([part.arr.to_list().alias(str(i)) for i, part in enumerate(drawn)])
+    frame = pl.DataFrame([part.arr.to_list().alias(str(i)) for i, part in enumerate(rank_draws)])
     ranks = frame.select(
         pl.concat_list(pl.all()).list.sort().list.slice(cut, size - 2 * cut)
     ).to_series()
@@ -177,15 +177,15 @@ def _middles_sorted(drawn: Sequence[pl.Series], ordered: pl.Series) -> pl.Series
     return ordered.gather(middle).reshape((len(ranks), size - 2 * cut)).arr.mean()
 
 
-def _middles_counted(drawn: Sequence[pl.Series], ordered: pl.Series) -> pl.Series:
+def _middles_counted(rank_draws: Sequence[pl.Series], ordered: pl.Series) -> pl.Series:
     """Return the same by counting how often each rank was drawn, which no sorting of a resample can
     match."""
     import numpy as np
 
     ranks = (
-        np.concatenate([part.to_numpy() for part in drawn], axis=1)
-        if len(drawn) > 1
-        else drawn[0].to_numpy()
+        np.concatenate([part.to_numpy() for part in rank_draws], axis=1)
+        if len(rank_draws) > 1
+        else rank_draws[0].to_numpy()
     )
     values = ordered.to_numpy()
     size = len(values)

@@ -121,8 +121,8 @@ def _metric(comparison: Comparison) -> str:
         return "none: no run has logged a number"
     at = comparison.results.at
     where = f"value at {at}" if at else "last value of each run"
-    chosen = f" ({comparison.chosen})" if comparison.chosen else ""
-    return f"{comparison.metric}, {way_words(comparison.mode)}, {where}{chosen}"
+    choice = f" ({comparison.chosen})" if comparison.chosen else ""
+    return f"{comparison.metric}, {way_words(comparison.mode)}, {where}{choice}"
 
 
 def _space(comparison: Comparison, experiments: Sequence[_Launch]) -> str:
@@ -132,17 +132,17 @@ def _space(comparison: Comparison, experiments: Sequence[_Launch]) -> str:
         values = runs[key].unique().sort().to_list()
         parts.append(f"{key} in {{{_listed(values)}}}")
     spaces = list(dict.fromkeys(_asked_space(file) for file, _ in experiments if file.space))
-    asked = f" (asked for as: {'; '.join(spaces)})" if spaces else ""
-    return (", ".join(parts) or "one variant") + asked
+    request = f" (asked for as: {'; '.join(spaces)})" if spaces else ""
+    return (", ".join(parts) or "one variant") + request
 
 
 def _asked_space(file: ExperimentFile) -> str:
     """Return what was asked for; of a search also from which ranges it draws."""
     ranges = (file.search or {}).get("space") or []
-    drawn = (
+    range_words = (
         f", drawn from {', '.join(map(str, ranges))}" if isinstance(ranges, list) and ranges else ""
     )
-    return f"{file.space}{drawn}"
+    return f"{file.space}{range_words}"
 
 
 def _listed(values: Sequence[Any]) -> str:
@@ -156,9 +156,9 @@ def _hardware(runs: pl.DataFrame, experiments: Sequence[_Launch]) -> str:
     hosts = runs["host"].drop_nulls().unique().sort().to_list()
     parts = [f"hosts {_listed(hosts)}"] if hosts else []
     for file, environment in experiments[:1]:
-        asked = file.resources
-        wanted = [(asked.cpus, "core"), (asked.gpus, "GPU")]
-        words = [many(count, word) for count, word in wanted if count is not None]
+        resources = file.resources
+        amounts = [(resources.cpus, "core"), (resources.gpus, "GPU")]
+        words = [many(count, word) for count, word in amounts if count is not None]
         if words:
             parts.append(f"{', '.join(words)} a run")
         if environment.get("cpus"):

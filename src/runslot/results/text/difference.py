@@ -32,17 +32,19 @@ class RunDifference:
     """Two runs, and by part (variant, run, code, environment, metrics) the values that are not
     equal."""
 
-    left: str
-    right: str
+    first: str
+    second: str
     parts: Mapping[str, Mapping[str, tuple[Value, Value]]]
-    """`{part: {key: (left, right)}}`; None where a run lacks the key. A part without a difference
+    """`{part: {key: (first, second)}}`; None where a run lacks the key. A part without a difference
     is empty."""
 
 
-def difference(left: str | os.PathLike[str], right: str | os.PathLike[str]) -> RunDifference:
+def difference(
+    first_path: str | os.PathLike[str], second_path: str | os.PathLike[str]
+) -> RunDifference:
     """Compare two run directories; raises `NotFound` or `InvalidInput` where a path is not exactly
     one run."""
-    first, second = _one_run(left), _one_run(right)
+    first, second = _one_run(first_path), _one_run(second_path)
     a, b = first.runs.row(0, named=True), second.runs.row(0, named=True)
     parts = {
         "variant": _unequal(_parameters(first, a), _parameters(second, b)),
@@ -113,17 +115,17 @@ def _text(file: Path) -> str | None:
 
 
 def _unequal(
-    left: Mapping[str, Value], right: Mapping[str, Value]
+    first: Mapping[str, Value], second: Mapping[str, Value]
 ) -> dict[str, tuple[Value, Value]]:
-    keys = dict.fromkeys((*left, *right))
-    pairs = {key: (left.get(key), right.get(key)) for key in keys}
+    keys = dict.fromkeys((*first, *second))
+    pairs = {key: (first.get(key), second.get(key)) for key in keys}
     return {key: (a, b) for key, (a, b) in pairs.items() if a != b and not (a != a and b != b)}  # noqa: PLR0124  # nan equals nan here
 
 
 def print_difference(differences: RunDifference, console: Console) -> None:
     """Print a difference, a table a part; long texts as what one has and the other has not."""
     terminal = console.is_terminal
-    for side, path in (("left", differences.left), ("right", differences.right)):
+    for side, path in (("left", differences.first), ("right", differences.second)):
         show(console, Text(f"{side:<6}{path}"))
     for part, values in differences.parts.items():
         if not values:
@@ -138,8 +140,8 @@ def print_difference(differences: RunDifference, console: Console) -> None:
         )
         for column in table.columns:
             column.overflow = "fold"
-        for key, (left, right) in values.items():
-            table.add_row(Text(key), _cell(left, right), _cell(right, left))
+        for key, (left_value, right_value) in values.items():
+            table.add_row(Text(key), _cell(left_value, right_value), _cell(right_value, left_value))
         show(console, table)
     same = [part for part, values in differences.parts.items() if not values]
     if same:

@@ -101,28 +101,28 @@ def system_document(results: Results) -> dict[str, Any]:
 def print_system(results: Results, console: Console) -> None:
     """Print the table, without the GPU where no run had one."""
     frame = system_frame(results)
-    looked = frame.filter(pl.col("memory").is_not_null())
-    if looked.is_empty():
+    usages = frame.filter(pl.col("memory").is_not_null())
+    if usages.is_empty():
         show(
             console,
             Text("no run was looked at: what runs use is written from their third second on"),
         )
         return
-    has_gpus = not looked["gpu_memory"].is_null().all()
+    has_gpus = not usages["gpu_memory"].is_null().all()
     names = ["run", "state", "time", "cores", "memory", *(["GPU", "GPU memory"] * has_gpus)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in names:
         table.add_column(name, justify="left" if name in {"run", "state"} else "right")
-    for row in looked.iter_rows(named=True):
+    for row in usages.iter_rows(named=True):
         table.add_row(*_cells(row)[: len(names)])
     show(console, table)
-    unseen = frame.height - looked.height
+    unseen = frame.height - usages.height
     more = f"; {unseen} shorter run{'s' * (unseen > 1)} left out" if unseen else ""
     show(console, Text(_NOTE + more, style="dim"))
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    seconds, percent, held = row["seconds"], row["gpu_percent"], row["gpu_memory"]
+    seconds, percent, gpu_memory = row["seconds"], row["gpu_percent"], row["gpu_memory"]
     whole = row["gpu_total"]
     return [
         one_line(row["run"]),
@@ -131,7 +131,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         "" if row["cpus"] is None else f"{row['cpus']:.2f}",
         _gib(row["memory"]),
         "" if percent is None else f"{percent:.0f} %",
-        _gib(held) + (f" of {_gib(whole)}" if held is not None and whole else ""),
+        _gib(gpu_memory) + (f" of {_gib(whole)}" if gpu_memory is not None and whole else ""),
     ]
 
 
@@ -160,13 +160,13 @@ def usage_of_rows(rows: list[dict[str, str]]) -> Usage | None:
         seconds = [float(row["seconds"]) for row in rows]
         spans = [after - before for before, after in zip([0.0, *seconds], seconds, strict=False)]
         cpus = sum(float(row["cpus"]) * span for row, span in zip(rows, spans, strict=True))
-        held = [int(row["gpu_memory"]) for row in rows if row.get("gpu_memory")]
+        gpu_memories = [int(row["gpu_memory"]) for row in rows if row.get("gpu_memory")]
         percents = [float(row["gpu_percent"]) for row in rows if row.get("gpu_percent")]
         return Usage(
             looks=len(rows),
             cpus=cpus / max(seconds[-1], 1e-3),
             memory=max(int(row["memory"]) for row in rows),
-            gpu_memory=max(held, default=None),
+            gpu_memory=max(gpu_memories, default=None),
             gpu_percent=sum(percents) / len(percents) if percents else None,
         )
     except (KeyError, TypeError) as error:  # a row that is not whole yet

@@ -234,14 +234,16 @@ def _with_values(
 _BAD = BAD | {DIVERGED}
 
 
-def notes_of(comparison: Comparison, shown: int) -> list[Text]:
+def notes_of(comparison: Comparison, row_count: int) -> list[Text]:
     """Return what stands under a table: who counts first of all."""
     results, accounting = comparison.results, comparison.accounting
     notes = [accounting.line(comparison.statistic if comparison.metric else "")]
     if results.confirmation:
         notes.append(results.confirmation)
-    if shown < comparison.table.height:
-        notes.append(f"{many(comparison.table.height - shown, 'more variant')} not shown (--limit)")
+    if row_count < comparison.table.height:
+        notes.append(
+            f"{many(comparison.table.height - row_count, 'more variant')} not shown (--limit)"
+        )
     if comparison.left_out:
         states = sorted(accounting.rule.states - {"succeeded"})
         counted = " and ".join(["succeeded", *states]) if states else "succeeded"

@@ -38,10 +38,8 @@ def print_verdicts(
     heading = f"{many(len(verdicts.rows), 'variant')} · {comparison.metric}, "
     show(console, Text(f"{heading}{way_words(comparison.mode)}", style="bold"))
     _paragraph(console, verdicts.sentence(), "bold" if terminal else "")
-    shown = 0
     for task, reference in verdicts.references.items():
         rows = [row for row in verdicts.rows if row.task == task][:limit]
-        shown += len(rows)
         if task:
             show(console, Text(task))
         show(console, _table(rows, reference, verdicts, terminal))
@@ -191,8 +189,8 @@ def _notes(verdicts: Verdicts, command: str | None) -> list[str]:
         )
     elsewhere = verdicts.tasks_left_out
     if elsewhere:
-        some = "; ".join(elsewhere[:3]) + ("; …" if len(elsewhere) > 3 else "")
-        notes.append(f"Not compared, since there is no such variant: {some}.")
+        task_names = "; ".join(elsewhere[:3]) + ("; …" if len(elsewhere) > 3 else "")
+        notes.append(f"Not compared, since there is no such variant: {task_names}.")
     advice = verdicts.seeds_advised
     if advice is not None:
         count, decided = advice
@@ -212,9 +210,11 @@ def _notes(verdicts: Verdicts, command: str | None) -> list[str]:
 def _unranked(verdicts: Verdicts, ranked: Sequence[str]) -> str:
     """Return which variants have no rank; nothing where all have one."""
     names = dict.fromkeys(label_in_task(row.label, row.task) for row in verdicts.rows)
-    others = [name for name in names if name not in ranked]
-    some = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
-    return f" Without a value on some task, and no rank: {some}." if others else ""
+    unranked_names = [name for name in names if name not in ranked]
+    name_words = ", ".join(unranked_names[:3]) + (
+        f" and {len(unranked_names) - 3} more" if len(unranked_names) > 3 else ""
+    )
+    return f" Without a value on some task, and no rank: {name_words}." if unranked_names else ""
 
 
 def _test_note(verdicts: Verdicts, differences: Sequence[Difference]) -> str:
@@ -263,8 +263,10 @@ def _best_note(verdicts: Verdicts) -> str:
         ]
         if len(rows) < 3 or len(names) == len(rows):
             continue
-        some = "; ".join(names[:3]) + (f"; and {len(names) - 3} more" if len(names) > 3 else "")
-        parts.append(f"{task}: {some}" if task else some)
+        contenders = "; ".join(names[:3]) + (
+            f"; and {len(names) - 3} more" if len(names) > 3 else ""
+        )
+        parts.append(f"{task}: {contenders}" if task else contenders)
     if not parts:
         return ""
     return (
