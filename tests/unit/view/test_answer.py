@@ -124,7 +124,7 @@ def test_a_variant_with_a_run_that_diverged_has_no_value_and_ranks_last(write_ru
     last = answer.variants[-1]
     assert (last.label, last.mean, last.best_chance) == ("size=b", None, None)
     assert last.standings["diverged"] == 1
-    assert (last.n, last.asked) == (4, 5)
+    assert (last.n, last.runs) == (4, 5)
     assert answered(root, diverged="drop").variants[0].label == "size=b"
 
 

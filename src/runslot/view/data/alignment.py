@@ -46,8 +46,8 @@ def plain_rows(
         "run", pl.col(x).cast(pl.Float64).alias("x"), pl.col(y).cast(pl.Float64).alias("y")
     )
     if len(numbers) < len(rows.numbers):
-        shown = rows.column_of(numbers, 1).is_not_null()
-        frame = frame.filter(shown.gather(frame["run"]))
+        mask = rows.column_of(numbers, 1).is_not_null()
+        frame = frame.filter(mask.gather(frame["run"]))
     frame = frame.filter(pl.col("x").is_finite())
     smoothing = _smoothing(frame, x, smooth)
     if smoothing is not None:

@@ -57,7 +57,7 @@ class RankedVariant:
     low: float | None
     high: float | None
     n: int
-    asked: int
+    runs: int
     standings: Mapping[str, int]
     best_chance: float | None
     """The probability that its true mean is the best of its task."""
@@ -200,7 +200,7 @@ class _Race:
                     low=low,
                     high=high,
                     n=account.n,
-                    asked=account.asked,
+                    runs=account.asked,
                     standings=account.standings,
                     best_chance=chances[i],
                     delta=to_reference[i],
@@ -356,27 +356,27 @@ def _names(rivals: Sequence[RankedVariant], keys: Sequence[str]) -> str:
 def _leader_words(rivals: Sequence[RankedVariant], name: str, metric: str, side: str) -> str:
     leader = rivals[0]
     if leader.mean is None:
-        diverged = sum(rival.standings.get(DIVERGED, 0) for rival in rivals)
-        why = f": {diverged} {'run' if diverged == 1 else 'runs'} diverged" if diverged else " yet"
-        return f"No variant has a value of {metric}{why}"
+        count = sum(rival.standings.get(DIVERGED, 0) for rival in rivals)
+        reason = f": {count} {'run' if count == 1 else 'runs'} diverged" if count else " yet"
+        return f"No variant has a value of {metric}{reason}"
     value = number_words(leader.mean, leader.low, leader.high)
-    others = [rival for rival in rivals[1:] if rival.mean is not None]
-    if not others:
+    peers = [rival for rival in rivals[1:] if rival.mean is not None]
+    if not peers:
         name = "The only variant" if len(rivals) == 1 and not rivals[0].values else name
         return f"{name} has {metric} {value}, and there is nothing to compare it with"
     lead = f"{name} leads with {value}" + (f" ({side} {metric})" if side else "")
-    unclear = [rival for rival in others if rival.separable is not True]
+    unclear = [rival for rival in peers if rival.separable is not True]
     sizes = sorted({rival.n for rival in (leader, *unclear)})
     n = f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
     if not unclear:
-        return f"{lead}, better than {_all_words(len(others))} at n = {leader.n}"
-    if leader.n == 1 or all(rival.n == 1 for rival in others):
+        return f"{lead}, better than {_all_words(len(peers))} at n = {leader.n}"
+    if leader.n == 1 or all(rival.n == 1 for rival in peers):
         return f"{lead}; one run each says nothing of how sure that is: run more seeds"
     advice = _hsu_words(rivals, unclear) + (_advice(unclear) if side else "")
     if len(unclear) == 1:
         return f"{lead}, not separable from {unclear[0].label} at {n}{advice}"
-    is_all = len(unclear) == len(others)
-    whole = "either of the others" if len(others) == 2 else f"any of the {len(others)} others"
+    is_all = len(unclear) == len(peers)
+    whole = "either of the others" if len(peers) == 2 else f"any of the {len(peers)} others"
     whom = whole if is_all else f"{len(unclear)} others"
     return f"{lead}, not separable from {whom} at {n}{advice}"
 

@@ -178,12 +178,12 @@ def axis_marks(axis: dict[str, Any]) -> list[tuple[float, str]]:
         between = [10.0**power for power in decades if 1.3 * low < 10.0**power < high / 1.3]
         return [(_place_on(axis, value), f"{value:.4g}") for value in (low, *between, high)]
     values = axis["values"]
-    shown = (
+    marks = (
         list(enumerate(values))
         if len(values) <= 24
         else [(0, values[0]), (len(values) - 1, values[-1])]
     )
-    return [((i + 0.5) / len(values), value) for i, value in shown]
+    return [((i + 0.5) / len(values), value) for i, value in marks]
 
 
 def _quarters(knots: Sequence[Sequence[float]]) -> list[tuple[float, float]]:

@@ -93,13 +93,13 @@ class View:
         """Return the runs of each series that is drawn, has any and is not hidden; `index` is its
         colour's number."""
         place = pl.Series([self.series.of[run] for run in scored["run"]], dtype=pl.Int64)
-        drawn = [
+        pairs = [
             (dataclasses.replace(self.series.groups[at], index=index), scored.filter(place == at))
             for at, index in self.colours.items()
         ]
         return [
             (member, scores)
-            for member, scores in drawn
+            for member, scores in pairs
             if scores.height and member.label not in self.choices.hide
         ]
 
@@ -141,14 +141,16 @@ def view_of(
     places = sorted({series.of[run] for run in scored["run"]})
     limit = limit_of(choices, len(places), most)
     if limit < len(places):
-        drawn = ranked(scored, series, mode_for(choices, metric), places)[:limit]
+        visible_places = ranked(scored, series, mode_for(choices, metric), places)[:limit]
         notes.append(best_words(choices, series, selection.identity, limit, len(series.groups)))
-        shown = pl.Series([series.of[run] in set(drawn) for run in scored["run"]], dtype=pl.Boolean)
-        scored = scored.filter(shown)
+        mask = pl.Series(
+            [series.of[run] in set(visible_places) for run in scored["run"]], dtype=pl.Boolean
+        )
+        scored = scored.filter(mask)
     else:
-        drawn = places
+        visible_places = places
     notes += accounting.notes()
-    colours = coloured(series.groups, drawn)
+    colours = coloured(series.groups, visible_places)
     return View(
         selection,
         everything,

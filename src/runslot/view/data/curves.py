@@ -147,7 +147,7 @@ def draw(
     tasks = tasks_of(everything) if choices.tasks is None else choices.tasks
     view = _View(rows, selection, x, series, splits, choices, quick, len(metrics), tasks)
     parts = [_metric(view, y) for y in metrics]
-    places = list(dict.fromkeys(place for part in parts for place in part.drawn))
+    places = list(dict.fromkeys(place for part in parts for place in part.places))
     if len(places) == len(series.groups) or not _limited(view):
         places.sort()
     colours = coloured(series.groups, places)
@@ -178,7 +178,7 @@ class _Metric:
     y: str
     accounting: Accounting
     tallies: Mapping[int, Tally]
-    drawn: tuple[int, ...]
+    places: tuple[int, ...]
     """Places of the series that are drawn in some panel, best first where not all are."""
     numbers: pl.DataFrame
     """`panel`, `series`, `run`, `curve`, `member`, `x`, `n`, `center`, `low`, `high`."""
@@ -207,7 +207,7 @@ def _metric(view: _View, y: str) -> _Metric:
     choices, rows = view.choices, view.rows
     accounting = account_of(view.selection, y, choices, view.series, scales=view.tasks, curves=True)
     table = _candidates(view, accounting)
-    counted, drawn = _drawn_runs(view, y, table, accounting)
+    counted, visible_places = _drawn_runs(view, y, table, accounting)
     plain, smoothing = plain_rows(rows, view.x, y, counted["run"], choices.smooth)
     tasks = tuple(
         task for task in view.tasks if task in accounting.pooled and choices.band != "runs"
@@ -245,7 +245,7 @@ def _metric(view: _View, y: str) -> _Metric:
         y,
         accounting,
         tallies(accounting, view.series),
-        drawn,
+        visible_places,
         numbers,
         ends,
         smoothing,
@@ -369,17 +369,17 @@ def _panel(view: _View, part: _Metric, number: int, colours: Mapping[int, int]) 
     )
 
 
-def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tuple[str, ...]:
+def _notes(view: _View, metrics: Sequence[_Metric], panels: Sequence[Panel]) -> tuple[str, ...]:
     choices = view.choices
-    repetitions = min(part.repetitions for part in drawn)
+    repetitions = min(part.repetitions for part in metrics)
     bare = any(panel.bare for panel in panels)
-    sizes = {part.tallies[place].n for part in drawn for place in part.drawn}
+    sizes = {part.tallies[place].n for part in metrics for place in part.places}
     words = words_at(choices.band, choices.level, sizes)
     words = words.partition(" ±")[0].partition(",")[0] if bare else words
     if repetitions < ALL_RESAMPLINGS:
         words += f" of {repetitions} resamplings, drawn straight between some values of x,"
-    notes = list(dict.fromkeys(part.accounting.line(words) for part in drawn))
-    if any(part.limited for part in drawn):
+    notes = list(dict.fromkeys(part.accounting.line(words) for part in metrics))
+    if any(part.limited for part in metrics):
         identity = view.selection.identity
         where = " in each figure" if len(view.splits.groups) > 1 else ""
         limit = min(limit_of(choices, len(view.series.groups)), MOST_CURVES)
@@ -388,17 +388,17 @@ def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tu
         )
     if bare:
         notes.append(f"bands are left out, since a figure has more than {MOST_BANDS} curves")
-    if smoothing := next((part.smoothing for part in drawn if part.smoothing), ""):
+    if smoothing := next((part.smoothing for part in metrics if part.smoothing), ""):
         notes.append(smoothing)
-    coarse = max(part.coarse for part in drawn)
+    coarse = max(part.coarse for part in metrics)
     if coarse:
         notes.append(
             f"runs have too many unlike values of x: they are averaged at {coarse} even ones"
         )
-    left_out = max(part.left_out for part in drawn)
+    left_out = max(part.left_out for part in metrics)
     if left_out:
         notes.append("single runs are not drawn, since they are too many")
-    for part in drawn:
+    for part in metrics:
         if part.scaled:
             words = ", ".join(part.scaled)
             notes.append(
@@ -415,7 +415,7 @@ def _notes(view: _View, drawn: Sequence[_Metric], panels: Sequence[Panel]) -> tu
     if any(drops(curve.points["n"].to_list()) for panel in panels for curve in panel.curves):
         notes.append("○: runs end, the mean goes on over fewer")
     notes += _beyond_logarithms(panels, choices.log)
-    notes += dict.fromkeys(note for part in drawn for note in part.accounting.notes())
+    notes += dict.fromkeys(note for part in metrics for note in part.accounting.notes())
     if any(not panel.curves for panel in panels):
         notes.append("some figures are empty: no run has both metrics")
     return tuple(notes)

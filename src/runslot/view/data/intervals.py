@@ -367,11 +367,11 @@ def _profile_of(
         simultaneous=bool(view.choices.simultaneous),
         band=_has_band(view, runs.height),
     )
-    drawn = stroke(member.index)
+    style = stroke(member.index)
     return profile.select(
         label=pl.lit(member.label),
-        colour=pl.lit(drawn.colour),
-        dash=pl.lit(drawn.dash),
+        colour=pl.lit(style.colour),
+        dash=pl.lit(style.dash),
         n=pl.lit(runs.height),
         x=pl.col("threshold") * sign,
         value="fraction",

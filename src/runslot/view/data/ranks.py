@@ -124,19 +124,19 @@ def limit_of(choices: Choices, count: int, most: int = DISTINCT) -> int:
 
 
 def best_words(
-    choices: Choices, series: Groups, identity: Sequence[str], drawn: int, count: int
+    choices: Choices, series: Groups, identity: Sequence[str], limit: int, count: int
 ) -> str:
     """Return what a caption says of series that are left out:
     `10 of 50 variants, best by final`."""
     kind = "variants" if set(identity) <= set(series.keys) else "groups"
-    caveat = "" if drawn < 1 or not count else " (chosen by these same runs, which flatters them)"
-    return f"{drawn} of {count} {kind}, best by {choices.by}{caveat}"
+    caveat = "" if limit < 1 or not count else " (chosen by these same runs, which flatters them)"
+    return f"{limit} of {count} {kind}, best by {choices.by}{caveat}"
 
 
-def coloured(groups: Sequence[Group], drawn: Sequence[int]) -> dict[int, int]:
+def coloured(groups: Sequence[Group], places: Sequence[int]) -> dict[int, int]:
     """Return by place of a drawn series the number of its colour: its own, or its rank where there
     are too many."""
-    numbers = {place: groups[place].index for place in drawn}
+    numbers = {place: groups[place].index for place in places}
     if len(set(numbers.values())) == len(numbers) and max(numbers.values(), default=0) < DISTINCT:
         return numbers
-    return {place: rank for rank, place in enumerate(drawn)}
+    return {place: rank for rank, place in enumerate(places)}

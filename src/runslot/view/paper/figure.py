@@ -166,8 +166,10 @@ def _readable_table(table: pl.DataFrame) -> pl.DataFrame:
     """Return the data with its texts as the settings have them."""
     for name, kind in table.schema.items():
         texts = table[name].drop_nulls().unique().to_list() if kind == pl.String else []
-        shown = {text: _readable_text(text) for text in texts if _readable_text(text) != text}
-        table = table.with_columns(pl.col(name).replace(shown)) if shown else table
+        replacements = {
+            text: _readable_text(text) for text in texts if _readable_text(text) != text
+        }
+        table = table.with_columns(pl.col(name).replace(replacements)) if replacements else table
     return table
 
 
@@ -312,11 +314,11 @@ def _chart_settings(chart: Chart) -> dict[str, Any]:
     return titles
 
 
-def data_table(drawn: Drawing, hidden: Sequence[str] = ()) -> pl.DataFrame:
+def data_table(drawing: Drawing, hidden: Sequence[str] = ()) -> pl.DataFrame:
     """Return what is drawn, a row a point: of a mean, of a run by itself, or where a run
     diverged."""
     parts = []
-    for number, panel in enumerate(drawn.panels):
+    for number, panel in enumerate(drawing.panels):
         for curve in panel.curves:
             if curve.group not in hidden:
                 part = "mean" if curve.run is None else "run"

@@ -48,8 +48,8 @@ def _intervals(chart: Chart) -> Figure:
     layout["height"] = max(180, 80 + 30 * len(labels))
     layout["hovermode"] = "closest"
     if side := _shared_side(groups["label"].to_list()):
-        others = [plain(label.removeprefix(side).strip()) for label in groups["label"]]
-        layout["yaxis"] |= {"tickvals": labels, "ticktext": others}
+        short_labels = [plain(label.removeprefix(side).strip()) for label in groups["label"]]
+        layout["yaxis"] |= {"tickvals": labels, "ticktext": short_labels}
         layout["xaxis"]["title"] = {"text": f"{plain(chart.across)}: {plain(side)} …"}
     if "x" in chart.settings["log"]:
         layout["xaxis"] |= LOG

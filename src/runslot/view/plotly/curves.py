@@ -21,23 +21,23 @@ def curves_figure(panel: Panel, hidden: Sequence[str] = ()) -> Figure:
     """Return the figure of one panel: for each curve its band and its line, and a ring where runs
     end."""
     layout = base_layout(panel.x, panel.y)
-    shown = [curve for curve in panel.curves if curve.group not in hidden]
+    visible_curves = [curve for curve in panel.curves if curve.group not in hidden]
     for name in panel.log:
         layout[f"{name}axis"] |= LOG
     layout["hovermode"] = (
         "x unified"
-        if sum(not curve.member for curve in shown) <= _MOST_CURVES_HOVERED
+        if sum(not curve.member for curve in visible_curves) <= _MOST_CURVES_HOVERED
         else "closest"
     )
     if panel.low is not None or panel.high is not None:
         layout["yaxis"] |= _range(panel)
     traces: list[dict[str, Any]] = []
-    for curve in shown:
+    for curve in visible_curves:
         traces += _band(curve)
-    traces += [_member(curve) for curve in shown if curve.member]
-    traces += [_line(curve) for curve in shown if not curve.member]
+    traces += [_member(curve) for curve in visible_curves if curve.member]
+    traces += [_line(curve) for curve in visible_curves if not curve.member]
     traces.append(
-        _ends(shown)
+        _ends(visible_curves)
     )  # also where there are none yet: a figure that grows keeps its traces
     traces.append(_diverged([mark for mark in panel.marks if mark.label not in hidden]))
     return {"data": traces, "layout": layout}
@@ -60,12 +60,12 @@ def _band(curve: Curve) -> list[dict[str, Any]]:
     points = curve.points
     if points["low"].null_count() == points.height:
         return []
-    drawn = stroke(curve.index)
+    style = stroke(curve.index)
     common = {
         **xs_of(points["x"]),
         "type": "scatter",
         "mode": "lines",
-        "line": {"width": 0, "color": drawn.colour},
+        "line": {"width": 0, "color": style.colour},
         "hoverinfo": "skip",
         "showlegend": False,
         "name": plain(curve.label),
@@ -74,7 +74,7 @@ def _band(curve: Curve) -> list[dict[str, Any]]:
     high = points.select(pl.col("high").fill_null(pl.col("center"))).to_series()
     return [
         {**common, "y": numbers(low)},
-        {**common, "y": numbers(high), "fill": "tonexty", "fillcolor": drawn.faint(0.16)},
+        {**common, "y": numbers(high), "fill": "tonexty", "fillcolor": style.faint(0.16)},
     ]
 
 
@@ -110,7 +110,7 @@ def _diverged(marks: Sequence[Mark]) -> dict[str, Any]:
 
 
 def _line(curve: Curve) -> dict[str, Any]:
-    drawn = stroke(curve.index)
+    style = stroke(curve.index)
     single = curve.run is not None
     trace = {
         **xs_of(curve.points["x"]),
@@ -118,7 +118,7 @@ def _line(curve: Curve) -> dict[str, Any]:
         "type": "scatter",
         "mode": "lines" if curve.points.height > 1 else "markers",
         "name": plain(curve.label),
-        "line": {"color": drawn.colour, "dash": drawn.dash, "width": 1.2 if single else 2},
+        "line": {"color": style.colour, "dash": style.dash, "width": 1.2 if single else 2},
         "opacity": 0.75 if single else 1,
         "hovertemplate": "%{y:.6~g}",
     }

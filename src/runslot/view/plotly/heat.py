@@ -33,9 +33,9 @@ def heat_figure(chart: Chart) -> Figure:
         valued = {a: cell for a, cell in line.items() if math.isfinite(cell[0])}
         bare = {a: cell for a, cell in line.items() if a not in valued}
         traces += [
-            _bars(d, row, some, ends, is_written=is_written, is_valued=some is valued)
-            for some in (valued, bare)
-            if some
+            _bars(d, row, part, ends, is_written=is_written, is_valued=part is valued)
+            for part in (valued, bare)
+            if part
         ]
     return {"data": traces, "layout": _layout(chart, xs, ys)}
 

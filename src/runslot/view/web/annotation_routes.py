@@ -69,8 +69,8 @@ def _places(runs: LiveRuns, query: str, names: Mapping[str, Any]) -> Places:
     """Return where words on a variant (`label`) or a run (`run`) of the page have their place."""
     moment = runs.now(query)
     if isinstance(names.get("run"), str):
-        chosen = moment.results.where(pl.col("run") == names["run"])
-        return _by_home(chosen, set(map(Path, chosen.runs["path"])))
+        matches = moment.results.where(pl.col("run") == names["run"])
+        return _by_home(matches, set(map(Path, matches.runs["path"])))
     results, selection, choices = moment.question(Choices.from_query(query))
     answer = answer_of(selection, results, choices, "")
     labels = [group.label for group in answer.groups.groups]
@@ -78,20 +78,20 @@ def _places(runs: LiveRuns, query: str, names: Mapping[str, Any]) -> Places:
         raise InvalidInput(f"there is no variant {names.get('label')!r}")
     place = labels.index(names["label"])
     members = [run for run, at in answer.groups.of.items() if at == place]
-    chosen = selection.where(pl.col("run").is_in(members))
-    paths = set(chosen.runs["path"])
-    others = {Path(path).parent for path in moment.results.runs["path"] if path not in paths}
-    return _by_home(chosen, others)
+    matches = selection.where(pl.col("run").is_in(members))
+    paths = set(matches.runs["path"])
+    other_parents = {Path(path).parent for path in moment.results.runs["path"] if path not in paths}
+    return _by_home(matches, other_parents)
 
 
-def _by_home(chosen: Results, shared: set[Path]) -> Places:
+def _by_home(results: Results, shared: set[Path]) -> Places:
     """Return the directories of the runs' variants, of runs in `shared` ones their own.
 
     Raises `InvalidInput` where there is no run, and where one is of no experiment.
     """
     places: dict[Path, list[str]] = {}
-    for text, experiment in chosen.runs.select("path", "experiment").iter_rows():
-        path, home = Path(text), home_of(Path(chosen.base), experiment)
+    for text, experiment in results.runs.select("path", "experiment").iter_rows():
+        path, home = Path(text), home_of(Path(results.base), experiment)
         if not home.experiment_file.is_file():
             raise InvalidInput(
                 "tags and notes are kept in an experiment of runslot's, and this run is of none"

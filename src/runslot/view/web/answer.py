@@ -203,7 +203,7 @@ def _variant(variant: RankedVariant, answer: Answer) -> dict[str, Any]:
         "high": _finite(variant.high),
         "text": "" if variant.mean is None else number_words(*_ends(variant)),
         "n": variant.n,
-        "asked": variant.asked,
+        "asked": variant.runs,
         "bad": bad_counts(variant.standings),
         "running": variant.standings.get("running", 0),
         "chance": variant.best_chance,
@@ -252,8 +252,8 @@ def _annotation_columns(answer: Answer) -> dict[str, str]:
         name: f"annotation.{name}" if f"annotation.{name}" in answer.scored.columns else name
         for name in ANNOTATION_COLUMNS
     }
-    taken = answer.parameters
-    return {n: c for n, c in columns.items() if c in answer.scored.columns and c not in taken}
+    parameters = answer.parameters
+    return {n: c for n, c in columns.items() if c in answer.scored.columns and c not in parameters}
 
 
 def _words_of(name: str, cell: str | None) -> list[str]:
@@ -340,14 +340,14 @@ def runs_by_label(
     selection: Results, answer: Answer, labels: Iterable[str] | None = None
 ) -> dict[str, list[dict[str, Any]]]:
     """Return by label of a variant its runs; of all variants where `labels` is None."""
-    wanted = None if labels is None else set(labels)
+    label_filter = None if labels is None else set(labels)
     common = shared_start(selection.runs["run"].to_list())
     annotated = _annotation_columns(answer)
     columns = ["run", "seed", "state", "seconds", "rows", "score", "standing", *annotated.values()]
     runs: dict[str, list[dict[str, Any]]] = {}
     for row in answer.scored.select(columns).iter_rows(named=True):
         label = answer.groups.groups[answer.groups.of[row["run"]]].label
-        if wanted is not None and label not in wanted:
+        if label_filter is not None and label not in label_filter:
             continue
         row["score"] = _finite(row["score"])
         row["name"] = row["run"][common:]

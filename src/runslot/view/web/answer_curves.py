@@ -138,8 +138,8 @@ def answer_curves(
             crosses.append([mark.x, mark.y, mark.run])
     sizes = {curve.runs for panel in drawing.panels for curve in panel.curves if not curve.member}
     words = words_at(choices.band, choices.level, sizes)
-    told = {*answer.accounting.notes()}
-    notes = (n for n in drawing.notes[1:] if n not in told and " best by " not in n)
+    accounting_notes = {*answer.accounting.notes()}
+    notes = (n for n in drawing.notes[1:] if n not in accounting_notes and " best by " not in n)
     return curves, (words, *notes)
 
 

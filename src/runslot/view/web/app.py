@@ -329,8 +329,10 @@ def _add_browser_callbacks(app: Dash) -> None:
         Output("table-filled", "data"),
         Input("table-content", "data"),
     )
-    for seen, noted in (("seen", "noted"), ("run-seen", "run-noted")):
-        register(ClientsideFunction("runslot", "note"), Output(noted, "data"), Input(seen, "data"))
+    for source, target in (("seen", "noted"), ("run-seen", "run-noted")):
+        register(
+            ClientsideFunction("runslot", "note"), Output(target, "data"), Input(source, "data")
+        )
     for kind, store in (("panel", "grown"), ("run-panel", "run-grown")):
         register(
             ClientsideFunction("runslot", "grow"),

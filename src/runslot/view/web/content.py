@@ -45,7 +45,7 @@ class PageContent:
     """What can be chosen from; other ones need other controls."""
     selection: Results
     """The runs of the table."""
-    shown: tuple[str, ...]
+    visible_columns: tuple[str, ...]
     """Columns of the table."""
     of: Mapping[str, int]
     """By run: the place of its series."""
@@ -58,12 +58,12 @@ class PageContent:
     @cached_property
     def definitions(self) -> list[dict[str, Any]]:
         """The table's columns."""
-        return column_definitions(self.selection, self.shown)
+        return column_definitions(self.selection, self.visible_columns)
 
     @cached_property
     def rows(self) -> list[Row]:
         """The table's rows, made when somebody looks at it."""
-        return rows(self.selection, self.shown)
+        return rows(self.selection, self.visible_columns)
 
     @cached_property
     def paint(self) -> list[int | None]:
@@ -81,34 +81,34 @@ def show(moment: Moment, choices: Choices) -> PageContent:
     # Where runs were is no statistic: no run is left out of that.
     results = moment.results if choices.kind == "slots" else moment.shown(choices)
     selection = choose(results, choices)
-    drawn = _drawn(moment, results, selection, choices)
-    if drawn.marked is not None:
-        selection = selection.where(pl.col("run").is_in(list(drawn.marked)))
+    drawing = _drawn(moment, results, selection, choices)
+    if drawing.marked is not None:
+        selection = selection.where(pl.col("run").is_in(list(drawing.marked)))
     metrics = tuple(
         m for m in choices.y or default_y(results.common_metrics) if m in results.metrics
     )
     columns = default_columns(results, metrics) if choices.columns is None else choices.columns
-    groups = drawn.series.groups if drawn.series is not None else ()
+    groups = drawing.series.groups if drawing.series is not None else ()
     legend = [
-        (dataclasses.replace(groups[place], index=index), str(drawn.tallies[place]))
-        for place, index in drawn.colours.items()
+        (dataclasses.replace(groups[place], index=index), str(drawing.tallies[place]))
+        for place, index in drawing.colours.items()
     ]
     of = (
-        drawn.series.of
-        if drawn.series is not None and len(groups) > 1
+        drawing.series.of
+        if drawing.series is not None and len(groups) > 1
         else dict.fromkeys(selection.runs["run"], -1)
     )
     # there the labels stand on the axis
     return PageContent(
-        drawn.titles,
-        drawn.figures,
+        drawing.titles,
+        drawing.figures,
         (tuple(legend) if choices.kind != "bars" and len(groups) > 1 else ()),
-        (*drawn.notes, *filter(None, [results.confirmation]), *reading_lines(results)),
+        (*drawing.notes, *filter(None, [results.confirmation]), *reading_lines(results)),
         tuple(results.runs.columns),
         selection,
         tuple(columns),
         of,
-        drawn.colours,
+        drawing.colours,
         _states(moment.results),
         moment.results.runs.height,
     )

@@ -66,10 +66,11 @@ def defaults(results: Results) -> dict[str, Any]:
 
 def controls(results: Results, choices: Choices) -> Any:
     """Return everything that can be chosen, with the values of `choices`."""
-    shown = defaults(results)
-    value = {name: getattr(choices, name) for name in shown}
+    default_values = defaults(results)
+    value = {name: getattr(choices, name) for name in default_values}
     value = {
-        n: shown[n] if v is None or (v in ("", ()) and n in _OPEN) else v for n, v in value.items()
+        n: default_values[n] if v is None or (v in ("", ()) and n in _OPEN) else v
+        for n, v in value.items()
     }
     of_table = html.Div(
         [
@@ -396,10 +397,10 @@ def _number(
     step: float = 1,
 ) -> Any:
     limits: dict[str, Any] = {"step": step} if low is None else {"min": low, "allowDecimal": False}
-    shown = "" if value is None else value
+    content = "" if value is None else value
     named = {"label": label} if label else attributes(aria_label=name)
     return dmc.NumberInput(
-        id=choice_id(name), **named, value=shown, debounce=350, placeholder=placeholder, **limits
+        id=choice_id(name), **named, value=content, debounce=350, placeholder=placeholder, **limits
     )
 
 

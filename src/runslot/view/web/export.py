@@ -77,10 +77,10 @@ def _html(page: dict[str, Any], figures: list[dict[str, Any]]) -> str:
     head = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
     head += f"<style>{part('answer.css')}</style>"
     library = base64.b64encode(packed()).decode()
-    held = f'<script type="application/json" id="figures">{safe_list(figures)}</script>'
-    held += f'<script type="text/plain" id="plotly">{library}</script>'
+    data_scripts = f'<script type="application/json" id="figures">{safe_list(figures)}</script>'
+    data_scripts += f'<script type="text/plain" id="plotly">{library}</script>'
     html = page_html(head, page)
-    tail = held + "".join(f"<script>{text}</script>" for text in scripts)
+    tail = data_scripts + "".join(f"<script>{text}</script>" for text in scripts)
     before, after = html.rsplit("</body>", 1)
     return f"{before}{tail}\n</body>{after}"
 

@@ -31,9 +31,9 @@ _WIDTHS_PX = {"run": 250, "state": 118, "seed": 76, "host": 110}
 def default_columns(results: Results, metrics: Sequence[str]) -> tuple[str, ...]:
     """Return the columns shown at first: what varies, then final and best values of the metrics
     drawn."""
-    drawn = [prefix + metric for metric in metrics for prefix in (FINAL, BEST)]
+    metric_columns = [prefix + metric for metric in metrics for prefix in (FINAL, BEST)]
     varying = [name for name in results.identity if name != "variant"][:12]
-    names = dict.fromkeys((*_ALWAYS, *varying, *drawn, "rows", *_AFTER))
+    names = dict.fromkeys((*_ALWAYS, *varying, *metric_columns, "rows", *_AFTER))
     return tuple(
         name for name in names if name in results.runs.columns and _has_values(results.runs[name])
     )
@@ -43,7 +43,7 @@ def _has_values(column: pl.Series) -> bool:
     return column.null_count() < len(column)
 
 
-def column_definitions(results: Results, shown: Sequence[str]) -> list[dict[str, Any]]:
+def column_definitions(results: Results, names: Sequence[str]) -> list[dict[str, Any]]:
     """Return the grid's columns: the run, then those that are shown."""
     run = {
         "field": "run",
@@ -58,7 +58,7 @@ def column_definitions(results: Results, shown: Sequence[str]) -> list[dict[str,
         run,
         *(
             _definition(results, name, i)
-            for i, name in enumerate(shown)
+            for i, name in enumerate(names)
             if name in results.runs.columns
         ),
     ]
@@ -116,9 +116,9 @@ def standing(
     return placed
 
 
-def rows(results: Results, shown: Sequence[str]) -> list[Row]:
+def rows(results: Results, names: Sequence[str]) -> list[Row]:
     """Return a row a run."""
-    columns = [name for name in shown if name in results.runs.columns]
+    columns = [name for name in names if name in results.runs.columns]
     cells = [_cells(results.runs[name]) for name in columns]
     common = shared_start(results.runs["run"].to_list())
     fields = [f"c{number}" for number in range(len(cells))]

@@ -48,7 +48,7 @@ def progress(moment: Moment, states: Mapping[str, int], texts: Texts) -> dict[st
     counter = results.counter
     durations = results.runs.filter(pl.col("state") == "succeeded")["seconds"].drop_nulls()
     ages = [now - started.timestamp() for started in running["started"].drop_nulls()]
-    left = time_left(durations.to_list(), ages, states.get("queued", 0), running.height)
+    seconds_left = time_left(durations.to_list(), ages, states.get("queued", 0), running.height)
     common = shared_start(results.runs["run"].to_list())
     is_one_host = running["host"].drop_nulls().n_unique() <= 1
     slots = []
@@ -73,7 +73,7 @@ def progress(moment: Moment, states: Mapping[str, int], texts: Texts) -> dict[st
         "done": sum(n for state, n in states.items() if state not in {"running", "queued"}),
         "running": running.height,
         "queued": states.get("queued", 0),
-        "left_s": left if running.height else None,
+        "left_s": seconds_left if running.height else None,
         "slots": slots,
         "waits": list(moment.waits[:_MOST_REASONS]),
         "failed": failed.height,

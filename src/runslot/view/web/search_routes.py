@@ -31,13 +31,13 @@ def search_document(moment: Moment, name: str) -> dict[str, Any]:
     searches = moment.searches
     if not searches:
         return {"message": "No experiment here is a search."}
-    shown = name if name in searches else next(reversed(searches))
-    page: dict[str, Any] = {"name": shown, "names": list(searches), "message": None}
+    choice = name if name in searches else next(reversed(searches))
+    page: dict[str, Any] = {"name": choice, "names": list(searches), "message": None}
     try:
-        home = searches[shown]
+        home = searches[choice]
         file = home.read()
         record = record_of(file)
-        results = moment.results.where(pl.col("experiment") == shown)
+        results = moment.results.where(pl.col("experiment") == choice)
         study = study_of(record, file.name, read_events(home.journal_file), _ends(results, record))
     except (RunslotError, OSError) as error:
         return page | {"message": str(error)}

@@ -87,13 +87,13 @@ def bind(
         server.server_close()
         raise
     name = socket.gethostname() if host in _ALL_ADDRESSES else host
-    shown = f"[{name}]" if ":" in name else name
+    url_host = f"[{name}]" if ":" in name else name
 
     def address(token: str | None) -> str:
         pairs = {TOKEN: token} if token else {}
         pairs |= {"path": path} if path else {}
         query_text = "&".join(part for part in (urlencode(pairs, safe="{}/"), query) if part)
-        return f"http://{shown}:{server.port}/" + (f"?{query_text}" if query_text else "")
+        return f"http://{url_host}:{server.port}/" + (f"?{query_text}" if query_text else "")
 
     addresses = {reader: address(token) for reader, token in tokens.items()}
     return Served(server, address(guard.token), addresses)

@@ -63,5 +63,5 @@ def console_text(text: str, lines: int = 400) -> str:
     """Return the end of a console as it looks: without escape codes, and of a progress bar only its
     last state."""
     plain = _ESCAPES.sub("", text.replace("\r\n", "\n"))
-    shown = [line.rstrip("\r").rpartition("\r")[2] for line in plain.split("\n")]
-    return _UNSEEN.sub("", "\n".join(shown[-lines:]))
+    visible_lines = [line.rstrip("\r").rpartition("\r")[2] for line in plain.split("\n")]
+    return _UNSEEN.sub("", "\n".join(visible_lines[-lines:]))
