@@ -179,16 +179,16 @@ app = typer.Typer(
 def load(name: str) -> Any:
     """Return typer's form of a command, tidied."""
     module, _, member = COMMANDS[name].place.rpartition(".")
-    made = getattr(importlib.import_module(f"runslot.cli.{module}"), member)
-    if not isinstance(made, typer.Typer):
+    entry = getattr(importlib.import_module(f"runslot.cli.{module}"), member)
+    if not isinstance(entry, typer.Typer):
         single = typer.Typer(
             add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
         )
-        single.command(name, cls=getattr(made, "command_class", None), context_settings=CONTEXT)(
-            made
+        single.command(name, cls=getattr(entry, "command_class", None), context_settings=CONTEXT)(
+            entry
         )
-        made = single
-    command = typer.main.get_command(made)
+        entry = single
+    command = typer.main.get_command(entry)
     command.name = name
     tidy(command)
     return command

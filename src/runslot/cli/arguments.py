@@ -132,14 +132,14 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
             if space == "search" and "=" not in text and ":" in text:  # a function of a trial
                 words.say((space,), text, f"{flag} {text}")
                 continue
-            drawn = space in {"sample", "search"}
-            key, value = _sample_value(text) if drawn else parse_grid(text)
+            is_sampled = space in {"sample", "search"}
+            key, value = _sample_value(text) if is_sampled else parse_grid(text)
             if key in keys:
                 raise InvalidInput(
                     f"{flag} has {key} twice; write all its values in one: {flag} {key}=A,B"
                 )
             keys.add(key)
-            if not drawn:
+            if not is_sampled:
                 words.notes += [f"--{space} {note}" for note in doubts_of(text)]
             words.say((space, key), value, f"{flag} {text}")
 

@@ -30,8 +30,8 @@ def further_seeds_command(results: Results, count: int) -> str | None:
     if experiment is None:
         return None
     try:
-        asked = [run.seed for run in experiment.read_runs() if isinstance(run.seed, int)]
-        first = max([*seeds, *asked], default=-1) + 1
+        planned_seeds = [run.seed for run in experiment.read_runs() if isinstance(run.seed, int)]
+        first = max([*seeds, *planned_seeds], default=-1) + 1
         span = f"{first}," if count == 1 else f"{first}-{first + count - 1}"
         words = _launching_words(experiment)
     except (RunslotError, OSError):

@@ -172,18 +172,18 @@ def _read_command(value: Any) -> list[str]:
 def _read_sample(value: Any) -> dict[str, Any]:
     from runslot.variants.parse import parse_sample
 
-    drawn: dict[str, Any] = {}
+    sample: dict[str, Any] = {}
     for key, choices in _read_settings(value).items():
         if isinstance(choices, str):
-            drawn[key] = parse_sample(f"{key}={choices}")[1]
+            sample[key] = parse_sample(f"{key}={choices}")[1]
         elif isinstance(choices, list):
-            drawn[key] = choices
+            sample[key] = choices
         else:
             raise InvalidInput(
                 f"must draw {key} from a list or a distribution, as loguniform(1e-5, 1e-1), not"
                 f" {choices!r}"
             )
-    return drawn
+    return sample
 
 
 def _read_seeds(value: Any) -> int | list[int] | str:

@@ -40,8 +40,8 @@ def ls(
     if not directory.is_dir():
         raise NotFound(f"there is no directory {directory}, so there are no experiments in it")
     problems: list[str] = []
-    listed = list_experiments(directory, problems)
-    print_listing(listed, directory, None if json else limit, json)
+    experiments = list_experiments(directory, problems)
+    print_listing(experiments, directory, None if json else limit, json)
     for problem in problems:
         typer.echo(f"runslot: {problem}", err=True)
 

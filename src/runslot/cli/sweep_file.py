@@ -243,7 +243,9 @@ def _anchored(values: dict[str, Any], directory: Path, in_clone: bool) -> dict[s
     sources = values.get("from")
     sources = [sources] if isinstance(sources, str) else sources
     if isinstance(sources, list) and all(isinstance(source, str) for source in sources):
-        anchored["from"] = [str((directory / path_of(each, "from")).absolute()) for each in sources]
+        anchored["from"] = [
+            str((directory / path_of(source, "from")).absolute()) for source in sources
+        ]
     if isinstance(root, str) and root:
         anchored["root"] = str((directory / path_of(root, "root")).absolute())
     for key in ("python", "uv", "conda"):

@@ -71,8 +71,8 @@ class Question:
         )
         if self.at is None or comparison.metric is None:
             return comparison
-        there = comparison.of(results_at(runs, self.at, comparison.metric))
-        return replace(there, chosen=comparison.chosen)
+        comparison_at = comparison.of(results_at(runs, self.at, comparison.metric))
+        return replace(comparison_at, chosen=comparison.chosen)
 
 
 @dataclass(frozen=True)
@@ -170,14 +170,14 @@ def print_comparison(words: Sequence[str], question: Question, output: Output) -
         )
     first, second, *rest = words
     if not rest and Path(first).is_dir() and Path(second).is_dir():
-        left, right = (question.compare([Path(name)]) for name in (first, second))
-        metrics = {left.metric, right.metric}
+        left_side, right_side = (question.compare([Path(name)]) for name in (first, second))
+        metrics = {left_side.metric, right_side.metric}
         if len(metrics) > 1:
             names = " and ".join(str(metric) for metric in sorted(metrics, key=str))
             raise InvalidInput(f"the two would be compared by {names}: name one with --metric")
-        both = replace(question, metric=left.metric, mode=left.mode)
+        both = replace(question, metric=left_side.metric, mode=left_side.mode)
         together = both.compare([Path(first), Path(second)])
-        _print(decide_experiments(left, right, together), together, output)
+        _print(decide_experiments(left_side, right_side, together), together, output)
         return
     comparison = question.compare([Path(name) for name in rest])
     verdicts = decide_pair(comparison, first, second)

@@ -68,8 +68,8 @@ def _slots(board: Board, rows: Rows, width: int, room: int, now: float) -> Itera
     if len(lines) <= room:
         lines = sorted(lines, key=_place)
     columns = _Columns.fitting(board, width)
-    shown = lines if len(lines) <= room else lines[: room - 1]
-    for row in shown:
+    visible_lines = lines if len(lines) <= room else lines[: room - 1]
+    for row in visible_lines:
         if isinstance(row, RunningRun):
             again = f"attempt {row.attempt}  " if row.attempt > 1 else ""
             text = again + row_text(rows.get(row.run.id, {}), columns.row_width - len(again))
@@ -78,10 +78,10 @@ def _slots(board: Board, rows: Rows, width: int, room: int, now: float) -> Itera
             yield columns.line(row.slot, row.run.directory, "", row.by, "yellow")
         else:
             yield columns.line(row, "idle", "", "", "dim")
-    if len(shown) < len(lines):
-        running = sum(isinstance(row, RunningRun) for row in lines[len(shown) :])
+    if len(visible_lines) < len(lines):
+        running = sum(isinstance(row, RunningRun) for row in lines[len(visible_lines) :])
         yield Text(
-            _fit(f"  … {running} more runs in {len(lines) - len(shown)} more slots", width),
+            _fit(f"  … {running} more runs in {len(lines) - len(visible_lines)} more slots", width),
             style="dim",
         )
 
