@@ -44,8 +44,10 @@ class Channel:
         """Send one message; False where nobody is left to read it."""
         data = json.dumps(message).encode() + b"\n"
         try:
-            sent = socket.send_fds(self._connection, [data], descriptors) if descriptors else 0
-            self._connection.sendall(data[sent:])
+            byte_count = (
+                socket.send_fds(self._connection, [data], descriptors) if descriptors else 0
+            )
+            self._connection.sendall(data[byte_count:])
         except (BrokenPipeError, ConnectionResetError):
             return False
         return True

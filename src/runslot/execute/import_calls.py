@@ -153,8 +153,8 @@ class _ImportReader:
         if source is not None:
             if source in ("time.localtime", "time.gmtime", "time.ctime") and node.args:
                 return ""
-            drawn = source.startswith("random.")
-            return "" if drawn and self._seeded else f"importing it calls {source}()"
+            is_random = source.startswith("random.")
+            return "" if is_random and self._seeded else f"importing it calls {source}()"
         return self._follow(called, depth)
 
     def _follow(self, called: Any, depth: int) -> str:

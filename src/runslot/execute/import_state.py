@@ -122,9 +122,9 @@ class ImportState:
         values = list(held_values(modules, function if _has_travelled(function) else None, _WHOLES))
         plain = {id(generator): state for generator, state in self._unseeded}
         chance = {
-            name: (value, drawn)
+            name: (value, is_drawn)
             for name, value in values
-            if (drawn := _drawn(value, plain)) is not None
+            if (is_drawn := _drawn(value, plain)) is not None
         }
         if _has_travelled(function):  # what was drawn was drawn at the launch
             chance = {name: (value, False) for name, (value, _) in chance.items()}
@@ -132,9 +132,9 @@ class ImportState:
         reason = (
             next(
                 (
-                    f"importing it made {what} ({name})"
+                    f"importing it made {identity} ({name})"
                     for name, value in values
-                    if (what := _identity(value))
+                    if (identity := _identity(value))
                 ),
                 "",
             )
@@ -300,8 +300,8 @@ class _GlobalDraws:
     """
 
     def __init__(self) -> None:
-        self._noted: dict[str, Any] = {}
-        self._drawn = ""
+        self._states: dict[str, Any] = {}
+        self._reason = ""
         self._import = builtins.__import__
 
     def begin(self) -> None:
@@ -319,7 +319,7 @@ class _GlobalDraws:
             self._compare()
             module = self._import(name, globals, locals, fromlist, level)
             if not is_own(sys.modules.get(name)):
-                self._noted = _global_states()
+                self._states = _global_states()
             return module
 
         builtins.__import__ = watched
@@ -331,14 +331,14 @@ class _GlobalDraws:
     def reason(self) -> str:
         """Return in words from what was drawn, an empty string for nothing."""
         self._compare()
-        return self._drawn
+        return self._reason
 
     def _compare(self) -> None:
         for name, state in _global_states().items():
-            if self._noted.get(name, state) != state or (
-                name not in self._noted and _is_global_moved(name)
+            if self._states.get(name, state) != state or (
+                name not in self._states and _is_global_moved(name)
             ):
-                self._drawn = self._drawn or f"importing it drew from {name}, which has no seed"
+                self._reason = self._reason or f"importing it drew from {name}, which has no seed"
 
 
 def _global_states() -> dict[str, Any]:

@@ -226,11 +226,11 @@ class Keeper:
                 self._fork(console, guard)
         finally:
             os.close(console)
-        begun = time.monotonic()
+        started_at = time.monotonic()
         if self.policy.timeout is not None:
-            self.deadline = begun + self.policy.timeout
+            self.deadline = started_at + self.policy.timeout
         if sys.platform == "linux":
-            self.next_look = begun + SYSTEM_FROM_S
+            self.next_look = started_at + SYSTEM_FROM_S
 
     def _note_niceness(self, niceness: int) -> None:
         if problem := niceness_problem(niceness):

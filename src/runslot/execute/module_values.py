@@ -185,10 +185,10 @@ def _of_others(name: str, value: Any) -> list[tuple[str, Any]]:
 
 
 def _held(name: str, value: Any) -> list[tuple[str, Any]]:
-    held = islice(gc.get_referents(value), _ITEMS)
+    parts = islice(gc.get_referents(value), _ITEMS)
     return [
         (f"{name}[…]", part)
-        for part in held
+        for part in parts
         if type(part) not in _PLAIN and not issubclass(type(part), type)
     ]
 

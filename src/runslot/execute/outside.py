@@ -253,9 +253,9 @@ class ContainedKeeper(Keeper):
             if problem:
                 self.notes.append(problem)
         self._wait_for_engine()
-        noted = list(self.notes)
+        notes_before = list(self.notes)
         super()._end_leftovers()
-        self.notes[:] = noted
+        self.notes[:] = notes_before
 
     def _end_container(self) -> str:
         return end_container(

@@ -74,36 +74,36 @@ def fit_on_gpu(
     """Return how many runs fit on a GPU, of which each of these had a share as `slot` is; None
     where too little was seen. No reason where none used its GPU.
     """
-    looked = [
+    full_usages = [
         use
         for use in usages
         if None not in (use.gpu_percent, use.gpu_memory) and use.gpu_total  # both were seen
     ]
-    looks = sum(use.looks for use in looked)
+    looks = sum(use.looks for use in full_usages)
     if looks < _LOOKS_NEEDED or len(slot.gpus) != 1:
         return None
-    percent = sum((use.gpu_percent or 0.0) * use.looks for use in looked) / looks
-    cpus = sum((use.cpus or 0.0) * use.looks for use in looked) / looks
-    fullest = max(looked, key=lambda use: (use.gpu_memory or 0) / (use.gpu_total or 1))
-    held, total = fullest.gpu_memory or 0, fullest.gpu_total or 1
-    if not held and percent < 1:
+    percent = sum((use.gpu_percent or 0.0) * use.looks for use in full_usages) / looks
+    cpus = sum((use.cpus or 0.0) * use.looks for use in full_usages) / looks
+    fullest = max(full_usages, key=lambda use: (use.gpu_memory or 0) / (use.gpu_total or 1))
+    gpu_memory, total = fullest.gpu_memory or 0, fullest.gpu_total or 1
+    if not gpu_memory and percent < 1:
         return Fit(slot.runs_per_gpu, "")
     now = slot.runs_per_gpu
     by_cores = _times(slot.size * now, cpus)
-    largest = max(use.memory or 0 for use in looked)
+    largest = max(use.memory or 0 for use in full_usages)
     by_memory = _RUNS_PER_GPU_LIMIT
     if memory is not None:
         by_memory = _times(MEMORY_SHARE * memory.size * now, largest * memory.runs)
     fitting = min(
         _times(100.0 * now, percent),
-        _times(MEMORY_SHARE * total, held),
+        _times(MEMORY_SHARE * total, gpu_memory),
         by_cores,
         by_memory,
         slot.size * now,
         _RUNS_PER_GPU_LIMIT,
     )
     runs = "a run" if now == 1 else f"{now} runs at a time"
-    parts = f"{held / _GIB:.3g} of {total / _GIB:.3g} GiB" + (" each" if now > 1 else "")
+    parts = f"{gpu_memory / _GIB:.3g} of {total / _GIB:.3g} GiB" + (" each" if now > 1 else "")
     parts += f" and {cpus:.2g} of {slot.size} cores" if fitting == by_cores else ""
     if memory is not None and fitting == by_memory:
         parts += f" and {largest / _GIB:.3g} of {memory.size / _GIB:.3g} GiB of memory"

@@ -49,7 +49,7 @@ class CurrentRun:
     """How the run's logger starts."""
 
 
-_known: dict[str, CurrentRun] = {}
+_run_by_directory: dict[str, CurrentRun] = {}
 
 
 def current_run() -> CurrentRun | None:
@@ -60,10 +60,10 @@ def current_run() -> CurrentRun | None:
     directory = os.environ.get(RUN_VARIABLE)
     if not directory:
         return None
-    if directory not in _known:
-        _known.clear()
-        _known[directory] = _read(Path(directory))
-    return _known[directory]
+    if directory not in _run_by_directory:
+        _run_by_directory.clear()
+        _run_by_directory[directory] = _read(Path(directory))
+    return _run_by_directory[directory]
 
 
 def _read(directory: Path) -> CurrentRun:

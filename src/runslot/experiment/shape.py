@@ -119,12 +119,12 @@ class Shape:
         not fit.
         """
         surplus, checks = self._entry(value)
-        made = dict(value)
+        values = dict(value)
         for key in surplus:
-            del made[key]
+            del values[key]
         for key, check in checks:
-            made[key] = check(key, made[key])
-        return made
+            values[key] = check(key, values[key])
+        return values
 
     def check(self, value: Mapping[str, Any]) -> None:
         """Raise `Damaged` where the object does not fit."""

@@ -49,7 +49,7 @@ class Turn:
     def __init__(self, place: Path, journal: Path) -> None:
         self._place = place
         self._journal = journal
-        self._own = identify()
+        self._process = identify()
         self._depth = 0
         self.number = 0
         """Of the turn that this process has, or had last."""
@@ -95,8 +95,8 @@ class Turn:
     def _try(self) -> bool:
         # Made before the directory is listed: an NFS client that changes a directory sees what
         # others changed in it.
-        note = self._place / f".{self._own.host}.{self._own.pid}.{secrets.token_hex(4)}"
-        note.write_text(json.dumps(dataclasses.asdict(self._own)))
+        note = self._place / f".{self._process.host}.{self._process.pid}.{secrets.token_hex(4)}"
+        note.write_text(json.dumps(dataclasses.asdict(self._process)))
         try:
             before, is_free = self._highest()
             if before and not is_free and not self._is_stale(before, note.stat().st_mtime):

@@ -51,10 +51,10 @@ def without_busy(topology: Topology, avoid: Avoid, leases: Leases) -> Topology:
             gpus.append(gpu)
     allowed = set(topology.allowed)
     if avoid == "all":
-        held = {core.pus for core in topology.cores if leases.is_held(core)}
+        leased_pus = {core.pus for core in topology.cores if leases.is_held(core)}
         working = _working_pus()
         for core in topology.cores:
-            if core.pus not in held and working.intersection(core.pus):
+            if core.pus not in leased_pus and working.intersection(core.pus):
                 allowed -= set(core.pus)
         if len(allowed) < len(topology.allowed):
             names = ", ".join(str(pu) for pu in sorted(set(topology.allowed) - allowed))

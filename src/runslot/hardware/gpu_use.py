@@ -134,9 +134,10 @@ def _processes_call(library: ctypes.CDLL) -> Callable[[ctypes.c_void_p], dict[in
         count = ctypes.c_uint(_PROCESSES_LIMIT)
         if call is None or call(handle, ctypes.byref(count), entries) != _SUCCESS:
             return {}
-        listed = entries[: count.value]
+        process_entries = entries[: count.value]
         return {
-            entry.pid: None if entry.memory == _UNKNOWN_MEMORY else entry.memory for entry in listed
+            entry.pid: None if entry.memory == _UNKNOWN_MEMORY else entry.memory
+            for entry in process_entries
         }
 
     return processes

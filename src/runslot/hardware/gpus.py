@@ -65,16 +65,16 @@ def _nvidia(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
         answers = _Answers()
         if _ask_driver(skip, answers, silence):
             break
-        if answers.begun is None or answers.begun in skip:
+        if answers.current_gpu is None or answers.current_gpu in skip:
             return (), [
                 *notes,
                 f"the NVIDIA driver did not answer within {silence:.0f} s: its GPUs are left out",
             ]
         notes.append(
-            f"GPU {answers.begun} did not answer within {silence:.0f} s and is left out: is it off"
-            " the bus?"
+            f"GPU {answers.current_gpu} did not answer within {silence:.0f} s and is left out: is"
+            " it off the bus?"
         )
-        skip.append(answers.begun)
+        skip.append(answers.current_gpu)
     gpus: list[Gpu] = []
     for answer in answers.gpus:
         gpus += _nvidia_gpus(answer, answers, root)
@@ -102,12 +102,12 @@ class _Answers:
     gpus: list[dict[str, Any]] = field(default_factory=list)
     links: dict[int, dict[str, int | None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    begun: int | None = None
+    current_gpu: int | None = None
 
     def add(self, line: dict[str, Any]) -> bool:
         """Take one line of the driver's; true for the last one."""
         if "begin" in line:
-            self.begun = line["begin"]
+            self.current_gpu = line["begin"]
         elif "gpu" in line:
             self.gpus.append(line["gpu"])
         elif "error" in line:
@@ -134,7 +134,7 @@ def _ask_driver(skip: list[int], answers: _Answers, silence: float) -> bool:
         for line in _lines(child, silence):
             if answers.add(json.loads(line)):
                 return True
-        if child.poll() is not None and answers.begun is None:
+        if child.poll() is not None and answers.current_gpu is None:
             answers.notes.append(
                 f"NVIDIA GPUs are left out: asking the driver failed with status {child.returncode}"
             )

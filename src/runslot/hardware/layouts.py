@@ -419,6 +419,6 @@ def _remedy(layout: Layout) -> str:
     for change in changes:
         ((name, value),) = change.items()
         if getattr(layout, name) != value and _fault(replace(stated, **change)) is None:
-            shown = bool(value) if name in FLAGS else value
-            return f"; {ARGUMENTS[name]}={shown} would do"
+            argument = bool(value) if name in FLAGS else value
+            return f"; {ARGUMENTS[name]}={argument} would do"
     return "; make n_cpu_core a multiple of the runs, and try n_socket=1 and hyperthread_offset=0"

@@ -146,16 +146,16 @@ class Leases:
             return LeaseRefusal(
                 parts[0].label, f"another launcher ({user}'s) has waited for it longer"
             )
-        held: list[int] = []
+        descriptors: list[int] = []
         record = _record(holder)
         try:
             for part in parts:
                 descriptor = self._take(part)
                 if descriptor is None:
-                    _close(held)
+                    _close(descriptors)
                     self._waiting.begin(names)
                     return LeaseRefusal(part.label, self._holder(part))
-                held.append(descriptor)
+                descriptors.append(descriptor)
                 if not part.shared:
                     _sign(descriptor, record)
         # the directory is gone, or not ours
@@ -164,15 +164,15 @@ class Leases:
             NotADirectoryError,
             PermissionError,
         ) as error:
-            _close(held)
+            _close(descriptors)
             return LeaseRefusal(
                 part.label, f"its lock cannot be taken in {self.directory}: {error.strerror}"
             )
         except BaseException:
-            _close(held)
+            _close(descriptors)
             raise
         self._waiting.granted(names)
-        return Lease(slot, tuple(held))
+        return Lease(slot, tuple(descriptors))
 
     def stop_waiting(self) -> None:
         """Say that this launcher wants no slot now, so that others do not wait for it."""
@@ -213,8 +213,8 @@ class Leases:
         return descriptor
 
     def _are_free(self, names: Names) -> bool:
-        held = locked_by()
-        return not any(_inode(self._prefix + name) in held for name in names)
+        pids_by_inode = locked_by()
+        return not any(_inode(self._prefix + name) in pids_by_inode for name in names)
 
     def _holder(self, part: _Part) -> str:
         """Return who has it; the same words as a moment ago while no lock file was written to."""
@@ -225,16 +225,19 @@ class Leases:
         return entry[2]
 
     def _find_holder(self, part: _Part) -> str:
-        held = locked_by()
+        pids_by_inode = locked_by()
         for file in (*part.files, *part.inside):
             path = self._prefix + file
-            pids = held.get(_inode(path), [])
+            pids = pids_by_inode.get(_inode(path), [])
             if pids and (holder := _signed(path)) is not None and holder[0] in pids:
                 return f"held by {holder[1]}"
         if any(self._substitutes.block(PREFIX + file, part.shared) for file in part.files):
             return "held by a run whose launcher had to use a file beside its lock file"
         pids = [
-            pid for file in part.files for pid in held.get(_inode(self._prefix + file), []) if pid
+            pid
+            for file in part.files
+            for pid in pids_by_inode.get(_inode(self._prefix + file), [])
+            if pid
         ]
         for pid in pids:
             user = _user_of(pid)

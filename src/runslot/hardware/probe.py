@@ -84,9 +84,9 @@ def read_topology(root: Path = Path("/")) -> Topology:
 
 
 def _online(cpu: str) -> set[int]:
-    listed = read(f"{cpu}/online")
-    if listed:
-        return set(parse_list(listed))
+    cpu_list = read(f"{cpu}/online")
+    if cpu_list:
+        return set(parse_list(cpu_list))
     present = {n for n in numbered(cpu, "cpu") if read(f"{cpu}/cpu{n}/online") != "0"}
     # Without `online` files, CPUs that are off have no `topology`; kernels for one CPU have it
     # nowhere.
@@ -139,8 +139,8 @@ def _numa_nodes(node: str, online: set[int], memory: int | None) -> tuple[NumaNo
     """Return the nodes; nothing where two of them claim one CPU, which is the slip of a
     firmware.
     """
-    listed = read(f"{node}/online")
-    numbers = parse_list(listed) if listed else numbered(node, "node")
+    node_list = read(f"{node}/online")
+    numbers = parse_list(node_list) if node_list else numbered(node, "node")
     nodes = []
     for n in sorted(numbers):
         pus = mask_or_list(f"{node}/node{n}/cpulist", f"{node}/node{n}/cpumap") & online

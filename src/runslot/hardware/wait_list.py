@@ -106,7 +106,7 @@ class WaitList:
     clock: Callable[[], float] = time.monotonic  # one clock for all processes of a machine
     _mine: dict[Names, _Want] = field(default_factory=dict)
     _read_files: dict[str, tuple[tuple[int, int, int], list[_Other]]] = field(default_factory=dict)
-    _listed: tuple[Sequence[str], list[str]] = field(default=((), []))
+    _names_and_paths: tuple[Sequence[str], list[str]] = field(default=((), []))
     _deferences: dict[int, _Deference] = field(default_factory=dict)
     _path: str = ""
     user_ahead: int | None = None
@@ -261,7 +261,7 @@ class WaitList:
 
     def _files(self) -> list[str]:
         names = self.listing.names()
-        if names is not self._listed[0]:
+        if names is not self._names_and_paths[0]:
             paths = [
                 p
                 for n in names
@@ -270,8 +270,8 @@ class WaitList:
             self._read_files = {
                 path: entry for path, entry in self._read_files.items() if path in paths
             }
-            self._listed = (names, paths)
-        return self._listed[1]
+            self._names_and_paths = (names, paths)
+        return self._names_and_paths[1]
 
     def _sweep_halves(self) -> None:
         """Remove what launchers of this user were writing when they were killed, long ago."""

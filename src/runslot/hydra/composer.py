@@ -84,8 +84,12 @@ def _kept_defaults_list(
     """Return the defaults list, which those overrides alone decide about that choose in groups."""
     overrides = Overrides(repo, overrides_list)
     values = {id(override) for override in overrides.config_overrides}
-    chosen = tuple(each.input_line for each in overrides_list if id(each) not in values)
-    key = ("defaults", config_name, chosen, prepend_hydra, skip_missing)
+    group_lines = tuple(
+        group_override.input_line
+        for group_override in overrides_list
+        if id(group_override) not in values
+    )
+    key = ("defaults", config_name, group_lines, prepend_hydra, skip_missing)
     defaults = repo.delegate.parts.get(
         key,
         repo.get_sources(),

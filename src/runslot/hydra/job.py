@@ -92,15 +92,15 @@ class Application:
 class Untravelled:
     """Stands for an application that cannot travel: read, it says why."""
 
-    def __init__(self, why: str) -> None:
-        self._why = why
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _refuse, (self._why,)
+        return _refuse, (self._reason,)
 
 
-def _refuse(why: str) -> None:
-    raise InvalidInput(why)
+def _refuse(reason: str) -> None:
+    raise InvalidInput(reason)
 
 
 def config_file(number: int) -> str:

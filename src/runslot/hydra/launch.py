@@ -68,7 +68,7 @@ class Multirun:
         self._config = config
         self._fields = fields
         self._composed = ComposedConfigs(context.config_loader, config)
-        self._begun = False
+        self._has_experiment = False
         """Whether this process has made the experiment."""
         self._moves = False
         """Whether the jobs run on a disk of their own, where a copy of the code goes."""
@@ -100,12 +100,12 @@ class Multirun:
         here = local and plan.file.interpreter is None
         plan = replace(plan, pickles=self._pickles(application, configs, needed=not here))
         experiment = ExperimentDir(root)
-        fresh = not self._begun
+        fresh = not self._has_experiment
         if fresh:
             root.mkdir(parents=True, exist_ok=True)
             clear(experiment, plan.runs)
         _record(experiment, plan, self._moves)
-        self._begun = True
+        self._has_experiment = True
         reason = fork_here(application) if here else ""
         if reason:
             log.info("The jobs start in forks of a new interpreter, not of this one: %s", reason)
@@ -116,7 +116,7 @@ class Multirun:
             log.warning("Stopped: `runslot resume %s` does what is missing", place)
             raise SystemExit(INTERRUPTED) from None
         except RunslotError:
-            self._begun = not (fresh and _withdraw(experiment))
+            self._has_experiment = not (fresh and _withdraw(experiment))
             raise
         finally:
             end_fork()
@@ -344,8 +344,8 @@ def _remove_attempts(run_dir: RunDir) -> None:
         run_dir.system,
     ):
         file.unlink(missing_ok=True)
-    for kept in run_dir.path.glob("attempt_*"):
-        shutil.rmtree(kept, ignore_errors=True)
+    for attempt_dir in run_dir.path.glob("attempt_*"):
+        shutil.rmtree(attempt_dir, ignore_errors=True)
 
 
 def _returned(directory: Path, config: Any, outcome: Outcome | None) -> JobReturn:

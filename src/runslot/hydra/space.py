@@ -136,8 +136,10 @@ def _axis(element: str, override: Override) -> SweptOverride:
         )
     # A list has its choices once: an option that stands twice would be the same trial twice.
     texts: dict[str, Any] = {}
-    for each in elements:
-        texts.setdefault(Override._get_value_element_as_str(each), Override._convert_value(each))
+    for option in elements:
+        texts.setdefault(
+            Override._get_value_element_as_str(option), Override._convert_value(option)
+        )
     return SweptOverride(element, Choice(tuple(texts.values())), tuple(texts))
 
 

@@ -104,7 +104,9 @@ class Sweep:
             self._context.config_loader.load_sweep_config(self._config, list(overrides))
         self._save()
         returns: Sequence[JobReturn] = launcher.launch(jobs, initial_job_idx=0)
-        values = [each.return_value for each in returns]  # the first exception of a job is raised
+        values = [
+            job_return.return_value for job_return in returns
+        ]  # the first exception of a job is raised
         if space.axes:
             _write_best(self._root, settings.mode, combinations, values)
         return returns

@@ -168,13 +168,17 @@ def _drawn_runs(space: Space, seed: int | str | None, first: int) -> Iterator[Ca
     for count, variant in enumerate(variants_of(space)):
         refuse_dots(variant)
         seed_given = variant.get("seed") if seed is None else seed
-        drawn = random.randint(0, _SEEDS) if seed_given is None else _number(seed_given, "seed")  # noqa: S311  not a secret
+        run_seed = (
+            random.randint(0, _SEEDS)  # noqa: S311  not a secret
+            if seed_given is None
+            else _number(seed_given, "seed")
+        )
         of_variant = variant.get("exp_id") if first == 0 else None
         number = first + count if of_variant is None else _number(of_variant, "exp_id")
         if number < 0:
             raise InvalidInput(f"exp_id is {number}, but the least is 0")
         yield CallRun(
-            variant.name, {k: v for k, v in variant.items() if k not in ADDED}, drawn, number
+            variant.name, {k: v for k, v in variant.items() if k not in ADDED}, run_seed, number
         )
 
 

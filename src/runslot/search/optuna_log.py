@@ -48,19 +48,21 @@ def _trial(study: Study, trial: Trial) -> dict[str, Any]:
     proposed = None if study.space is None else study.space.replay(trial.number, trial.params)
     distributions = {} if proposed is None else proposed.distributions
     rows = next(iter(trial.runs.values())).rows
-    shown = rows[:: max(1, math.ceil(len(rows) / _ROWS_SHOWN))]
+    sampled_rows = rows[:: max(1, math.ceil(len(rows) / _ROWS_SHOWN))]
     return {
         "op_code": _CREATE_TRIAL,
         "study_id": 0,
         "datetime_start": None,
         "state": _STATES[status],
         "params": {key: _code(distributions[key], value) for key, value in trial.params.items()},
-        "distributions": {key: _distribution(each) for key, each in distributions.items()},
+        "distributions": {
+            key: _distribution(distribution) for key, distribution in distributions.items()
+        },
         "user_attrs": {"runs": [run.run.directory for run in trial.runs.values()]},
         "system_attrs": {},
         "intermediate_values": {
             str(int(step)): number
-            for step, number in shown
+            for step, number in sampled_rows
             if math.isfinite(number) and math.isfinite(step)
         },
         **({} if value is None or status == "failed" else {"values": [value]}),

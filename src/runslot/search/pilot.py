@@ -65,7 +65,7 @@ class PilotSearcher(Searcher):
         self._shared = SharedJournal(directory.turns, directory.journal_file)
         self._reader = JournalReader(directory.journal_file)
         self._holds: dict[str, Hold] = {}
-        self._own: set[str] = set()
+        self._own_runs: set[str] = set()
         self._late: set[str] = set()
         """Own runs that ended as the time of this pilot was up."""
         self._has_begun = False
@@ -251,7 +251,7 @@ class PilotSearcher(Searcher):
         self._unstarted += [(entry.run, self._attempts[entry.id]) for entry in starts]
         return self._list(tuple(entry.run for entry in starts if entry.id in before))
 
-    def _list(self, others: tuple[Run, ...]) -> Sequence[tuple[Run, int]]:
+    def _list(self, other_runs: tuple[Run, ...]) -> Sequence[tuple[Run, int]]:
         """Put what was decided into the list of runs, and return what is to start; some of it may
         have been decided by others, who may have been killed before they listed it.
         """
@@ -259,9 +259,9 @@ class PilotSearcher(Searcher):
             self._directory.append_runs(self._unlisted)
             self._observer(RunsAdded(tuple(self._unlisted)))
             self._unlisted = []
-        if others:
+        if other_runs:
             self._list_missing()
-            self._observer(RunsAdded(others))
+            self._observer(RunsAdded(other_runs))
         starting, self._unstarted = self._unstarted, []
         return starting
 
@@ -276,7 +276,7 @@ class PilotSearcher(Searcher):
         where = {"slot": None, "directory": entry.run.directory, "pilot": self._crew.name}
         self._note({"event": "start", **about, **where})
         self._write_all([{"event": "handed", **about, "name": self._crew.job}])
-        self._own.add(entry.id)
+        self._own_runs.add(entry.id)
         self._has_begun = True
 
     def _close_late(self) -> None:
@@ -300,15 +300,15 @@ class PilotSearcher(Searcher):
         self._next_look = now + 2 * LOOK_PERIOD_S
         if self._catch_up():
             self._next_question = 0.0
-        own = [run for run in self._study.judged_runs() if run.id in self._own]
+        own_runs = [run for run in self._study.judged_runs() if run.id in self._own_runs]
         try:
-            due = [entry for entry in own if not entry.halted and self._is_at_rung(entry)]
+            due = [entry for entry in own_runs if not entry.halted and self._is_at_rung(entry)]
         except InvalidInput as error:
             self._decide(partial(self._fail, str(error)))
             return ()
         for entry in due:
             self._decide(partial(self._judge, entry.id))
-        return [entry.id for entry in own if self._study.runs[entry.id].halted]
+        return [entry.id for entry in own_runs if self._study.runs[entry.id].halted]
 
     def _is_at_rung(self, entry: TrialRun) -> bool:
         table = None if self._study.ladder is None else self._study.ladder.table
@@ -347,7 +347,7 @@ class PilotSearcher(Searcher):
         self._decide(lambda: self._end(run, outcome))
 
     def _end(self, run: Run, outcome: Outcome) -> None:
-        self._own.discard(run.id)
+        self._own_runs.discard(run.id)
         self._next_question = 0.0  # it may be the last, and the winner this pilot's to decide
         hold = self._holds.get(run.id)
         if hold is not None and hold.pilot == self._crew.name:
@@ -369,7 +369,7 @@ class PilotSearcher(Searcher):
     def _conclude_gone(self) -> None:
         """Tell the ends of runs whose pilots are gone."""
         for run_id, hold in [*self._holds.items()]:
-            if run_id in self._own or run_id not in self._study.runs:
+            if run_id in self._own_runs or run_id not in self._study.runs:
                 continue
             is_own = hold.pilot == self._crew.name
             reason = (
@@ -393,11 +393,11 @@ class PilotSearcher(Searcher):
         self._noticed.pop(run.id, None)
         run_dir = self._run_dir(run)
         outcome = run_dir.read_outcome()
-        asked = self._is_stop_asked(run, hold.pilot)
+        is_stop_asked = self._is_stop_asked(run, hold.pilot)
         if outcome is None or outcome.attempt < hold.attempt:
-            kind: Kind = "stopped" if asked else "lost"
+            kind: Kind = "stopped" if is_stop_asked else "lost"
             outcome = Outcome(kind, hold.attempt, ended=time.time(), message=reason)
-        elif outcome.kind == "stopped" and not asked:
+        elif outcome.kind == "stopped" and not is_stop_asked:
             outcome = replace(outcome, kind="lost", message=reason)
         if self._study.runs[run.id].halted:
             outcome = super().settle(run, outcome)

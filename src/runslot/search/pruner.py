@@ -115,7 +115,7 @@ def _judge_by_median(
     """Let a trial go on unless it is worse than the median of those that came to the rung before
     it.
     """
-    others = [
+    merits = [
         merit(other.value, table.mode)
         for other in (table.scores[rung].values() if rung < len(table.scores) else ())
         if not math.isnan(other.value)
@@ -126,14 +126,14 @@ def _judge_by_median(
         return table, Verdict("continue", trial, rung, score.step, score.value, f"whole, {level}")
     if math.isnan(score.value):
         verdict = Verdict("prune", trial, rung, score.step, score.value, f"diverged {level}")
-    elif len(others) >= trials and merit(score.value, table.mode) < median(others):
-        why = f"worse than the median of {len(others)} {level}"
-        verdict = Verdict("prune", trial, rung, score.step, score.value, why)
+    elif len(merits) >= trials and merit(score.value, table.mode) < median(merits):
+        reason = f"worse than the median of {len(merits)} {level}"
+        verdict = Verdict("prune", trial, rung, score.step, score.value, reason)
     else:
-        why = (
-            f"no worse than the median of {len(others)} {level}" if others else f"the first {level}"
+        reason = (
+            f"no worse than the median of {len(merits)} {level}" if merits else f"the first {level}"
         )
-        verdict = Verdict("continue", trial, rung, score.step, score.value, why)
+        verdict = Verdict("continue", trial, rung, score.step, score.value, reason)
         return table.with_promotion(Promotion(trial, rung)), verdict
     return table.with_end(trial), verdict
 

@@ -126,14 +126,14 @@ def advance(
     again with the same scores and the drops of this step gives the same runs and no drop, since the
     leader that the others were compared with is still there.
     """
-    gone = dropped_of(scores, dropped, mode)
-    contenders = [variant for variant in scores if variant not in gone]
+    dropped_variants = dropped_of(scores, dropped, mode)
+    contenders = [variant for variant in scores if variant not in dropped_variants]
     rounds = min((_rounds_of(scores[variant]) for variant in contenders), default=0)
     drops: list[Dropped[VariantKey]] = []
     if rounds >= race.at_least:
         drops = _drops(race, scores, contenders, rounds, mode)
-        gone |= {drop.variant for drop in drops}
-        contenders = [variant for variant in contenders if variant not in gone]
+        dropped_variants |= {drop.variant for drop in drops}
+        contenders = [variant for variant in contenders if variant not in dropped_variants]
     leader = leader_of(scores, contenders, rounds, mode)
     is_hopeless = leader is None or _mean_merit(scores[leader], rounds, mode) == -math.inf
     is_over = bool(contenders) and (

@@ -51,8 +51,10 @@ class SearchReport:
     def is_over(self) -> bool:
         """Whether a resume has nothing to do: the winner is tested, or every trial has failed."""
         study = self.study
-        asked = study.closed or (self.limit is not None and len(study.trials) >= self.limit)
-        return study.is_over or (asked and self.counts.keys() == {"failed"})
+        has_all_trials = study.closed or (
+            self.limit is not None and len(study.trials) >= self.limit
+        )
+        return study.is_over or (has_all_trials and self.counts.keys() == {"failed"})
 
     @property
     def best(self) -> Trial | None:

@@ -96,7 +96,7 @@ class _RowFile:
         self._path = path
         self._metric = metric
         self._step = step
-        self._seen: tuple[int, int, int] = (0, 0, 0)
+        self._version: tuple[int, int, int] = (0, 0, 0)
         self._offset = 0
         self._places: tuple[int | None, int | None] = (None, None)
         self.curve = LoggedCurve()
@@ -107,15 +107,15 @@ class _RowFile:
             with os.fdopen(open_regular(self._path), "rb") as file:
                 status = os.fstat(file.fileno())
                 version = (status.st_ino, status.st_size, status.st_mtime_ns)
-                if version == self._seen:
+                if version == self._version:
                     return True
-                if status.st_ino != self._seen[0] or status.st_size < self._offset:
+                if status.st_ino != self._version[0] or status.st_size < self._offset:
                     self._offset = 0
                 file.seek(self._offset)
                 data = file.read()
         except OSError:
             return False
-        self._seen = version
+        self._version = version
         self._take(data, resumed)
         return True
 

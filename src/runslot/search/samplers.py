@@ -167,8 +167,8 @@ def seen_of(
             finished, key=lambda trial: (trial.depth, merit(trial.value, mode)), reverse=True
         )
         top = {trial.number for trial in ranking[:best]}
-        others = [trial for trial in finished if trial.number not in top]
-        finished = ranking[:best] + others[-latest:]
+        rest = [trial for trial in finished if trial.number not in top]
+        finished = ranking[:best] + rest[-latest:]
     by_number = [sorted(part, key=lambda trial: trial.number) for part in (finished, running)]
     return by_number[0], by_number[1]
 

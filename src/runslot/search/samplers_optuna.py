@@ -73,8 +73,8 @@ class TpeSampler:
     ) -> Proposed:
         """Return what the sampler suggests after these trials."""
         direction = StudyDirection.MAXIMIZE if self.mode == "max" else StudyDirection.MINIMIZE
-        seen = self.seen(space, trials)
-        if sum(trial.state.is_finished() for trial in seen) < startup_of(space):
+        model_trials = self.seen(space, trials)
+        if sum(trial.state.is_finished() for trial in model_trials) < startup_of(space):
             return QuasiRandomSampler().propose(space, trials, number, seed, attempt)
         digest = hashlib.sha256(f"{seed}/{number}/{attempt}".encode()).digest()
         with warnings.catch_warnings():
@@ -88,7 +88,7 @@ class TpeSampler:
             )
             study = optuna.Study(
                 study_name=_TrialStorage.NAME,
-                storage=_TrialStorage(seen, direction),
+                storage=_TrialStorage(model_trials, direction),
                 sampler=sampler,
             )
             trial = _frozen(number, Status.RUNNING, {}, {}, None, None)
@@ -113,7 +113,10 @@ class TpeSampler:
         """
         if self._codes[0] is not space:
             parameters = sorted(space.parameters.items())
-            self._codes = (space, {name: code_of(each) for name, each in parameters})
+            self._codes = (
+                space,
+                {name: code_of(distribution) for name, distribution in parameters},
+            )
         return self._codes[1]
 
     def seen(self, space: SearchSpace, trials: Sequence[TrialState]) -> list[FrozenTrial]:

@@ -61,7 +61,7 @@ class Searcher:
         self._unlisted: list[Run] = []
         """Runs that were decided on, and wait for room on the disk."""
         self._unstarted: list[tuple[Run, int]] = []
-        self._looked = 0.0
+        self._last_look = 0.0
         self._copied = time.monotonic()
         self._began = time.monotonic()
         self._said_next = 0.0
@@ -122,8 +122,8 @@ class Searcher:
         """Have the list of runs and the study agree: a kill may have come between a decision and
         its runs.
         """
-        listed = {run.id for run in self._directory.read_runs()}
-        missing = [entry.run for entry in self._study.runs.values() if entry.id not in listed]
+        listed_ids = {run.id for run in self._directory.read_runs()}
+        missing = [entry.run for entry in self._study.runs.values() if entry.id not in listed_ids]
         if missing:
             self._directory.append_runs(missing)
         for run in self._directory.read_runs():
@@ -284,9 +284,9 @@ class Searcher:
         self._say_standing(now)
         if self._study.ladder is None or self._study.ladder.table is None:
             return ()
-        if now - self._looked < LOOK_PERIOD_S or self.problem:
+        if now - self._last_look < LOOK_PERIOD_S or self.problem:
             return ()
-        self._looked = now
+        self._last_look = now
         halted: list[str] = []
         for entry in self._study.judged_runs():
             if not entry.halted:
@@ -326,7 +326,7 @@ class Searcher:
         if budget is not None and used > budget and not self._study.closed:
             self._write({"event": "search_closed", "why": f"its budget of {budget:g} s is used up"})
             self._observer(Said("the search's budget is used up: no further trial begins"))
-        known = set(self._study.runs)
+        known_ids = set(self._study.runs)
         try:
             # what is paused goes on, also where further runs can no longer pause
             moves = self._study.moves(room, self._experiment.policy.resumable)
@@ -338,7 +338,7 @@ class Searcher:
             if move.event.get("event") == "search_closed":
                 self._observer(Said(f"{move.event['why']}: no further trial begins"))
         starts = [move.run for move in moves if move.run is not None]
-        self._unlisted += [entry.run for entry in starts if entry.id not in known]
+        self._unlisted += [entry.run for entry in starts if entry.id not in known_ids]
         self._unstarted += [(entry.run, self._attempts.get(entry.id, 0) + 1) for entry in starts]
         if self._unlisted:
             self._directory.append_runs(self._unlisted)
@@ -392,12 +392,14 @@ def rising(curve: LoggedCurve, entry: TrialRun, attempt: int) -> Rows:
 
 def has_snapshot(run_dir: RunDir) -> bool:
     """Tell whether a run has kept anything that it could continue from, beside its logs."""
-    own = {path.name for path in (run_dir.run_file, run_dir.attempt_file, run_dir.outcome_file)}
+    record_names = {
+        path.name for path in (run_dir.run_file, run_dir.attempt_file, run_dir.outcome_file)
+    }
     for _, names, files in os.walk(run_dir.path):
         names[:] = [name for name in names if not name.startswith((".", "attempt_", "wandb"))]
         for name in files:
             if (
-                name not in own
+                name not in record_names
                 and not name.startswith((".", "events.out."))
                 and not name.endswith(_LOGS)
             ):

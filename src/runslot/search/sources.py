@@ -35,7 +35,7 @@ def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict
     values: dict[str, list[float | None]] = {}
     params_by_key: dict[str, dict[str, Any]] = {}
     for source in record.sources:
-        taken = logged = 0
+        run_count = logged = 0
         experiments = list(find_experiments(Path(source)))
         if not experiments:
             raise NotFound(
@@ -49,7 +49,7 @@ def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict
                 params = None if space is None else space.params_of(entry.run.variant)
                 if params is None or entry.state not in {"succeeded", "failed", "timed_out"}:
                     continue
-                taken += 1
+                run_count += 1
                 key = canonical(params)
                 params_by_key[key] = params
                 curve = RunRows(
@@ -60,7 +60,7 @@ def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict
                 values.setdefault(key, []).append(
                     record.objective.of_run(numbers) if entry.state == "succeeded" else None
                 )
-        if not taken:
+        if not run_count:
             keys = ", ".join(word.partition("=")[0] for word in record.space)
             raise InvalidInput(
                 f"{source} has no run of this space ({keys}): --from is for the same parameters"

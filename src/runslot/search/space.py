@@ -231,7 +231,7 @@ def make_space(settings: Mapping[str, Any] | Callable[[Suggestions], Any]) -> Se
     """
     if callable(settings) and not isinstance(settings, Mapping):
         return SearchSpace(function=settings)
-    fixed, choices = read_settings(settings, "a search", drawn=True)
+    fixed, choices = read_settings(settings, "a search", with_distributions=True)
     if not choices:
         raise InvalidInput(
             "the search has nothing to choose: give a key a distribution, such as loguniform(1e-5,"

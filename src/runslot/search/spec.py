@@ -75,7 +75,7 @@ class Search:
 
     def __new__(cls, *_: object, **words: object) -> Search:
         """Refuse a word that is no field by the nearest one."""
-        refuse_unknown_words(cls.__name__, words, [each.name for each in fields(cls)])
+        refuse_unknown_words(cls.__name__, words, [known_field.name for known_field in fields(cls)])
         return super().__new__(cls)
 
     def __post_init__(self) -> None:

@@ -104,23 +104,25 @@ def open_search(
 ) -> Opening:
     """Return how a search begins; `InvalidInput` or `NotInstalled` says what to change."""
     function, pickle, space = None, None, None
-    asked = search.function()
-    if asked is not None:
-        function, pickle = refer(asked)
+    space_function = search.function()
+    if space_function is not None:
+        function, pickle = refer(space_function)
         if pickle is not None:
             function = replace(function, pickle=SPACE_PICKLE)
         space = SearchSpace(
-            function=asked if callable(asked) else find_function(function, Path.cwd())
+            function=space_function
+            if callable(space_function)
+            else find_function(function, Path.cwd())
         )
     record = make_record(search, variants, seeds, race, function, plain_names)
     record = replace(record, sources=tuple(map(os.path.abspath, record.sources)))
     if record.space:
         space = parse_space(record.space)
     study = make_study(record, name, space)
-    told: tuple[Event, ...] = ()
+    earlier_events: tuple[Event, ...] = ()
     if record.sources:
-        told = ({"event": "earlier", "trials": earlier(record, space)},)
-        study.apply(told[0])
+        earlier_events = ({"event": "earlier", "trials": earlier(record, space)},)
+        study.apply(earlier_events[0])
     room = 1 if record.has_space else len(record.variants) * record.columns
     moves = study.moves(room, can_pause=False)
     if space is not None and not study.trials:
@@ -134,7 +136,7 @@ def open_search(
     return Opening(
         record,
         tuple(runs[place] for place in by_seed),
-        (*told, *(move.event for move in moves if move.event)),
+        (*earlier_events, *(move.event for move in moves if move.event)),
         pickle,
     )
 
@@ -201,11 +203,11 @@ def refuse_other_search(before: ExperimentFile, file: ExperimentFile, trials: in
     if before.search is None:
         return
     # Who decides about a search, here or its pilots, has to know what the other has under way.
-    here, there = _place_text(before.launcher), _place_text(file.launcher)
-    if file.launcher is not None and here != there:
+    old_place, new_place = _place_text(before.launcher), _place_text(file.launcher)
+    if file.launcher is not None and old_place != new_place:
         raise InvalidInput(
-            f"the experiment's search runs {here}, not {there}: leave --on out, or start a new"
-            " search, and give it what this one has shown with --from"
+            f"the experiment's search runs {old_place}, not {new_place}: leave --on out, or start a"
+            " new search, and give it what this one has shown with --from"
         )
     old, new = record_of(before), record_of(file)
     if _space_text(old) != _space_text(new):

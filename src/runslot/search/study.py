@@ -95,8 +95,8 @@ class Study:
 
     def _take_earlier(self, event: Mapping[str, Any]) -> None:
         self.earlier = [
-            TrialState(each["trial"], each["params"], each["status"], number_of(each["value"]))
-            for each in event["trials"]
+            TrialState(trial["trial"], trial["params"], trial["status"], number_of(trial["value"]))
+            for trial in event["trials"]
         ]
 
     def _note_missing_snapshot(self, event: Mapping[str, Any]) -> None:
@@ -304,9 +304,9 @@ class Study:
                 return [Move(closed)]
             event["params"] = to_jsonable(dict(proposed.params))
         self.apply(event)
-        first, *others = self.trials[number].runs.values()
-        event["runs"] = [first.id, *(run.id for run in others)]
-        return [Move(event, first), *(Move({}, run) for run in others)]
+        first, *other_runs = self.trials[number].runs.values()
+        event["runs"] = [first.id, *(run.id for run in other_runs)]
+        return [Move(event, first), *(Move({}, run) for run in other_runs)]
 
     def _under_way(self) -> bool:
         return any(run.state in {"waiting", "running"} or run.halted for run in self.runs.values())

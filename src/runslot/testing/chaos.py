@@ -268,8 +268,8 @@ def _doubled(run: str, executions: Mapping[int, _Execution], attempts: int) -> I
     if len(executions) > attempts:
         yield f"{run} was executed {len(executions)} times in {attempts} attempts"
     ordered = sorted(executions.values())
-    for (_, ended), (begun, _) in pairwise(ordered):
-        if ended is not None and begun < ended:
+    for (_, ended), (start, _) in pairwise(ordered):
+        if ended is not None and start < ended:
             yield f"{run} was executed twice at the same time"
 
 

@@ -99,9 +99,9 @@ class Place:
         """Return the options that send a sweep to the launcher and wait for it there."""
         return ["--on", self.name, "--wait", "--root", str(self.directory / "runs"), *self.extra]
 
-    def command(self, how: str = "{how}") -> list[str]:
+    def command(self, ending: str = "{how}") -> list[str]:
         """Return the command of a run that ends in this way."""
-        return ["--", "python3", "program.py", how, "{run_dir}", self.token]
+        return ["--", "python3", "program.py", ending, "{run_dir}", self.token]
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a command line and go on."""
@@ -314,9 +314,9 @@ class LauncherContract:
         )
 
         assert place.status()["counts"] == {"succeeded": self.many}
-        begun = place.begun()
-        assert len(begun) == self.many
-        assert set(begun.values()) == {1}
+        counts = place.begun()
+        assert len(counts) == self.many
+        assert set(counts.values()) == {1}
 
     def test_stop_ends_what_runs_and_starts_nothing_further(self, place: Place) -> None:
         """After `runslot stop` no process of the sweep is alive; a resume runs what was stopped."""

@@ -107,11 +107,11 @@ class _Sweep:
 
     def once(self) -> Iterator[str]:
         """Yield which runs began more than once."""
-        begun = self.lines("begin")
+        begins = self.lines("begin")
         yield from (
-            f"run {seed} began {begun.count(seed)} times"
-            for seed in sorted(set(begun))
-            if begun.count(seed) > 1
+            f"run {seed} began {begins.count(seed)} times"
+            for seed in sorted(set(begins))
+            if begins.count(seed) > 1
         )
 
 

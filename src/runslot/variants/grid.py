@@ -98,8 +98,8 @@ def zipped(choices: Mapping[str, Any]) -> Space:
     fixed, lists = read_settings(choices, "zipped")
     lengths = {dotted(path): len(values) for path, values in lists.items()}
     if len(set(lengths.values())) > 1:
-        shown = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        raise InvalidInput(f"zipped takes lists of one length, and {shown}")
+        length_text = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        raise InvalidInput(f"zipped takes lists of one length, and {length_text}")
     return make_grid(
         fixed, [axis(list(lists), list(zip(*lists.values(), strict=True)))] if lists else []
     )
@@ -147,25 +147,26 @@ def axis(
 
 
 def _twice(keys: Sequence[str], first: tuple[Any, ...], second: tuple[Any, ...]) -> str:
-    shown = ", ".join(f"{key}={value!r}" for key, value in zip(keys, second, strict=True))
+    choice_text = ", ".join(f"{key}={value!r}" for key, value in zip(keys, second, strict=True))
     different = any(
         left_value is not right_value for left_value, right_value in zip(first, second, strict=True)
     )
     if different and any(mark in canonical(second) for mark in ('"$function":', '"$repr":')):
         return (
-            f"two choices read the same, {shown}; to tell them apart give functions names by def,"
-            " and objects a repr"
+            f"two choices read the same, {choice_text}; to tell them apart give functions names by"
+            " def, and objects a repr"
         )
     return (
-        f"the choice {shown} stands there twice (1 and 1.0 are equal); for repeated runs use seeds"
+        f"the choice {choice_text} stands there twice (1 and 1.0 are equal); for repeated runs use"
+        " seeds"
     )
 
 
 def read_settings(
-    settings: Mapping[str, Any], who: str, *, drawn: bool = False
+    settings: Mapping[str, Any], who: str, *, with_distributions: bool = False
 ) -> tuple[dict[KeyPath, Any], dict[KeyPath, Any]]:
     """Sort settings into fixed values and lists of choices, by path, in order; distributions count
-    where `drawn`.
+    where `with_distributions`.
     """
     if not isinstance(settings, Mapping):
         raise InvalidInput(
@@ -183,7 +184,7 @@ def read_settings(
         if path in fixed or path in choices:
             raise InvalidInput(f"{who} has {dotted(path)} twice, once by dots and once by dicts")
         if isinstance(value, Distribution):
-            if not drawn:
+            if not with_distributions:
                 raise InvalidInput(
                     f"{dotted(path)} is a distribution, which {who} cannot list; use"
                     " sample({…}, n)"

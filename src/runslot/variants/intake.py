@@ -77,15 +77,15 @@ def listed(variants: Iterable[Mapping[str, Any]]) -> Space:
     }
     differing = _differing(list(flat.values()))
     names = Names()
-    made: list[Variant] = []
+    named_variants: list[Variant] = []
     for number, item in enumerate(items):
         if isinstance(item, Variant):
             name = item.name
         else:
             name = part_name([(key, flat[number][key]) for key in differing if key in flat[number]])
             name = names.given(name, item)
-        made.append(Variant(own({**item}), name))
-    return ListSpace(tuple(made))
+        named_variants.append(Variant(own({**item}), name))
+    return ListSpace(tuple(named_variants))
 
 
 def describe(space: Space, *, seeds: int = 1, note: str = "") -> str:

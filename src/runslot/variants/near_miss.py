@@ -138,7 +138,7 @@ def _meant_call(name: str, inside: str) -> str:
         )
         if name == "range" and 1 <= len(numbers) <= 3 and 0 not in numbers[2:]:
             values = range(*numbers)
-            shown = ",".join(map(str, values[:_SHOWN])) + ",…" * (len(values) > _SHOWN)
-            return f"is not worked out: write {shown or 'the values'}"
+            value_text = ",".join(map(str, values[:_SHOWN])) + ",…" * (len(values) > _SHOWN)
+            return f"is not worked out: write {value_text or 'the values'}"
         return "is not worked out: write the values with commas between them"
     return ""

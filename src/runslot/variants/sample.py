@@ -38,28 +38,28 @@ def sample(settings: Mapping[str, Any], n: int, seed: int = 0) -> Space:
         raise InvalidInput(f"sample draws at most {SAMPLES_LIMIT:,} variants, not {n:,}")
     if type(seed) is not int:
         raise InvalidInput(f"sample takes a whole number as its seed, not {seed!r}")
-    fixed, choices = read_settings(settings, "sample", drawn=True)
-    drawn = {
+    fixed, choices = read_settings(settings, "sample", with_distributions=True)
+    distributions = {
         path: value if isinstance(value, Distribution) else Choice(own(tuple(value)))
         for path, value in choices.items()
     }
-    if not drawn:
+    if not distributions:
         raise InvalidInput(
             "sample has nothing to draw: give a key a distribution, such as loguniform(1e-5, 1e-1)"
         )
-    _check_size(drawn, n)
-    paths = list(drawn)
-    rows = _different(_draws(drawn, seed), n)
+    _check_size(distributions, n)
+    paths = list(distributions)
+    rows = _different(_draws(distributions, seed), n)
     return make_grid(fixed, [axis(paths, rows, label=f"{', '.join(map(dotted, paths))} sampled")])
 
 
-def _draws(drawn: Mapping[KeyPath, Distribution], seed: int) -> Iterator[tuple[Any, ...]]:
+def _draws(distributions: Mapping[KeyPath, Distribution], seed: int) -> Iterator[tuple[Any, ...]]:
     streams = [
         (
             distribution,
             Random(f"{seed}/{dotted(path)}"),  # noqa: S311
         )
-        for path, distribution in drawn.items()
+        for path, distribution in distributions.items()
     ]
     while True:
         yield tuple(distribution.draw(rng) for distribution, rng in streams)
@@ -82,12 +82,12 @@ def _different(draws: Iterator[tuple[Any, ...]], n: int) -> list[tuple[Any, ...]
     return list(rows.values())
 
 
-def _check_size(drawn: Mapping[KeyPath, Distribution], n: int) -> None:
-    sizes = [distribution.size for distribution in drawn.values()]
+def _check_size(distributions: Mapping[KeyPath, Distribution], n: int) -> None:
+    sizes = [distribution.size for distribution in distributions.values()]
     finite = [size for size in sizes if size is not None]
     if len(finite) == len(sizes) and math.prod(finite) < n:
         raise InvalidInput(
             f"there are only {math.prod(finite)} different variants of"
-            f" {', '.join(map(dotted, drawn))}, so that {n} cannot be drawn; use grid for all of"
-            " them"
+            f" {', '.join(map(dotted, distributions))}, so that {n} cannot be drawn; use grid for"
+            " all of them"
         )

@@ -242,18 +242,18 @@ def variants_of(space: Iterable[Variant]) -> list[Variant]:
 
 
 def _refuse_equal_names(name: str, variants: list[Variant]) -> None:
-    shown = repr(name) if name else "the empty name"
+    name_text = repr(name) if name else "the empty name"
     settings = {without_seed(variant) for variant in variants}
     if len(settings) > 1:
         raise InvalidInput(
-            f"{len(settings)} different variants have {shown}, which is their directory; rename"
+            f"{len(settings)} different variants have {name_text}, which is their directory; rename"
             " them"
         )
     seeds = [str(variant.get(SEED_KEY)) for variant in variants]
     if len(set(seeds)) < len(seeds):
         raise InvalidInput(
-            f"the variant {shown} stands in the space {len(seeds)} times; for repeated runs give it"
-            " different seeds"
+            f"the variant {name_text} stands in the space {len(seeds)} times; for repeated runs"
+            " give it different seeds"
         )
 
 

@@ -199,10 +199,10 @@ class RandomHyperparameterSweeper(Sweeper):
 
     def generate_random_hyperparameters(self) -> Variant:
         """Return one draw of every hyperparameter, with the defaults; named by what was drawn."""
-        drawn: dict[str, Any] = {}
+        draw: dict[str, Any] = {}
         for hyperparameter in self._hyperparameters:
-            set_path(drawn, hyperparameter.name, own(hyperparameter.generate()))
-        return Variant(overlay(own(self._defaults), drawn), Variant(drawn).name)
+            set_path(draw, hyperparameter.name, own(hyperparameter.generate()))
+        return Variant(overlay(own(self._defaults), draw), Variant(draw).name)
 
     def sweep_hyperparameters(
         self, function: Callable[..., Any], num_configs: int
