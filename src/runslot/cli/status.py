@@ -144,7 +144,7 @@ def print_status(status: ExperimentStatus, every: bool) -> None:
         print_line(terminal, line)
     for text in [] if report is None else report.lines():
         print_line(terminal, Text(text))
-    runs = [run for run in status.runs if every or run.state not in _CALM or run.held]
+    runs = [run for run in status.runs if every or run.state not in _CALM or run.is_held]
     if runs:
         terminal.print()
         rows = [_row(status, run) for run in runs]

@@ -21,7 +21,7 @@ class LaunchStarted:
     directory: Path
     runs: tuple[Run, ...]
     """Those that will be started, or are adopted."""
-    kept: int
+    kept_count: int
     """How many are finished from before."""
     slots: tuple[Slot, ...]
     slots_said: str
@@ -85,7 +85,7 @@ class RunDropped:
     """A run will not be started."""
 
     run: Run
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,7 @@ class OpenExperiment:
     total: int = 0
     starting: int | None = None
     """How many runs this launch is to start; None where they are added one by one."""
-    listed: Path | None = None
+    launcher_file: Path | None = None
     """This launch's file among those of the user's launchers."""
     closed: bool = False
     odd_requests: set[Path] = field(default_factory=set)
@@ -246,15 +246,15 @@ class OpenExperiment:
         worker is not.
         """
         if self.lock is not None:
-            self.listed = enlist(self.directory)
+            self.launcher_file = enlist(self.directory)
 
     def close(self) -> None:
         """Close the journal and give the lock back; once is enough."""
         if self.closed:
             return
         self.closed = True
-        if self.listed is not None:
-            self.listed.unlink(missing_ok=True)
+        if self.launcher_file is not None:
+            self.launcher_file.unlink(missing_ok=True)
         place = self.place()  # which the open journal knows, where it was moved
         self.journal.close()
         self._release_at(place)

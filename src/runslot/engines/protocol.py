@@ -372,9 +372,9 @@ class LauncherConfig(ABC):
         """
         return status
 
-    def facts(self, experiment: ExperimentDir, shown: str) -> Facts | None:
-        """Return what else `runslot status` is to say of an experiment, whose path is `shown` to
-        people.
+    def facts(self, experiment: ExperimentDir, path_text: str) -> Facts | None:
+        """Return what else `runslot status` is to say of an experiment, whose path people see as
+        `path_text`.
         """
-        del experiment, shown
+        del experiment, path_text
         return None

@@ -242,13 +242,13 @@ def refreshed(status: ExperimentStatus) -> ExperimentStatus:
     return status if config is None else config.refresh(status)
 
 
-def facts(status: ExperimentStatus, shown: str) -> Facts | None:
-    """Return what else the experiment's engine says of it, whose path is `shown` to people."""
+def facts(status: ExperimentStatus, path_text: str) -> Facts | None:
+    """Return what else the experiment's engine says of it, whose path is `path_text` to people."""
     try:
         config = of_experiment(status.file)
     except RunslotError:  # `refreshed` has named it
         return None
-    return None if config is None else config.facts(status.directory, shown)
+    return None if config is None else config.facts(status.directory, path_text)
 
 
 _WORDS = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
@@ -300,7 +300,7 @@ class Refresher:
 
     def __init__(self, roots: Sequence[str | os.PathLike[str]]) -> None:
         self._roots = [Path(root) for root in roots]
-        self._looked = -_PERIOD
+        self._last_look = -_PERIOD
         self._thread: threading.Thread | None = None
         self._done: dict[Path, tuple[float, tuple[str, ...]]] = {}
         """Experiments of which nothing further is to be heard until their journal changes: when it
@@ -311,11 +311,11 @@ class Refresher:
 
     def look(self) -> None:
         """Begin a look where the last one is long enough ago; never waits."""
-        if time.monotonic() - self._looked < self._period or (
+        if time.monotonic() - self._last_look < self._period or (
             self._thread is not None and self._thread.is_alive()
         ):
             return
-        self._looked = time.monotonic()
+        self._last_look = time.monotonic()
         self._thread = threading.Thread(target=self._ask, name="runslot-refresh", daemon=True)
         self._thread.start()
 

@@ -48,7 +48,7 @@ class RunStatus:
 
     waits_for: str = ""
     """Why it is queued, where its engine says so."""
-    held: bool = False
+    is_held: bool = False
     """It waits until somebody releases it."""
 
     problem: str = ""

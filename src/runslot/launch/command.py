@@ -335,10 +335,10 @@ def notes_on_command(argv: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...
     different = {id(run.variant): run.variant for run in runs}.values()
     keys = dict.fromkeys(key for variant in different for key in flatten(variant))
     if missing := unused(argv, keys, len({run.seed for run in runs})):
-        shown = " and ".join(missing)
+        missing_text = " and ".join(missing)
         notes.append(
-            f"no argument of the command uses {shown}: runs that differ in nothing else do the"
-            f" same; write {{{missing[0]}}} in it, or {{variant_file}} for all values"
+            f"no argument of the command uses {missing_text}: runs that differ in nothing else do"
+            f" the same; write {{{missing[0]}}} in it, or {{variant_file}} for all values"
         )
     if note := note_operators(argv):
         notes.append(note)

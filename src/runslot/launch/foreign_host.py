@@ -56,15 +56,15 @@ def silence_said(status: ExperimentStatus) -> str:
 
 def take_over_said(status: ExperimentStatus) -> Iterator[str]:
     """Yield a line for each place whose runs are waited for, or done again."""
-    for held in (True, False):
-        runs = [run for run in status.foreign if (run.claim == "held") is held]
+    for is_held in (True, False):
+        runs = [run for run in status.foreign if (run.claim == "held") is is_held]
         for place in dict.fromkeys(map(place_said, runs)):
             runs_there = [run for run in runs if place_said(run) == place]
             count = f"{len(runs_there)} run{'s' * (len(runs_there) != 1)}"
             sign = _clock(
                 max((run.sign for run in runs_there if run.sign is not None), default=None)
             )
-            if held:
+            if is_held:
                 yield (
                     f"{count} {place}: the claim on run.json is held, last sign {sign}; waits for"
                     f" its end ({_LEASE})"

@@ -223,10 +223,10 @@ def takes_items(
     for names in keys:
         seeded = (*names, SEED_KEY) if SEED_KEY in signature.parameters else names
         if problem := _binds(signature, [], seeded):
-            shown = ", ".join(names) or "no key"
+            key_text = ", ".join(names) or "no key"
             raise InvalidInput(
                 f"{named} takes neither the variant as one dict, as `def {function.name}(variant)`"
-                f" would, nor its items ({shown}): {problem}"
+                f" would, nor its items ({key_text}): {problem}"
             )
     return True
 
@@ -384,26 +384,26 @@ def _signature(arguments: ast.arguments) -> inspect.Signature:
     kinds = inspect.Parameter
     positional = [*arguments.posonlyargs, *arguments.args]
     first_default = len(positional) - len(arguments.defaults)
-    made: list[inspect.Parameter] = []
+    parameters: list[inspect.Parameter] = []
     for number, argument in enumerate(positional):
         kind = (
             kinds.POSITIONAL_ONLY
             if number < len(arguments.posonlyargs)
             else kinds.POSITIONAL_OR_KEYWORD
         )
-        made.append(
+        parameters.append(
             inspect.Parameter(
                 argument.arg, kind, default=kinds.empty if number < first_default else ...
             )
         )
     if arguments.vararg is not None:
-        made.append(inspect.Parameter(arguments.vararg.arg, kinds.VAR_POSITIONAL))
+        parameters.append(inspect.Parameter(arguments.vararg.arg, kinds.VAR_POSITIONAL))
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        made.append(
+        parameters.append(
             inspect.Parameter(
                 argument.arg, kinds.KEYWORD_ONLY, default=kinds.empty if default is None else ...
             )
         )
     if arguments.kwarg is not None:
-        made.append(inspect.Parameter(arguments.kwarg.arg, kinds.VAR_KEYWORD))
-    return inspect.Signature(made)
+        parameters.append(inspect.Parameter(arguments.kwarg.arg, kinds.VAR_KEYWORD))
+    return inspect.Signature(parameters)

@@ -34,7 +34,7 @@ runs.
 
 @dataclass
 class _Episode:
-    why: str
+    reason: str
     since: float
     hopeless: bool = False
     """The directory was removed: it does not come back."""
@@ -96,7 +96,11 @@ class Holds:
             return
         self._episodes[_key(experiment)] = episode
         self._observer(
-            Said(episode.why if episode.moved else f"{episode.why}; starts wait until that is over")
+            Said(
+                episode.reason
+                if episode.moved
+                else f"{episode.reason}; starts wait until that is over"
+            )
         )
 
     def pause(self, experiment: OpenExperiment, now: float) -> float:
@@ -152,7 +156,7 @@ class Holds:
         episode = self._episodes.get(_key(experiment))
         if episode is None or not (episode.moved or episode.given_up):
             return ""
-        return episode.why if episode.moved else f"no run could be started: {episode.why}"
+        return episode.reason if episode.moved else f"no run could be started: {episode.reason}"
 
     def in_vain(self, experiment: OpenExperiment, under_way: bool, now: float) -> bool:
         """Tell whether nothing further is to be started, because there is nothing to wait for."""

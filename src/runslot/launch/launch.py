@@ -93,12 +93,12 @@ class Todo:
     start: tuple[Run, ...]
     attempts: Mapping[str, int]
     adopt: tuple[tuple[Run, UnderWay], ...]
-    kept: int
+    kept_count: int
 
     def share(self, experiment: OpenExperiment, slots_said: str, growth: Growth | None) -> Share:
         """Return it as what the supervisor is to do."""
         return Share(
-            experiment, self.start, self.attempts, self.adopt, self.kept, slots_said, growth
+            experiment, self.start, self.attempts, self.adopt, self.kept_count, slots_said, growth
         )
 
     def with_runs(self, runs: Sequence[tuple[Run, int]]) -> Todo:
@@ -173,7 +173,7 @@ def launch(
         for line in take_over_said(status) if status.foreign else ():
             observer(Said(line))
         if not todo.start and not todo.adopt and (growth is None or growth.is_over):
-            observer(Said(nothing_said(todo.kept, directory.path)))
+            observer(Said(nothing_said(todo.kept_count, directory.path)))
             config.give_back(experiment, observer)
             experiment.close()
             return outcomes_of(directory)

@@ -41,9 +41,9 @@ def send_pilots(
     if not runs:
         return False
     missing = min(math.ceil(runs / pilots.slots), pilots.most) - alive
-    listed = tuple(directory.read_runs())
+    all_runs = tuple(directory.read_runs())
     file = experiment.file
-    observer(LaunchStarted(file.name, directory.path, listed, 0, (), slots_said, file.space))
+    observer(LaunchStarted(file.name, directory.path, all_runs, 0, (), slots_said, file.space))
     if missing > 0:
         pilots.send(missing)
         beside = f", beside {alive} that are there" if alive else ""

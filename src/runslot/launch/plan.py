@@ -101,11 +101,11 @@ def make_plan(
     """
     check_name(name)
     space = as_space(variants)
-    listed = variants_of(space)
+    variant_list = variants_of(space)
     seed_list = seeds_of(seeds)
     pickles: dict[str, bytes] = {}
     work, script = _work(target, pickles)
-    runs = list(_runs(listed, seed_list, pickles))
+    runs = list(_runs(variant_list, seed_list, pickles))
     refuse_shared_directories(runs)
     notes: tuple[str, ...] = ()
     if isinstance(work, Command):
@@ -127,7 +127,7 @@ def make_plan(
         resources=resources,
         policy=policy,
         logger=logger,
-        space=describe_space(space, listed, seed_list),
+        space=describe_space(space, variant_list, seed_list),
         script=str(script or "") if isinstance(work, Command) else "",
         script_digest=digest_of_file(str(script)) if script and isinstance(work, Command) else "",
         interpreter=None if interpreter is None else interpreter.environment,
@@ -227,13 +227,13 @@ def as_space(
             f"variants is {iterable!r:.80}: give a dict, a space such as grid(…), or a list of"
             " dicts"
         )
-    listed = list(islice(iterable, VARIANTS_LIMIT + 1))
-    for number, variant in enumerate(listed, 1):
+    items = list(islice(iterable, VARIANTS_LIMIT + 1))
+    for number, variant in enumerate(items, 1):
         if not isinstance(variant, Mapping):
             raise InvalidInput(f"variant {number} is a {type(variant).__name__}, not a dict")
     return [
         variant_like if isinstance(variant_like, Variant) else Variant(variant_like)
-        for variant_like in listed
+        for variant_like in items
     ]
 
 
@@ -245,15 +245,15 @@ def seeds_of(seeds: int | Sequence[int]) -> list[int]:
     count = value if isinstance(value, int) else len(value)
     if count > SEED_LIMIT:
         raise InvalidInput(f"seeds asks for {count:,} of them, which is more than {SEED_LIMIT:,}")
-    listed = list(range(value)) if isinstance(value, int) else [*map(_plain_number, value)]
-    for seed in listed:
+    seed_list = list(range(value)) if isinstance(value, int) else [*map(_plain_number, value)]
+    for seed in seed_list:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InvalidInput(f"seeds must be whole numbers, not {seed!r:.80}")
-    if not listed:
+    if not seed_list:
         raise InvalidInput(f"seeds is {seeds!r}: with no seed there is no run; the least is 1")
-    if len(set(listed)) < len(listed):
-        raise InvalidInput(f"seeds has a seed twice: {listed}")
-    return listed
+    if len(set(seed_list)) < len(seed_list):
+        raise InvalidInput(f"seeds has a seed twice: {seed_list}")
+    return seed_list
 
 
 def _plain_number(value: Any) -> Any:
@@ -371,10 +371,10 @@ def _runs(
 ) -> Iterable[Run]:
     # The first seed of every variant before the second of any: a picture of all variants comes
     # early.
-    made = [_as_run(variant, pickles) for variant in variants]
-    ids = [run_ids(run.variant) for run in made]
+    seedless_runs = [_as_run(variant, pickles) for variant in variants]
+    ids = [run_ids(run.variant) for run in seedless_runs]
     for number, seed in enumerate(seeds):
-        for variant, run, id_of in zip(variants, made, ids, strict=True):
+        for variant, run, id_of in zip(variants, seedless_runs, ids, strict=True):
             if SEED_KEY in variant:
                 if number == 0:
                     yield _seeded(run, _seed_in(variant), id_of)

@@ -81,7 +81,7 @@ class Printer:
                     event.outcome.kind, event.run, f"{text} ({self._ended}/{self._total})"
                 )
             case RunDropped():  # counted, not listed: a stop drops all that waits
-                self._dropped[event.why] = self._dropped.get(event.why, 0) + 1
+                self._dropped[event.reason] = self._dropped.get(event.reason, 0) + 1
             case StopNoted():
                 action = (
                     "killing"
@@ -134,9 +134,11 @@ def next_step(directory: Path, left_runs: int) -> str:
 def todo_said(event: LaunchStarted) -> str:
     """Return what a launch is about: `12 runs in 2 slots of 1 core each (2 cores)`."""
     if event.search:
-        kept_note = f" ({counted(event.kept, 'run')} ended before)" if event.kept else ""
+        kept_note = (
+            f" ({counted(event.kept_count, 'run')} ended before)" if event.kept_count else ""
+        )
         return f"search for {event.search}{kept_note}, in {event.slots_said}"
-    kept_note = f" ({event.kept} more have ended and are kept)" if event.kept else ""
+    kept_note = f" ({event.kept_count} more have ended and are kept)" if event.kept_count else ""
     return f"{counted(len(event.runs), 'run')}{kept_note} in {event.slots_said}"
 
 
@@ -231,11 +233,11 @@ class Notifier:
 
     def _notify(self, service: Any, title: str, body: str) -> None:
         try:
-            sent = service.notify(body=f"{body}\non {host_name()}", title=title)
+            is_sent = service.notify(body=f"{body}\non {host_name()}", title=title)
         except Exception as error:  # noqa: BLE001  a plugin of apprise may raise anything, and no run may suffer from it
             self._unsent.append(f"{_named(service)}: {type(error).__name__}: {error}")
         else:
-            if not sent:
+            if not is_sent:
                 self._unsent.append(f"{_named(service)} did not take it")
 
     def _finish(self) -> None:

@@ -173,18 +173,18 @@ def _values(value: Any, main: ModuleType, script: _Script) -> tuple[dict[str, by
     values: dict[str, bytes] = {}
     lost = []
     for name in sorted(_used(value, vars(main))):
-        held = vars(main)[name]
+        global_value = vars(main)[name]
         loads = name in script.defined
         if (
             (loads and name not in script.touched)
-            or _is_of_main(held, script)
-            or (loads and is_chance(held))
+            or _is_of_main(global_value, script)
+            or (loads and is_chance(global_value))
         ):
             continue
-        if loads and isinstance(held, (ModuleType, FunctionType, type)):
+        if loads and isinstance(global_value, (ModuleType, FunctionType, type)):
             continue
         try:
-            values[name] = _pickled(held)
+            values[name] = _pickled(global_value)
         except Exception:  # noqa: BLE001  any error of pickling is the answer
             if not loads:
                 lost.append(name)

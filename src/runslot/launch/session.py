@@ -87,7 +87,12 @@ class Session:
             self._waiting[str(directory.path)] = ended
             self.supervisor.add(
                 Share(
-                    experiment, todo.start, todo.attempts, todo.adopt, todo.kept, self._slots_said
+                    experiment,
+                    todo.start,
+                    todo.attempts,
+                    todo.adopt,
+                    todo.kept_count,
+                    self._slots_said,
                 )
             )
             if self._thread is None:

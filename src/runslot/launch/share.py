@@ -55,7 +55,7 @@ class Share:
     """By run id: the next attempt's number, where it is not 1."""
     adopt: tuple[tuple[Run, UnderWay], ...] = ()
     """Runs that an earlier launcher started and that still run."""
-    kept: int = 0
+    kept_count: int = 0
     slots_said: str = ""
     growth: Growth | None = None
     """What adds to its runs, and ends some early."""
@@ -75,7 +75,9 @@ class Share:
         )
         file = self.experiment.file
         search = "" if self.growth is None or file.search is None else file.space
-        observer(LaunchStarted(name, directory, runs, self.kept, slots, self.slots_said, search))
+        observer(
+            LaunchStarted(name, directory, runs, self.kept_count, slots, self.slots_said, search)
+        )
 
 
 @dataclass(eq=False)
@@ -83,13 +85,13 @@ class Progress:
     """An experiment under way: which of its runs are left, and how the others ended."""
 
     experiment: OpenExperiment
-    left: set[Key]
+    open_keys: set[Key]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     """By run id: the last one so far."""
     growth: Growth | None = None
     keys: dict[str, Key] = field(default_factory=dict)
     """By run id."""
-    held: bool = False
+    is_held: bool = False
     """Nothing further starts: it is paused, or its growth has a problem."""
     is_blocked: bool = False
     """What comes next could not be asked for, or listed: its directory is away, or a disk is full.
@@ -103,7 +105,7 @@ class Progress:
         if growth is None or growth.problem or growth.is_over:
             return False
         return (
-            self.held
+            self.is_held
             or growth.expects
             or (self.is_blocked and not holds.has_given_up(self.experiment))
         )
@@ -112,22 +114,22 @@ class Progress:
         """Yield that none of its runs is started any more, where there is nothing to hope for."""
         if not holds.holding(self.experiment):
             return
-        if holds.in_vain(self.experiment, any(key in under_way for key in self.left), now):
-            yield GivenUp(tuple(sorted(self.left)), "could not be started")
+        if holds.in_vain(self.experiment, any(key in under_way for key in self.open_keys), now):
+            yield GivenUp(tuple(sorted(self.open_keys)), "could not be started")
 
     def halts(self, now: float) -> Iterator[Event]:
         """Yield which runs have shown enough; all are stopped where their search cannot go on."""
-        if self.growth is None or self.held:
+        if self.growth is None or self.is_held:
             return
         if halted := self.growth.look(now):
             yield Halted(tuple(self.keys[run] for run in halted))
         if self.growth.problem:
-            self.held = True
-            yield StopAsked(tuple(sorted(self.left)))
+            self.is_held = True
+            yield StopAsked(tuple(sorted(self.open_keys)))
 
     def grow(self, free: int, entries: list[LaunchRun], holds: Holds) -> Iterator[Event]:
         """Yield the runs that come next, for whom so many slots would wait."""
-        if self.growth is None or self.held or not free:
+        if self.growth is None or self.is_held or not free:
             return
         now = time.monotonic()
         self.is_blocked = bool(holds.away(self.experiment, now))
@@ -146,7 +148,7 @@ class Progress:
             if key is None:
                 key = self.keys[run.id] = len(entries)
                 entries.append(LaunchRun(self, run))
-            self.left.add(key)
+            self.open_keys.add(key)
             yield Added((key,), self.experiment.policy, {key: attempt})
 
     def requests(self, observer: Observer) -> Iterator[Request]:
@@ -162,14 +164,14 @@ class Progress:
 
     def leave(self, observer: Observer) -> None:
         """Close the experiment, whose runs an engine goes on with."""
-        count = len(self.left)
+        count = len(self.open_keys)
         self.experiment.journal.write("launcher_left", time.time(), runs=count)
         self.experiment.close()
         observer(LaunchLeft(self.experiment.directory.path, count))
 
     def end(self, observer: Observer) -> None:
         """Close the experiment, whose runs are done."""
-        if self.growth is not None and not self.held:
+        if self.growth is not None and not self.is_held:
             self.growth.finish()
         counts = dict(Counter[str](outcome.kind for outcome in self.outcomes.values()))
         self.experiment.journal.write("launcher_ended", time.time(), counts=counts)
@@ -181,11 +183,13 @@ class Progress:
         one of everything.
         """
         if request.verb in {"pause", "continue"}:
-            self.held = request.verb == "pause"
-            return Paused(tuple(sorted(self.left)), self.held)
+            self.is_held = request.verb == "pause"
+            return Paused(tuple(sorted(self.open_keys)), self.is_held)
         runs = set(request.arguments)
         keys = sorted(
-            key for run, key in self.keys.items() if key in self.left and (not runs or run in runs)
+            key
+            for run, key in self.keys.items()
+            if key in self.open_keys and (not runs or run in runs)
         )
         everything = alone and not runs
         return StopAsked(None if everything else tuple(keys), kill=request.verb == "kill")
@@ -277,8 +281,8 @@ class SlotTable:
         if carved is None:
             return None
         self._by_index = {slot.index: slot for slot in carved}
-        others = {
+        indices_by_key = {
             key: tuple(new.index for new in carved if any(map(new.shares_with, old)))
             for key, old in occupied.items()
         }
-        return Recarved(tuple(self._by_index), others)
+        return Recarved(tuple(self._by_index), indices_by_key)

@@ -88,7 +88,7 @@ class Supervisor:
         self._handles: dict[Key, Handle] = {}
         self._open: list[Progress] = []
         self._inbox: deque[Share | Event] = deque()
-        self._looked = 0.0
+        self._last_look = 0.0
         self._elsewhere: set[Key] = set()
         """Adopted runs that a machine has which cannot be asked from here."""
         self._waits = SlotWaits(observer)
@@ -224,7 +224,7 @@ class Supervisor:
 
     def _patience(self) -> float:
         now, moment = time.monotonic(), next_moment(self._state)
-        look = self._looked + _LOOK_AT_REQUESTS
+        look = self._last_look + _LOOK_AT_REQUESTS
         return max(0.0, (look if moment is None else min(look, moment)) - now)
 
     # ---- experiments come and go -----------------------------------------------------------------
@@ -272,7 +272,7 @@ class Supervisor:
 
     def _close_finished(self) -> None:
         for progress in [*self._open]:
-            if progress.left or self._stays_open(progress):
+            if progress.open_keys or self._stays_open(progress):
                 continue
             experiment = progress.experiment
             self._holds.away(experiment, time.monotonic())
@@ -282,13 +282,13 @@ class Supervisor:
     # ---- what happened ---------------------------------------------------------------------------
 
     def _requests(self) -> Iterator[Event]:
-        if time.monotonic() - self._looked < _LOOK_AT_REQUESTS:
+        if time.monotonic() - self._last_look < _LOOK_AT_REQUESTS:
             return
-        self._looked = time.monotonic()
+        self._last_look = time.monotonic()
         for progress in self._open:
             experiment = progress.experiment
-            self._holds.away(experiment, self._looked)
-            experiment.journal.sync_when_due(self._looked)
+            self._holds.away(experiment, self._last_look)
+            experiment.journal.sync_when_due(self._last_look)
             for request in progress.requests(self._observer):
                 event = progress.wish(request, alone=len(self._open) == 1)
                 yield event
@@ -325,7 +325,7 @@ class Supervisor:
             experiment.ended(run, event.outcome, time.time(), retry)
             progress.outcomes[run.id] = event.outcome
             if not retry:
-                progress.left.discard(event.key)
+                progress.open_keys.discard(event.key)
                 if progress.growth is not None:
                     progress.growth.ended(run, event.outcome)
             self._observer(RunEnded(run, experiment.run_dir(run).path, event.outcome, retry))
@@ -428,13 +428,13 @@ class Supervisor:
             ]
             if handles:
                 self._launcher.stop(handles, kill)
-        stops = [stop for stop in stops if stop.asked]
+        stops = [stop for stop in stops if stop.by_user]
         if stops:
             grace = max(self._entries[stop.key].experiment.policy.grace for stop in stops)
             self._observer(StopNoted(stops[-1].kill, len(stops), grace))
 
     def _drop(self, drop: Drop) -> None:
         progress, run = self._entries[drop.key].progress, self._entries[drop.key].run
-        progress.left.discard(drop.key)
-        progress.experiment.journal.write("dropped", time.time(), run=run.id, why=drop.why)
-        self._observer(RunDropped(run, drop.why))
+        progress.open_keys.discard(drop.key)
+        progress.experiment.journal.write("dropped", time.time(), run=run.id, why=drop.reason)
+        self._observer(RunDropped(run, drop.reason))

@@ -199,14 +199,14 @@ def divide(
     might be using it. `turn` differs from job to job, so that programs that pin themselves do not
     all choose the same cores.
     """
-    wanted = replace(
+    node_resources = replace(
         resources, cpus=None, memory=None, reserved_cpus=0, threads="all", cpus_per_worker=1
     )
     usable = [core for core in topology.cores if set(core.pus) & set(topology.allowed)]
     is_open = cpus is not None and len(topology.allowed) > cpus
     if len(usable) < runs:
-        wanted = replace(wanted, threads="cores")
-    slots = carve(topology, wanted, runs)[:runs]
+        node_resources = replace(node_resources, threads="cores")
+    slots = carve(topology, node_resources, runs)[:runs]
     if not is_open or cpus is None:
         return tuple(
             replace(slot, cpus_per_worker=min(resources.cpus_per_worker, slot.size or 1))

@@ -41,20 +41,20 @@ class Crowd:
     def __init__(self, directory: ExperimentDir, submission: Submission) -> None:
         self._directory = directory
         self._submission = submission
-        self._looked = -POLITE
+        self._last_look = -POLITE
         self._sight = Look()
 
     def lets(self, task: int) -> bool:
         """Tell whether runs of a task may be taken: not where that was cancelled, or is held."""
-        if time.monotonic() - self._looked >= POLITE:
-            self._looked = time.monotonic()
+        if time.monotonic() - self._last_look >= POLITE:
+            self._last_look = time.monotonic()
             # It is away, or this node has not its commands: then what was seen last has to do.
             with contextlib.suppress(RunslotError, OSError):
                 self._sight = self._look()
         name = self._submission.job_name
         about = self._sight.tasks.get((name, task))
         if about is None:  # Slurm keeps nothing of one that was cancelled as it waited
-            return not any(known == name for known, _ in self._sight.tasks)
+            return not any(job_name == name for job_name, _ in self._sight.tasks)
         return not (about.state == "CANCELLED" or is_held(about))
 
     def _look(self) -> Look:

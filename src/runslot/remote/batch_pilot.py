@@ -76,14 +76,14 @@ class BatchCrew:
 
     def may_begin(self, longest: float) -> bool:
         """Tell whether there is time for a run that takes as long as the longest so far."""
-        left = self.time_left()
-        return left is None or left > longest + self._ahead + _MARGIN_S
+        seconds_left = self.time_left()
+        return seconds_left is None or seconds_left > longest + self._ahead + _MARGIN_S
 
     @property
     def is_time_up(self) -> bool:
         """Whether the job's time limit is why its runs end."""
-        left = self.time_left()
-        return left is not None and left <= self._ahead + _MARGIN_S
+        seconds_left = self.time_left()
+        return seconds_left is not None and seconds_left <= self._ahead + _MARGIN_S
 
     def time_left(self) -> float | None:
         """Return how many seconds the job has left; None where that is not known."""

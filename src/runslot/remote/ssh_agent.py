@@ -66,7 +66,7 @@ class Agent:
         self._requests: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self.removes = False
         """Whether all that was brought here is to go when it leaves."""
-        self.left: list[RunDir] = []
+        self.leftovers: list[RunDir] = []
         """What is not removed then: directories of runs with files that do not come home."""
         self._verbs = {
             "reserve": self._reserve,
@@ -379,10 +379,10 @@ class Agent:
         del message
         dirs = [self._experiment.run_dir(run) for run in self._runs.values()]
         self.removes = not any(is_claimed(run_dir) for run_dir in dirs if run_dir.run_file.exists())
-        self.left = [
+        self.leftovers = [
             run_dir for run_dir in dirs if run_dir.path.is_dir() and not run_dir.run_file.exists()
         ]
-        return {"left": len(self.left)}
+        return {"left": len(self.leftovers)}
 
 
 def _wait_for_record(run_dir: RunDir, attempt: int) -> None:
@@ -422,7 +422,8 @@ def main(argv: Sequence[str]) -> int:
             experiment.close()
             if agent.removes:
                 remove_all_but(
-                    Path(os.path.normpath(directory.path / experiment.file.runs_root)), agent.left
+                    Path(os.path.normpath(directory.path / experiment.file.runs_root)),
+                    agent.leftovers,
                 )
     except RunslotError as error:
         out.write(encode({"id": first["id"], "failed": str(error)}))

@@ -74,7 +74,7 @@ class NextStep:
 
     do: Literal["start", "adopt", "leave"]
     attempt: int = 1
-    why: str = ""
+    reason: str = ""
 
 
 def next_step(run_dir: RunDir, number: int, policy: Policy) -> NextStep:
@@ -165,7 +165,7 @@ def _work(
     try:
         share = _share(experiment, items, listener)
         if not share.runs and not share.adopt and link is None:
-            listener(Said(nothing_said(share.kept, directory.path)))
+            listener(Said(nothing_said(share.kept_count, directory.path)))
             return _status(experiment, items)
         count = len(share.runs) + len(share.adopt)
         engine = (place or ThisMachine()).open(
@@ -209,8 +209,8 @@ def _supply(
     os.set_inheritable(link.descriptor, False)
     end = socket.socket(fileno=link.descriptor)
     supply = Supply(end, next_attempt, engine.launcher.wake, observer)
-    held = {run.id for run in (*share.runs, *(run for run, _ in share.adopt))}
-    supply.hold(held, [item.run.id for item in items if item.run.id not in held])
+    share_ids = {run.id for run in (*share.runs, *(run for run, _ in share.adopt))}
+    supply.hold(share_ids, [item.run.id for item in items if item.run.id not in share_ids])
     return supply
 
 
@@ -220,7 +220,7 @@ def _next_steps(
     """Yield the runs that are not done."""
     for item in items:
         step = next_step(experiment.run_dir(item.run), item.attempt, experiment.policy)
-        if step.do != "leave" or step.why:
+        if step.do != "leave" or step.reason:
             yield item, step
 
 
@@ -237,7 +237,7 @@ def _share(experiment: OpenExperiment, items: Sequence[WorkItem], listener: Obse
             record = experiment.run_dir(item.run).read_attempt()
             adopt.append((item.run, UnderWay(step.attempt, record)))
         else:
-            listener(Said(f"{item.run.directory} is left alone: {step.why}"))
+            listener(Said(f"{item.run.directory} is left alone: {step.reason}"))
     kept_count = len(items) - len(runs) - len(adopt)
     return Share(experiment, tuple(runs), attempts, tuple(adopt), kept_count)
 

@@ -82,7 +82,7 @@ class State:
     failures: int = 0
     paused: frozenset[Key] = frozenset()
     """Runs that wait until they are told to continue."""
-    held: tuple[Key, ...] = ()
+    paused_queue: tuple[Key, ...] = ()
     """Those of them that stood in the queue."""
     stopped: bool = False
     """Nothing further is started."""
@@ -90,7 +90,7 @@ class State:
     @property
     def waiting(self) -> int:
         """How many runs have yet to start, or to start again."""
-        return len(self.queue) - self.position + len(self.held) + len(self.again)
+        return len(self.queue) - self.position + len(self.paused_queue) + len(self.again)
 
     @property
     def done(self) -> bool:
@@ -257,7 +257,7 @@ def _worth_retrying(outcome: Outcome, policy: Policy) -> bool:
 
 def _stop(state: State, event: StopAsked | GivenUp) -> tuple[State, list[Action]]:
     everything = event.keys is None
-    reason = event.why if isinstance(event, GivenUp) else "stopped before it started"
+    reason = event.reason if isinstance(event, GivenUp) else "stopped before it started"
     stopping = (
         state.running if event.keys is None else [key for key in event.keys if key in state.running]
     )
@@ -274,13 +274,13 @@ def _stop(state: State, event: StopAsked | GivenUp) -> tuple[State, list[Action]
     again = tuple(waiting for waiting in state.again if waiting.key not in (event.keys or ()))
     queued = {
         *state.queue[state.position :],
-        *state.held,
+        *state.paused_queue,
         *(waiting.key for waiting in state.again),
     }
     drops = [Drop(key, reason) for key in event.keys or () if key in queued]
     dropped = state.dropped | {drop.key for drop in drops if isinstance(drop, Drop)}
-    held = tuple(key for key in state.held if key not in dropped)
-    return replace(state, again=again, held=held, dropped=dropped), actions + drops
+    paused_queue = tuple(key for key in state.paused_queue if key not in dropped)
+    return replace(state, again=again, paused_queue=paused_queue, dropped=dropped), actions + drops
 
 
 def _halt(state: State, keys: tuple[Key, ...]) -> tuple[State, list[Action]]:
@@ -290,33 +290,41 @@ def _halt(state: State, keys: tuple[Key, ...]) -> tuple[State, list[Action]]:
     running = {
         k: replace(run, stopping=k in ending or run.stopping) for k, run in state.running.items()
     }
-    return replace(state, running=running), [Stop(key, kill=False, asked=False) for key in ending]
+    return replace(state, running=running), [Stop(key, kill=False, by_user=False) for key in ending]
 
 
 def _pause(state: State, keys: tuple[Key, ...]) -> State:
     queued = state.queue[state.position :]
     paused = state.paused.union(keys)
-    held = tuple(key for key in queued if key in paused)
+    newly_paused = tuple(key for key in queued if key in paused)
     queue = tuple(key for key in queued if key not in paused)
-    return replace(state, paused=paused, queue=queue, position=0, held=state.held + held)
+    return replace(
+        state,
+        paused=paused,
+        queue=queue,
+        position=0,
+        paused_queue=state.paused_queue + newly_paused,
+    )
 
 
 def _continue(state: State, keys: tuple[Key, ...]) -> State:
     paused = state.paused.difference(keys)
-    freed = [key for key in state.held if key not in paused]
-    held = tuple(key for key in state.held if key in paused)
+    freed = [key for key in state.paused_queue if key not in paused]
+    paused_queue = tuple(key for key in state.paused_queue if key in paused)
     queue = tuple(
         sorted((*state.queue[state.position :], *freed))
     )  # keys are given in the order of the asking
-    return replace(state, paused=paused, queue=queue, position=0, held=held)
+    return replace(state, paused=paused, queue=queue, position=0, paused_queue=paused_queue)
 
 
 def _drop_all(state: State, reason: str) -> tuple[State, list[Action]]:
     keys = [
-        key for key in (*state.queue[state.position :], *state.held) if key not in state.dropped
+        key
+        for key in (*state.queue[state.position :], *state.paused_queue)
+        if key not in state.dropped
     ]
     keys += [waiting.key for waiting in state.again]
-    state = replace(state, queue=(), position=0, held=(), again=(), stopped=True)
+    state = replace(state, queue=(), position=0, paused_queue=(), again=(), stopped=True)
     return state, [Drop(key, reason) for key in keys]
 
 

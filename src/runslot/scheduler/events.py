@@ -58,7 +58,7 @@ class GivenUp:
     """None of these runs is started any more: none can be."""
 
     keys: tuple[Key, ...]
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class Stop:
 
     key: Key
     kill: bool
-    asked: bool = True
+    by_user: bool = True
     """By the user, who is told; not by what the run has shown."""
 
 
@@ -161,7 +161,7 @@ class Drop:
     """Run `key` will not be started, or not again."""
 
     key: Key
-    why: str
+    reason: str
 
 
 Action = Start | Stop | Drop

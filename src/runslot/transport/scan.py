@@ -112,9 +112,9 @@ class Ledger:
 
 def in_order(changes: Iterable[Change]) -> tuple[list[Change], list[Change]]:
     """Return what comes home first, `progress.csv` and whatever is small, and what follows."""
-    listed = list(changes)
-    return [change for change in listed if change.first], [
-        change for change in listed if not change.first
+    change_list = list(changes)
+    return [change for change in change_list if change.first], [
+        change for change in change_list if not change.first
     ]
 
 

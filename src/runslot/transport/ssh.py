@@ -284,8 +284,8 @@ class Host:
                 pass
 
     def _rsync(self, arguments: Sequence[str], names: Iterable[str]) -> None:
-        listed = b"".join(b"./" + os.fsencode(name) + b"\0" for name in names)
-        if not listed:
+        file_list = b"".join(b"./" + os.fsencode(name) + b"\0" for name in names)
+        if not file_list:
             return
         self.connect()
         argv = ["rsync", "-rlpt", "--omit-dir-times", "--no-implied-dirs", "--protect-args"]
@@ -296,7 +296,7 @@ class Host:
             argv, stdin=pipe, stdout=subprocess.DEVNULL, stderr=pipe, start_new_session=True
         )
         with self._abortable(process):
-            output = process.communicate(listed)[1]
+            output = process.communicate(file_list)[1]
         code = process.returncode
         if code in _RSYNC_FINE:
             return
@@ -359,10 +359,10 @@ class Host:
 
     def _error(self, argv: Sequence[str], reason: str, retry: bool = False) -> HostError:
         command = shlex.join(argv)
-        shown = (
+        command_text = (
             command if len(command) < 200 or argv == self.login else f"{command[:200]}…"
         )  # a login is to be pasted
-        return HostError(self.name, shown, reason, retry)
+        return HostError(self.name, command_text, reason, retry)
 
 
 _number = itertools.count(1)

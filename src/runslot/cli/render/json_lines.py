@@ -49,7 +49,7 @@ def as_json(event: LaunchEvent) -> dict[str, Any]:
         case LaunchStarted():
             values = {"event": "launch_started", "experiment": event.experiment}
             values |= {"directory": str(event.directory)}
-            values |= {"runs": len(event.runs), "kept": event.kept, "slots": len(event.slots)}
+            values |= {"runs": len(event.runs), "kept": event.kept_count, "slots": len(event.slots)}
             values["slots_said"] = event.slots_said
             values |= {"search": event.search} if event.search else {}
         case StopNoted():
@@ -85,4 +85,4 @@ def _of_run(event: RunStarted | RunWaits | RunEnded | RunDropped) -> dict[str, A
             values = {"outcome": event.outcome.to_json(), "retry": event.retry}
             return {"event": "run_ended", **run, "directory": str(event.directory), **values}
         case RunDropped():
-            return {"event": "run_dropped", **run, "why": event.why}
+            return {"event": "run_dropped", **run, "why": event.reason}

@@ -44,7 +44,7 @@ class Leader:
         """Take note of an event; a run that succeeded makes a further look worth it."""
         if isinstance(event, LaunchStarted):
             self._directory, self._words = event.directory, ""
-            self._succeeded = event.kept
+            self._succeeded = event.kept_count
         elif isinstance(event, RunEnded) and event.outcome.kind == "succeeded":
             self._succeeded += 1
             self._is_stale = True

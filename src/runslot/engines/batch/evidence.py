@@ -30,7 +30,7 @@ def evidence_of(
     task: Task | None,
     attempt: int,
     retries: int,
-    gone: bool = False,
+    is_gone: bool = False,
 ) -> RunEvidence:
     """Return what is known of a run in a task: from its directory, and from its system."""
     record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
@@ -39,7 +39,7 @@ def evidence_of(
     last_line = _last_word(place, task) if says else ""
     latest = 0 if record is None else record.attempt
     return RunEvidence(
-        attempt, place.attempt + retries, outcome, task, gone, last_line=last_line, latest=latest
+        attempt, place.attempt + retries, outcome, task, is_gone, last_line=last_line, latest=latest
     )
 
 

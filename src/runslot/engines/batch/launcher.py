@@ -82,7 +82,7 @@ class BatchLauncher(Launcher):
         self._retries = experiment.policy.retries
         self._watched: dict[Handle, _Watch] = {}
         self._look = Look()
-        self._looked = 0.0
+        self._last_look = 0.0
         self._looking: threading.Thread | None = None
         self._again = False
         self._problem = ""
@@ -312,9 +312,9 @@ class BatchLauncher(Launcher):
         if self._looking is not None and self._looking.is_alive():
             self._again = self._again or new
             return
-        if not self._watched or time.monotonic() - self._looked < period:
+        if not self._watched or time.monotonic() - self._last_look < period:
             return
-        self._looked = time.monotonic()
+        self._last_look = time.monotonic()
         self._looking = threading.Thread(
             target=self._ask,
             args=(time.time() - (0.0 if new else POLITE - 1),),
@@ -328,9 +328,9 @@ class BatchLauncher(Launcher):
             (handle.run_dir, watch.run, watch.place)
             for handle, watch in list(self._watched.items())
         ]
-        handed = [place for _, _, place in watched]
+        places = [place for _, _, place in watched]
         try:
-            sight = look(self._experiment.directory, self._cluster, handed, oldest)
+            sight = look(self._experiment.directory, self._cluster, places, oldest)
             fetch_begun(self._site, sight, watched)
             self._look = sight
             self._problem = ""
@@ -375,7 +375,7 @@ class BatchLauncher(Launcher):
             watch.stopped_at = time.time()
         by_worker = kill and not self._cluster.kills_all
         self._ask_workers([watch for watch in watches if by_worker or watch.task in going_on], kill)
-        self._looked = 0.0
+        self._last_look = 0.0
         self._files_seen, self._look_used = time.monotonic(), time.time()
         self._begin_look(0.0, new=True)
 

@@ -54,16 +54,16 @@ def all_places(
     """Return by run id where each run was put last, or who has taken it, those of pilots
     included.
     """
-    known, takers = places(submissions), takers or Takers()
-    takers.look(known.values())
-    known = {run: takers.place(run, place) for run, place in known.items()}
+    by_run, takers = places(submissions), takers or Takers()
+    takers.look(by_run.values())
+    by_run = {run: takers.place(run, place) for run, place in by_run.items()}
     by_pilot = {place.submission.pilot(place.task): place for place in pilot_places(submissions)}
     if not by_pilot:
-        return known
+        return by_run
     for event in read_events(experiment.journal_file):
         if event["event"] == "start" and (place := by_pilot.get(event.get("pilot", ""))):
-            known[event["run"]] = TaskPlace(place.submission, place.task, event["attempt"])
-    return known
+            by_run[event["run"]] = TaskPlace(place.submission, place.task, event["attempt"])
+    return by_run
 
 
 def pilot_places(submissions: Iterable[Submission]) -> list[TaskPlace]:
@@ -110,8 +110,8 @@ class Lookout:
     def __init__(self, directory: ExperimentDir, system: str) -> None:
         self._directory = directory
         self._system = system
-        self._looked = -_LOOK_PERIOD_S
-        self._gone: dict[str, str] = {}
+        self._last_look = -_LOOK_PERIOD_S
+        self._reasons: dict[str, str] = {}
         self.sight = Look()
 
     def look(
@@ -121,26 +121,26 @@ class Lookout:
         answer may be `oldest` seconds old.
         """
         pilots = pilot_places(read_submissions(self._directory, self._system))
-        if pilots and (is_due or time.monotonic() - self._looked >= _LOOK_PERIOD_S):
-            self._looked = time.monotonic()
+        if pilots and (is_due or time.monotonic() - self._last_look >= _LOOK_PERIOD_S):
+            self._last_look = time.monotonic()
             self.sight = look(self._directory, cluster(), pilots, time.time() - oldest)
         alive = living(pilots, self.sight)
         for place in pilots:
             pilot, task = place.submission.pilot(place.task), self.sight.task(place)
             if place not in alive:
-                said = "is no longer known" if task is None else f"is {task.state}"
-                self._gone[pilot] = f"its pilot {place.name} {said}"
+                state_text = "is no longer known" if task is None else f"is {task.state}"
+                self._reasons[pilot] = f"its pilot {place.name} {state_text}"
             elif task is not None and task.waits:  # again: what it had has ended
-                self._gone[pilot] = f"its pilot {place.name} was requeued"
+                self._reasons[pilot] = f"its pilot {place.name} was requeued"
             else:
-                self._gone.pop(pilot, None)
+                self._reasons.pop(pilot, None)
         return alive
 
     def gone(self, pilot: str, since: float) -> str:
         """Return why a pilot that was at work at a moment (Unix time) is so no longer; empty where
         it may be, and where the answer that is here is older: one that waited then has begun.
         """
-        return self._gone.get(pilot, "") if self.sight.at > since + _SKEW_S else ""
+        return self._reasons.get(pilot, "") if self.sight.at > since + _SKEW_S else ""
 
     def is_stop_asked(self, run: str, pilot: str) -> bool:
         """Tell whether somebody asked for a run of a pilot to stop."""

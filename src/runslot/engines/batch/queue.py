@@ -41,7 +41,7 @@ class Look:
     tasks: Mapping[Key, Task] = field(default_factory=dict)
     absent: Mapping[Key, float] = field(default_factory=dict)
     """Since when it has known nothing of a task that was handed to it; Unix time."""
-    asked: frozenset[str] = frozenset()
+    job_names: frozenset[str] = frozenset()
     """The names of the jobs that were asked for."""
 
     def task(self, place: TaskPlace) -> Task | None:
@@ -75,7 +75,7 @@ def look(
     names = {place.submission.job_name for place in open_places}
     with _turn(experiment, cluster.word) as mine:
         before = read_look(experiment, cluster.word)
-        if (before.at >= oldest and names <= before.asked) or not mine:
+        if (before.at >= oldest and names <= before.job_names) or not mine:
             return before
         return _ask(experiment, cluster, open_places, names, before)
 
@@ -161,8 +161,8 @@ def _since(before: Look, key: Key, place: TaskPlace, now: float) -> float:
     since = before.absent.get(key)
     if since is not None:
         return since
-    noted = place.submission.noted()
-    long_ago = noted is not None and now - noted > _LONG_AGO and now - before.at > _LONG_AGO
+    noted_at = place.submission.noted()
+    long_ago = noted_at is not None and now - noted_at > _LONG_AGO and now - before.at > _LONG_AGO
     return now - _LONG_AGO if long_ago else now
 
 
@@ -189,7 +189,7 @@ def _keep(experiment: ExperimentDir, system: str, sight: Look) -> None:
     value = {
         "format": FORMAT,
         "at": sight.at,
-        "asked": sorted(sight.asked),
+        "asked": sorted(sight.job_names),
         "absent": [[*key, since] for key, since in sight.absent.items()],
         "tasks": [
             [t.job, t.index, t.state, t.job_name, t.node, t.reason, t.begin]

@@ -120,10 +120,10 @@ class LoginSite:
         first.
         """
         if self._remote_home is None:
-            made = self._host.check(
+            answer = self._host.check(
                 ["sh", "-c", 'mkdir -p "$1" && cd "$1" && pwd', "sh", self._place]
             )
-            self._remote_home = made.decode(errors="replace").splitlines()[-1]
+            self._remote_home = answer.decode(errors="replace").splitlines()[-1]
         return self._remote_home
 
     @property

@@ -47,9 +47,9 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     flying = living(pilots, before)
     if not open_runs and not killed and not flying:
         return status
-    handed = {run: placed[run] for run in open_runs if run in placed}
-    handed |= {place.submission.pilot(place.task): place for place in flying}
-    answer = _look(config, status, handed, before) if handed or open_runs else before
+    open_places = {run: placed[run] for run in open_runs if run in placed}
+    open_places |= {place.submission.pilot(place.task): place for place in flying}
+    answer = _look(config, status, open_places, before) if open_places or open_runs else before
     uncertain = open_runs | killed
     runs = tuple(
         (
@@ -116,18 +116,20 @@ def _was_killed(entry: RunStatus) -> bool:
 
 
 def _look(
-    config: BatchConfig, status: ExperimentStatus, handed: dict[str, TaskPlace], before: Look
+    config: BatchConfig, status: ExperimentStatus, open_places: dict[str, TaskPlace], before: Look
 ) -> Look:
     try:
         cluster = config.cluster()
         try:
-            answer = look(status.directory, cluster, list(handed.values()), time.time() - POLITE)
+            answer = look(
+                status.directory, cluster, list(open_places.values()), time.time() - POLITE
+            )
             if config.moves and answer.at != before.at:
                 site = config.site(status.directory, status.file, cluster)
                 runs = [
                     (status.directory.run_dir(entry.run, status.file), entry.run.id, place)
                     for entry in status.runs
-                    if (place := handed.get(entry.run.id)) is not None
+                    if (place := open_places.get(entry.run.id)) is not None
                 ]
                 fetch_begun(site, answer, runs)
             return answer
@@ -161,10 +163,10 @@ def _stands(
     if ended is not None:
         return ended
     # An answer may be some seconds old, and the task have started since.
-    begun = entry.attempt is not None and (
+    has_begun = entry.attempt is not None and (
         entry.attempt.started > answer.at or is_alive(keeper_of(entry.attempt))
     )
-    if task is not None and task.waits and not begun:
+    if task is not None and task.waits and not has_begun:
         return _waiting(entry, place, task)
     number, name = max(entry.attempts, place.attempt, 1), task_name(job or "", place.task)
     return replace(entry, state="running", ended=None, attempts=number, name=name)
@@ -216,8 +218,8 @@ def _bar(config: BatchConfig, status: ExperimentStatus, entry: RunStatus, place:
 
 def _unhanded(entry: RunStatus, run_dir: RunDir) -> RunStatus:
     """Return how a run stands that a launcher noted which was killed before it submitted it."""
-    begun = run_dir.read_attempt() is not None or run_dir.read_outcome() is not None
-    if begun or entry.state != "running":
+    has_begun = run_dir.read_attempt() is not None or run_dir.read_outcome() is not None
+    if has_begun or entry.state != "running":
         return entry
     return RunStatus(entry.run, "queued", max(0, entry.attempts - 1))
 
@@ -232,7 +234,7 @@ def _waiting(entry: RunStatus, place: TaskPlace, task: Task) -> RunStatus:
         started=entry.started,
         name=task.name,
         waits_for=wait_reason(task),
-        held=is_held(task),
+        is_held=is_held(task),
     )
 
 

@@ -48,17 +48,17 @@ class Takers:
 
     def of(self, submission: Submission) -> Mapping[str, int]:
         """Return by run id which task took it, `NOBODY` included, as it is now."""
-        known = self._by_submission.setdefault(submission.path, {})
+        task_by_run = self._by_submission.setdefault(submission.path, {})
         if submission.pack is None:
-            return known
+            return task_by_run
         try:
             names = os.listdir(submission.takers)  # noqa: PTH208
         except OSError:  # on a disk that comes and goes
-            return known
+            return task_by_run
         for name in names:
-            if name not in known and (task := _taker_of(submission.taker(name))) is not None:
-                known[name] = task
-        return known
+            if name not in task_by_run and (task := _taker_of(submission.taker(name))) is not None:
+                task_by_run[name] = task
+        return task_by_run
 
     def place(self, run: str, place: TaskPlace) -> TaskPlace:
         """Return where a run is: in the task that has taken it, or its own."""
@@ -73,20 +73,24 @@ class Takers:
         """Tell whether a run was not taken by its task, which has taken others: its node could do
         it.
         """
-        known = self._known(place)
-        return known.get(run, NOBODY) == NOBODY and place.task in known.values()
+        task_by_run = self._known(place)
+        return task_by_run.get(run, NOBODY) == NOBODY and place.task in task_by_run.values()
 
     def runs_of(self, place: TaskPlace) -> list[tuple[str, int]]:
         """Return the runs of a task, with the attempts that were asked for: its own but for those
         that others have taken, and what it has taken of others'.
         """
-        known, tasks = self._known(place), place.submission.tasks
-        own = [(run, n) for run, n in tasks[place.task] if known.get(run, place.task) == place.task]
-        taken = {run for run, task in known.items() if task == place.task}
-        taken -= {run for run, _ in own}
-        if not taken:  # thousands of tasks that wait are asked for theirs
-            return own
-        return own + [(run, n) for runs in tasks for run, n in runs if run in taken]
+        task_by_run, tasks = self._known(place), place.submission.tasks
+        own_runs = [
+            (run, n)
+            for run, n in tasks[place.task]
+            if task_by_run.get(run, place.task) == place.task
+        ]
+        taken_runs = {run for run, task in task_by_run.items() if task == place.task}
+        taken_runs -= {run for run, _ in own_runs}
+        if not taken_runs:  # thousands of tasks that wait are asked for theirs
+            return own_runs
+        return own_runs + [(run, n) for runs in tasks for run, n in runs if run in taken_runs]
 
     def _known(self, place: TaskPlace) -> Mapping[str, int]:
         return self._by_submission.get(place.submission.path, {})

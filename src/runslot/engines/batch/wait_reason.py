@@ -33,19 +33,19 @@ def is_held(task: Task) -> bool:
 
 def wait_reason(task: Task) -> str:
     """Return why a task waits, and the system's own word for it; empty where it says nothing."""
-    reason, held = _meaning(task.state, task.reason)
-    releasable = held and "JobHeldAdmin" not in task.reason
+    reason, is_on_hold = _meaning(task.state, task.reason)
+    releasable = is_on_hold and "JobHeldAdmin" not in task.reason
     return f"{reason}: scontrol release {task.name}" if releasable else reason
 
 
 @functools.cache  # thousands of tasks wait for the same reason
 def _meaning(state: str, reason: str) -> tuple[str, bool]:
     word = reason.strip("()")
-    held = state == "REQUEUE_HOLD" or _HELD.search(word) is not None
+    is_on_hold = state == "REQUEUE_HOLD" or _HELD.search(word) is not None
     if word in {"", "None"}:
-        return ("it was requeued, and is held" if held else ""), held
+        return ("it was requeued, and is held" if is_on_hold else ""), is_on_hold
     meaning = next((text for pattern, text in _MEANINGS if re.search(pattern, word)), "")
-    return (f"{meaning} ({word})" if meaning else word), held
+    return (f"{meaning} ({word})" if meaning else word), is_on_hold
 
 
 def wait_lines(tasks: Iterable[Task]) -> list[str]:

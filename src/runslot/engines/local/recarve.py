@@ -50,8 +50,8 @@ class Recarver:
             self._alone.append(usage)
             self._whole = slot
         before, (self._sharers, reason) = self._sharers, self._fitting()
-        some = "1 run has" if self._sharers == 1 else f"{self._sharers} runs share"
-        self.sentence = f"{reason}: from here on {some} a GPU"
+        share_text = "1 run has" if self._sharers == 1 else f"{self._sharers} runs share"
+        self.sentence = f"{reason}: from here on {share_text} a GPU"
         return self._sharers != before
 
     def _fitting(self) -> tuple[int, str]:

@@ -201,7 +201,7 @@ class Sky(LauncherConfig):
             machine=replace(self.machine(), managed=managed),
             machines=0 if budget is None else budget.machines,
             price=0.0 if budget is None else budget.hourly / budget.machines,
-            what="" if budget is None else budget.what,
+            machine_text="" if budget is None else budget.machine_text,
             seconds=0.0 if budget is None else budget.seconds,
             sync_interval=self.sync_interval,
             python=self.python,
@@ -224,7 +224,7 @@ class Sky(LauncherConfig):
         slots_text = (
             f"machines on {self.place}"
             if budget is None
-            else f"{terms.machines} × {terms.what} on {self.place}"
+            else f"{terms.machines} × {terms.machine_text} on {self.place}"
         )
         return Engine(launcher, slots_text)
 
@@ -264,7 +264,7 @@ class Sky(LauncherConfig):
         spent = record.committed(time.time())
         return money.Budget(
             machines=machines,
-            what=offer.what,
+            machine_text=offer.what,
             infra=self.place,
             price=offer.price,
             runs=runs,
@@ -289,10 +289,10 @@ class Sky(LauncherConfig):
         if record is not None and any(machine.alive for machine in record.machines):
             self.open(experiment, 0, observer).launcher.close()
 
-    def facts(self, experiment: ExperimentDir, shown: str) -> Facts | None:
+    def facts(self, experiment: ExperimentDir, path_text: str) -> Facts | None:
         """Return what the machines have cost so far; None where none were rented."""
         record = read_record(experiment)
-        return None if record is None else spent(record, shown, time.time())
+        return None if record is None else spent(record, path_text, time.time())
 
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status after what has arrived is brought home, where no launch at work does
@@ -323,15 +323,15 @@ def _settled(status: ExperimentStatus) -> bool:
     return all(run.state in {"succeeded", "failed", "timed_out"} for run in status.runs)
 
 
-def spent(record: Record, shown: str, now: float) -> Facts:
-    """Return what the machines of an experiment, whose path is `shown`, have cost until `now`."""
+def spent(record: Record, path_text: str, now: float) -> Facts:
+    """Return what the machines of an experiment, shown as `path_text`, have cost until `now`."""
     values = {"spent": record.spent(now)}
     if not record.machines:
         return Facts(values=values)
     alive = [machine for machine in record.machines if machine.alive]
     hourly = sum(machine.price for machine in alive)
     machines = f"{len(alive)} machine{'s' * (len(alive) != 1)}"
-    given_back = f"runslot cloud down {shown} gives back at once"
+    given_back = f"runslot cloud down {path_text} gives back at once"
     going = (
         f", ${hourly:.3f} an hour on {machines}, which {given_back}"
         if alive

@@ -32,7 +32,7 @@ class Budget:
     """Prices and limits of one launch."""
 
     machines: int
-    what: str
+    machine_text: str
     infra: str
     price: float
     """Dollars an hour, of one machine, by SkyPilot's catalog, without its disk."""
@@ -92,13 +92,13 @@ def check(budget: Budget) -> None:
     """Refuse what the limit does not pay for, and what has no price."""
     if not 0 <= budget.price < math.inf:
         raise InvalidInput(
-            f"SkyPilot's catalog has no price for {budget.what} on {budget.infra}, so nothing"
-            " limits what it costs: name another instance_type, or another region"
+            f"SkyPilot's catalog has no price for {budget.machine_text} on {budget.infra}, so"
+            " nothing limits what it costs: name another instance_type, or another region"
         )
     if budget.max_cost is None:
         return
     dollars = budget.max_cost - budget.spent
-    text = f"{budget.machines} × {budget.what} at ${budget.price:.3f} an hour"
+    text = f"{budget.machines} × {budget.machine_text} at ${budget.price:.3f} an hour"
     before = (
         f" (${budget.spent:.2f} of it is spent, or kept for machines that work)"
         if budget.spent >= 0.005
@@ -130,7 +130,7 @@ def table(budget: Budget) -> list[str]:
         (
             "machines",
             (
-                f"{budget.machines} × {budget.what or 'machine'} on {budget.infra}, for"
+                f"{budget.machines} × {budget.machine_text or 'machine'} on {budget.infra}, for"
                 f" {_counted(budget.runs)}"
             ),
         ),

@@ -36,7 +36,7 @@ class Terms:
     machines: int
     price: float
     """Dollars an hour, of one; with managed jobs its part of the controller's included."""
-    what: str
+    machine_text: str
     seconds: float
     sync_interval: float
     python: str
@@ -76,7 +76,7 @@ class Rental:
     """Whether it was asked to end all its runs."""
     over: str = ""
     """Kind of the outcome of runs that have none, once the machine is given up."""
-    why: str = ""
+    reason: str = ""
     recoveries: int = 0
     thread: threading.Thread | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -123,7 +123,7 @@ class Fleet:
             self._begin(member, lambda: self._adopt(member))
         else:
             member.is_renting = False
-            member.over, member.why = "lost", f"{member.name} is not rented"
+            member.over, member.reason = "lost", f"{member.name} is not rented"
 
     def __len__(self) -> int:
         return len(self._members)
@@ -178,7 +178,7 @@ class Fleet:
         if not all(member.over for member in members):
             return None
         kinds = {member.over for member in members}
-        reasons = dict.fromkeys(member.why for member in members)
+        reasons = dict.fromkeys(member.reason for member in members)
         if len(reasons) > 1:
             reasons.pop(_NO_OUTCOME, None)
         is_stopped = kinds == {"stopped"} or any(member.is_stopping for member in members)
@@ -306,13 +306,13 @@ class Fleet:
 
     def _watch(self) -> None:
         """Look after all machines that work, until the launch is closed."""
-        looked = time.monotonic()
+        last_look = time.monotonic()
         while not self._closed.wait(1.0):
             try:
                 for member in self._working():
                     self._look_at_list(member)
-                if time.monotonic() - looked >= self._terms.look:
-                    looked = time.monotonic()
+                if time.monotonic() - last_look >= self._terms.look:
+                    last_look = time.monotonic()
                     self._look()
             except Exception as error:  # noqa: BLE001  a thread has no caller: it says so, and looks again
                 self._home.say(f"{type(error).__name__}: {error}; looking again")
@@ -420,7 +420,7 @@ class Fleet:
 
     def _give_up(self, member: Rental, kind: str, reason: str) -> None:
         if not member.over:
-            member.over, member.why = kind, reason
+            member.over, member.reason = kind, reason
             self._home.tell()
 
     def _set(self, member: Rental, **changes: Any) -> None:

@@ -199,7 +199,7 @@ class SkyLauncher(Launcher):
             runs=tuple(runs),
             infra=self.terms.machine.infra,
             price=self.terms.price,
-            what=self.terms.what,
+            what=self.terms.machine_text,
             seconds=self.terms.seconds,
             managed=self.terms.machine.managed,
         )

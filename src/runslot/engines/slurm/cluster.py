@@ -160,9 +160,9 @@ def read_squeue(text: str) -> Iterator[Task]:
     for line in text.splitlines():
         fields = line.strip().split("|", 6)
         if len(fields) >= 6 and fields[0].isdigit():
-            job, indices, *others = fields
+            job, indices, *rest = fields
             for index in read_indices(indices):
-                yield Task(job, index, *others)
+                yield Task(job, index, *rest)
 
 
 def read_sacct(text: str) -> Iterator[Task]:

@@ -259,10 +259,10 @@ def _transfer_and_hardware(host: Host, python: str, probed: Probe) -> Iterator[F
         )
         return
     cores, gpus, notes = json.loads(last_line(done.stdout))
-    listed = ", ".join(gpus) if gpus else "no GPUs"
+    gpu_text = ", ".join(gpus) if gpus else "no GPUs"
     yield Finding(
         f"hardware {host.name}",
         not notes,
-        "; ".join([f"{cores} cores", listed, *notes]),
+        "; ".join([f"{cores} cores", gpu_text, *notes]),
         "; ".join(notes),
     )

@@ -144,7 +144,7 @@ class _Machine:
     worker_name: str
     end: float
     """Unix time at which the machine must be gone."""
-    why: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
     """Why the runs are brought to an end, in order."""
     failure: str = ""
     """Why the worker could not do its runs."""
@@ -170,8 +170,8 @@ class _Machine:
         """Watch the worker to its end, push all the while, and once more at the end."""
         self._listen()
         self._look()
-        if self.why:
-            say(f"no run is begun: {self.why[0]}")
+        if self.reasons:
+            say(f"no run is begun: {self.reasons[0]}")
             return self._push_rest(UNFINISHED_STATUS)
         if not self._has_work():
             say("nothing is left to do")
@@ -193,7 +193,7 @@ class _Machine:
         ]
         if stopped:
             self.holdings.refuse(stopped)
-        while not (self.holdings.open_runs() or self.why):
+        while not (self.holdings.open_runs() or self.reasons):
             try:
                 self.holdings.settle_untaken()
                 self.is_all_done = not self.holdings.take(1)
@@ -226,7 +226,7 @@ class _Machine:
                 link.shutdown(socket.SHUT_RDWR)
                 supplier.join(_LAST_TAKE_S)
                 self.is_all_done = supplier.has_ended
-            if worker.returncode >= 0 or self.why or again == _WORKERS - 1:
+            if worker.returncode >= 0 or self.reasons or again == _WORKERS - 1:
                 break
             say(
                 f"the worker was ended by {signal.Signals(-worker.returncode).name}; another goes"
@@ -243,13 +243,13 @@ class _Machine:
         signalled = False
         while worker.poll() is None:
             self._look()
-            if notices.found:
+            if notices.has_found:
                 self._ask("notice")
             if sender.taken_over:
                 self._ask("taken over")
-            if self.why and not signalled:
+            if self.reasons and not signalled:
                 signalled = True
-                say(f"stopping the runs: {self.why[0]}")
+                say(f"stopping the runs: {self.reasons[0]}")
                 supplier.close()
                 worker.send_signal(signal.SIGTERM)
                 sender.interval = min(sender.interval, _HASTE)
@@ -266,8 +266,8 @@ class _Machine:
             self._ask("stopped")
 
     def _ask(self, reason: str) -> None:
-        if reason not in self.why:
-            self.why.append(reason)
+        if reason not in self.reasons:
+            self.reasons.append(reason)
 
     def _settle(self) -> bool:
         settled = self.mailbox.settle()
@@ -286,7 +286,7 @@ class _Machine:
         runs = self.holdings.open_runs()
         batch = self.directory / "own.json"
         batch.write_text(json.dumps([[[run, self.holdings.attempts[run]] for run in runs]]))
-        self.mailbox.handed |= {self.holdings.directories[run] for run in runs}
+        self.mailbox.worker_directories |= {self.holdings.directories[run] for run in runs}
         most = -(-len(self.holdings.directories) // self.job.share.of)
         argv = [str(Path(self.job.python).expanduser()), str(archive), "work", str(self.home)]
         argv += ["--moved", "--name", self.worker_name, "--batch", str(batch), "--task", "0"]
@@ -303,22 +303,22 @@ class _Machine:
 
     def _push_rest(self, status: int) -> int:
         """Push until the bucket has everything, or the machine's end has come."""
-        if self.why and (  # it was asked before it could hear, or had just done what it had
+        if self.reasons and (  # it was asked before it could hear, or had just done what it had
             status == -signal.SIGTERM or (status in {0, 1} and not self.is_all_done)
         ):
             status = UNFINISHED_STATUS
         state = (
             "done" if status in {0, 1} else ("stopped" if status == UNFINISHED_STATUS else "failed")
         )
-        if state == "stopped" and self.why[:1] == ["deadline"]:
+        if state == "stopped" and self.reasons[:1] == ["deadline"]:
             state = "deadline"
         message = self.failure if state == "failed" else ""
-        if self.why[:1] == ["notice"] and state == "stopped":
+        if self.reasons[:1] == ["notice"] and state == "stopped":
             message = "the cloud takes the machine back"
         last = min(time.time() + _PUSH_TIMEOUT_S, self.end)
         while True:
             try:
-                sent = self.pusher.push(state, message)
+                byte_count = self.pusher.push(state, message)
             except TakenOver as error:
                 say(str(error))
                 return 1
@@ -329,7 +329,7 @@ class _Machine:
                 say(f"{error}; trying again")
                 time.sleep(5)
             else:
-                say(f"pushed {sent} bytes; {state}")
+                say(f"pushed {byte_count} bytes; {state}")
                 if state == "deadline":
                     lifetime.end_early(self.job.cloud)
                 asked_to = state == "stopped" and self.mailbox.request.everything

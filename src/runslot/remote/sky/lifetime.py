@@ -231,7 +231,7 @@ class Looking:
 
     def __init__(self, name: str, pause: float, look: Callable[[], bool]) -> None:
         """Begin; `look` returns whether it has found all that there is to find."""
-        self.found = False
+        self.has_found = False
         self._pause = pause
         self._look = look
         threading.Thread(target=self._loop, name=name, daemon=True).start()
@@ -239,7 +239,7 @@ class Looking:
     def _loop(self) -> None:
         while not self._found():
             time.sleep(self._pause)
-        self.found = True
+        self.has_found = True
 
     def _found(self) -> bool:
         try:
@@ -302,8 +302,8 @@ class Sender:
         try:
             if not due:
                 self._pusher.beat()
-            elif sent := self._pusher.push(until=lambda: self._push_is_due or self._closed):
-                say(f"pushed {sent} bytes")
+            elif byte_count := self._pusher.push(until=lambda: self._push_is_due or self._closed):
+                say(f"pushed {byte_count} bytes")
         except TakenOver as error:
             say(str(error))
             self.taken_over = True

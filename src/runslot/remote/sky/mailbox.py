@@ -45,7 +45,7 @@ class Mailbox:
     """All that is asked by now."""
     settled: frozenset[str] = frozenset()
     """Runs that were asked to stop, and of which nothing further comes."""
-    handed: set[str] = field(default_factory=set)
+    worker_directories: set[str] = field(default_factory=set)
     """Directories of the runs that the worker was given."""
     _refused: frozenset[str] = frozenset()
     _open: set[str] = field(default_factory=set)
@@ -67,7 +67,7 @@ class Mailbox:
         """Leave the worker a request for what was asked since, and for runs that are another
         machine's by now (`given_up`, ids); again after a while, as it may not have had them yet.
         """
-        new = (self.request.runs & self.handed) - self._open - self.settled
+        new = (self.request.runs & self.worker_directories) - self._open - self.settled
         self._open |= new
         runs = {self.runs[run][0] for run in self._open} | set(given_up)
         if runs and (new or time.monotonic() - self._passed_on > _AGAIN_S):

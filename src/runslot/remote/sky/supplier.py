@@ -169,8 +169,8 @@ class Supplier:
         self.close()
 
     def _loop(self) -> None:
-        pause, looked = _PAUSE_S, time.monotonic()
-        passed = looked
+        pause, last_look = _PAUSE_S, time.monotonic()
+        passed = last_look
         while not self._closed:
             self._wish.wait(pause)
             self._wish.clear()
@@ -179,8 +179,8 @@ class Supplier:
                     self._changed()
                 # At once where it was away for long, or the bucket was: it may count as lost.
                 now, silence = time.monotonic(), self._holdings.job.silence
-                if now - looked >= _LOOK_S or now - passed >= silence / 3:
-                    looked = now
+                if now - last_look >= _LOOK_S or now - passed >= silence / 3:
+                    last_look = now
                     self.given_up |= set(self._holdings.give_up())
                 pause, passed = self._supply(), time.monotonic()
             except RunslotError as error:
@@ -200,7 +200,9 @@ class Supplier:
             self._room, self._busy = room - len(runs), True
             attempts = self._holdings.attempts
             send(self._link, {"runs": [[run, attempts[run]] for run in runs]})
-            self._holdings.mailbox.handed |= {self._holdings.directories[run] for run in runs}
+            self._holdings.mailbox.worker_directories |= {
+                self._holdings.directories[run] for run in runs
+            }
         elif is_idle:
             say("nothing is left to do")
             self.has_ended = send(self._link, {"end": True})

@@ -94,21 +94,21 @@ def _found(root: Path, name: str) -> LocalFile | None:
 
 
 def changed(
-    by_run: Mapping[str, Sequence[LocalFile]], sent: Mapping[str, Stat]
+    by_run: Mapping[str, Sequence[LocalFile]], sent_stats: Mapping[str, Stat]
 ) -> dict[str, list[LocalFile]]:
     """Return, run by run, the files that are not as they were when they were last sent."""
     result = {}
     for run, files in by_run.items():
-        new = [file for file in files if sent.get(file.path) != file.stat]
+        new = [file for file in files if sent_stats.get(file.path) != file.stat]
         if new:
             result[run] = new
     return result
 
 
-def gone(by_run: Mapping[str, Sequence[LocalFile]], listed: Iterable[str]) -> list[str]:
+def gone(by_run: Mapping[str, Sequence[LocalFile]], listed_paths: Iterable[str]) -> list[str]:
     """Return the listed paths that no longer exist."""
     paths = {file.path for files in by_run.values() for file in files}
-    return [path for path in listed if path not in paths]
+    return [path for path in listed_paths if path not in paths]
 
 
 def ordered(new: Mapping[str, Sequence[LocalFile]]) -> list[FileGroup]:

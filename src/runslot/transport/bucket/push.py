@@ -98,7 +98,7 @@ class Pusher:
         """Digests of parts that are in the bucket."""
         self._dropped: set[str] = set()
         """Digests of parts that lists named before."""
-        self._sent: dict[str, Stat] = {}
+        self._sent_stats: dict[str, Stat] = {}
         self._committed = 0.0
         self._say = say
         self._unreadable: set[str] = set()
@@ -132,7 +132,7 @@ class Pusher:
         """Take files that are on disk as the list has them for sent: they were restored from the
         bucket.
         """
-        self._sent |= known_files(self._files, self._root)
+        self._sent_stats |= known_files(self._files, self._root)
 
     def add(self, runs: Sequence[str]) -> None:
         """Send these runs' directories too, from now on; from any thread."""
@@ -164,32 +164,32 @@ class Pusher:
         prefixes = tuple(f"{run}/" for run in self._given_up)
         runs = [run for run in self._runs if f"{run}/" not in prefixes]
         by_run = scan(self._root, runs, self._extra)
-        news = changed(by_run, self._sent)
+        news = changed(by_run, self._sent_stats)
         lost = gone(by_run, [path for path in self._files if not path.startswith(prefixes)])
         self._sent_parts = {part for file in self._files.values() for part in file.parts}
         for path in lost:
             del self._files[path]
-        sent, whole = self._send_groups(ordered(news))
+        byte_count, whole = self._send_groups(ordered(news))
         before = self._listing
         if whole:
             arrived = [run for run, at in ended.items() if f"{at}/{OUTCOME}" in self._files]
             over = tuple(sorted({*arrived, *before.over}))
             self._listing = replace(before, state=state, said=message, settled=settled, over=over)
         is_news = self._listing != before or dict(before.runs) != dict(self.turns)
-        if lost or sent or self._is_stale() or is_news:
+        if lost or byte_count or self._is_stale() or is_news:
             self._commit()
         if not whole:
-            return sent
+            return byte_count
         # Not before: a file that was renamed has its parts under another path, which may not have
         # been listed yet.
         unused = self._dropped - {part for file in self._files.values() for part in file.parts}
         self._store.delete(map(self._share.object, sorted(unused)))
         self._dropped.clear()
-        return sent
+        return byte_count
 
     def _send_groups(self, groups: Sequence[FileGroup]) -> tuple[int, bool]:
         """Send groups; return how many bytes were sent, and whether the push came to its end."""
-        sent = 0
+        byte_count = 0
         unsteady: set[str] = set()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             uploaded = self._uploaded(pool, groups)
@@ -197,18 +197,18 @@ class Pusher:
                 try:
                     group, arrived = next(uploaded)
                 except StopIteration:
-                    return sent, True
+                    return byte_count, True
                 except _BrokenOff:
-                    return sent, False
+                    return byte_count, False
                 if arrived is None or group.run in unsteady:
                     unsteady.add(group.run)
                     continue
                 for path, (stat, file) in arrived.items():
                     if self._files.get(path) != file:
                         self._files[path] = file
-                        sent += file.size or 1
+                        byte_count += file.size or 1
                     if stat is not None:
-                        self._sent[path] = stat
+                        self._sent_stats[path] = stat
                 if time.monotonic() - self._committed > _COMMIT_EVERY:
                     self._commit()
 

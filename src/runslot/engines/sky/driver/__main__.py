@@ -45,16 +45,16 @@ def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
     With `managed` also `controller`, what looks after managed jobs, and its price, or that it is
     no machine (`has_controller`).
     """
-    made = make(task)
+    sky_task = make(task)
     try:
-        machine = _cheapest(made.resources)
+        machine = _cheapest(sky_task.resources)
     except Exception as error:
         raise Refused("invalid", _explained(str(error), task["resources"])) from error
     if machine is None:
         raise Refused("invalid", _explained("no machine of the catalog fits", task["resources"]))
     if not managed:
         return machine
-    controller = jobs.controller(made)
+    controller = jobs.controller(sky_task)
     small = _cheapest(controller) if controller else None
     return {
         **machine,
@@ -67,12 +67,12 @@ def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
 def _cheapest(choices: Iterable[Any]) -> dict[str, Any] | None:
     machines: list[dict[str, Any]] = []
     for resources in choices:
-        listed = (
+        feasible = (
             resources.cloud.get_feasible_launchable_resources(resources, 1)
             if resources.cloud
             else None
         )
-        for resource in listed.resources_list if listed else ():
+        for resource in feasible.resources_list if feasible else ():
             with contextlib.suppress(Exception):
                 machines.append(
                     {
@@ -115,13 +115,13 @@ def rent(
     commands at the boot are done before the user's.
     """
     sky = sdk()
-    made = make(task)
+    sky_task = make(task)
     try:
         with _configured(settings or {}):
             if managed:
-                jobs.launch(sky, made, name)
+                jobs.launch(sky, sky_task, name)
             else:
-                sky.get(sky.launch(made, cluster_name=name, dryrun=dryrun))
+                sky.get(sky.launch(sky_task, cluster_name=name, dryrun=dryrun))
     except Exception as error:
         raise Refused("later", f"{name} could not be rented: {first_line(error)}") from error
 

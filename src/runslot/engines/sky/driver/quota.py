@@ -93,11 +93,11 @@ def _of_aws(machine: Any) -> list[Quota]:
 def _aws_code(instance_type: str, spot: bool) -> str | None:
     from sky.catalog import aws_catalog
 
-    listed = aws_catalog.get_quota_code(
+    code = aws_catalog.get_quota_code(
         instance_type, spot
     )  # SkyPilot lists those with GPUs, and judges by its list
-    if isinstance(listed, str) and listed:
-        return listed
+    if isinstance(code, str) and code:
+        return code
     letters = instance_type[
         : next((at for at, letter in enumerate(instance_type) if letter.isdigit()), 0)
     ]
@@ -142,8 +142,8 @@ def _of_gcp(machine: Any) -> list[Quota]:
     project = f"{base}/projects/{machine.cloud.get_project_id()}"
     with AuthorizedSession(credentials) as session:
         everywhere = _get(session, f"{project}?fields=quotas")["quotas"]
-        listed = _get(session, f"{project}/regions?fields=items(name,quotas)")["items"]
-    regions = {entry["name"]: entry.get("quotas", []) for entry in listed}
+        region_entries = _get(session, f"{project}/regions?fields=items(name,quotas)")["items"]
+    regions = {entry["name"]: entry.get("quotas", []) for entry in region_entries}
     counted = _counted(machine, "", everywhere)
     for region in _regions(machine):
         here = _counted(machine, region, regions.get(region, ()))
@@ -160,8 +160,8 @@ def _get(session: Any, url: str) -> Any:
     return answer.json()
 
 
-def _counted(machine: Any, region: str, listed: Sequence[Mapping[str, Any]]) -> list[Quota]:
-    by_metric = {entry["metric"]: entry for entry in listed}
+def _counted(machine: Any, region: str, entries: Sequence[Mapping[str, Any]]) -> list[Quota]:
+    by_metric = {entry["metric"]: entry for entry in entries}
     counted = []
     for metric, amount, unit in _metrics(machine, by_metric):
         if metric in by_metric:
@@ -170,13 +170,15 @@ def _counted(machine: Any, region: str, listed: Sequence[Mapping[str, Any]]) -> 
     return counted
 
 
-def _metrics(machine: Any, listed: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, float, str]]:
+def _metrics(
+    machine: Any, by_metric: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[str, float, str]]:
     """Return by which metrics a machine is counted, with what it takes."""
     from sky.catalog import gcp_catalog
 
     family = machine.instance_type.partition("-")[0]
     cpus = "CPUS" if family in _SHARED_CPUS else f"{family.upper()}_CPUS"
-    if machine.use_spot and float(listed.get("PREEMPTIBLE_CPUS", {}).get("limit", 0)):
+    if machine.use_spot and float(by_metric.get("PREEMPTIBLE_CPUS", {}).get("limit", 0)):
         cpus = "PREEMPTIBLE_CPUS"  # it counts only where it was asked for
     metrics = [(cpus, _vcpus(machine), "vCPUs")]
     for name, count in (machine.accelerators or {}).items():
