@@ -41,7 +41,7 @@ def tell_pilots():
         os.kill(task["pid"], signal.SIGUSR1)
     time.sleep(60)
 
-def train(lr=0.1, seed=0, epochs=3, pause=0.05, lives=1):
+def train(lr=0.1, seed=0, epochs=3, pause=0.05, lives=1, keeps=1):
     """Continue from a snapshot, where there is one; one process at a time."""
     place = pathlib.Path(os.environ["RUNSLOT_RUN"])
     with open(place / "begun.txt", "a") as file:
@@ -54,7 +54,8 @@ def train(lr=0.1, seed=0, epochs=3, pause=0.05, lives=1):
             time.sleep(0.05)
         logger.record_dict({"epoch": epoch, "loss": (lr - 0.3) ** 2 + 0.01 * seed + 1 / epoch})
         logger.dump_tabular()
-        snapshot.write_text(str(epoch))
+        if int(keeps):
+            snapshot.write_text(str(epoch))
         if epoch < int(lives):
             tell_pilots()
 '''
@@ -318,6 +319,41 @@ def test_a_run_longer_than_any_pilot_goes_on_in_one_after_the_other(cluster: Clu
     assert (run["state"], run["attempts"]) == ("succeeded", 6)
     rows = (Path(run["directory"]) / "progress.csv").read_text().splitlines()
     assert len(rows) == len(set(rows)) == 8
+
+
+def test_a_run_longer_than_any_pilot_that_left_no_snapshot_has_timed_out(cluster: Cluster) -> None:
+    """It would begin anew in one pilot after the other; that it cannot go on is said once."""
+    cluster.configure(at_a_time=1)
+    (cluster.state / "time-left").write_text("9")
+    more = ("--grid", "epochs=7", "--grid", "lives=6", "--grid", "keeps=0", "--resumable")
+    cluster.search(*SPACE, *more, "--trials", "2")
+    until(lambda: cluster.place.status()["counts"] == {"timed_out": 2}, what="both have ended")
+    until(lambda: not cluster.running(), what="no pilot is left")
+    status = cluster.place.status()
+
+    assert {run["attempts"] for run in status["runs"]} == {1}
+    assert {run["outcome"]["message"] for run in status["runs"]} == {
+        "the job's time limit ran out, and the run left no snapshot"
+    }
+    logs = [file.read_text() for file in cluster.place.experiment.glob("slurm/*/*.log")]
+    assert "".join(logs).count("ran out of time and left no snapshot") == 1
+
+
+def test_a_run_that_was_killed_is_none_that_runs_though_its_pilot_goes_on(cluster: Cluster) -> None:
+    """A pilot that is at work has other runs: of this one the journal has the end."""
+    cluster.configure(at_a_time=1, runs_per_job=2)
+    (cluster.place.directory / "hold").touch()
+    cluster.search(*SPACE, "--trials", "2")
+    until(lambda: cluster.place.status()["counts"].get("running") == 2, what="both are at work")
+    attempt = next(iter(cluster.place.experiment.rglob("attempt.json")))
+    keeper = json.loads(attempt.read_text())["pid"]
+    (child,) = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    until(lambda: any(e["event"] == "ended" for e in cluster.events()), what="its end is told")
+
+    assert cluster.place.status()["counts"] == {"failed": 1, "running": 1}
+    (cluster.place.directory / "hold").unlink()
+    assert cluster.until_over()["counts"] == {"failed": 1, "succeeded": 1}
 
 
 def test_a_budget_ends_a_search_of_pilots(cluster: Cluster) -> None:

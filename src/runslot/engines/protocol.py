@@ -207,8 +207,10 @@ class Crew(Protocol):
     def is_stop_asked(self, run: str, pilot: str) -> bool:
         """Tell whether somebody asked for a run of a pilot to stop."""
 
-    def why_ended(self, run: Run, outcome: Outcome) -> Outcome:
-        """Return how a run ended that nobody asked to stop, and that ended with its pilot."""
+    def why_ended(self, outcome: Outcome, obstacle: str) -> Outcome:
+        """Return how a run ended that nobody asked to stop, and that ended with its pilot; the
+        obstacle is why it would begin anew, and is empty where it can continue.
+        """
 
 
 class Pilots(Crew, Protocol):

@@ -22,7 +22,7 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.registry import of_experiment
 from runslot.errors import NotFound, NotInstalled, RunslotError
 from runslot.experiment.processes import host_name
-from runslot.experiment.records import Outcome, Run
+from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.printer import Printer
 from runslot.launch.share import Share
@@ -91,16 +91,15 @@ class BatchCrew:
             return None
         return self._time_left - (time.monotonic() - self._began)
 
-    def why_ended(self, run: Run, outcome: Outcome) -> Outcome:
+    def why_ended(self, outcome: Outcome, obstacle: str) -> Outcome:
         """Return how a run ended that ended with its pilot: lost, so that another one takes it up;
-        one that had all of a pilot's time, and cannot continue, has timed out.
+        one that had all of a pilot's time, and would begin anew, has timed out.
         """
-        del run
         is_late = self.is_time_up
         began = self._began_at if outcome.started is None else outcome.started
         had_all = began - self._began_at < _MARGIN_S
-        if is_late and had_all and not self._directory.read().policy.resumable:
-            message = "the job's time limit ran out, and the run is not resumable"
+        if is_late and had_all and obstacle:
+            message = f"the job's time limit ran out, and the run {obstacle}"
             return replace(outcome, kind="timed_out", message=message)
         reason = "the time of its pilot was up" if is_late else "its pilot was ended"
         return replace(outcome, kind="lost", message=reason)

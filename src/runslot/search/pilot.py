@@ -26,7 +26,7 @@ from runslot.experiment.records import Outcome, Run
 from runslot.experiment.states import Kind
 from runslot.experiment.turn import SharedJournal, TurnLost, stop_file
 from runslot.search.asha import arrivals
-from runslot.search.searcher import LOOK_PERIOD_S, Searcher, rising
+from runslot.search.searcher import LOOK_PERIOD_S, NO_SNAPSHOT, Searcher, has_snapshot, rising
 from runslot.search.start import make_study, most_runs, record_of, trials_limit
 from runslot.search.trial import Event, RunState, TrialRun
 
@@ -333,9 +333,17 @@ class PilotSearcher(Searcher):
             return outcome
         if self._crew.is_time_up:
             self._late.add(run.id)
-        lost = self._crew.why_ended(run, outcome)
-        self._run_dir(run).write_end(lost, None)
-        return lost
+        settled = self._crew.why_ended(outcome, obstacle := self._obstacle(run))
+        if settled.kind == "timed_out" and obstacle == NO_SNAPSHOT:
+            self._decide(lambda: self._note_missing_snapshot(run, "ran out of time"))
+        self._run_dir(run).write_end(settled, None)
+        return settled
+
+    def _obstacle(self, run: Run) -> str:
+        """Return why a run would begin anew with another pilot; empty where it can continue."""
+        if not self._experiment.policy.resumable:
+            return "is not resumable"
+        return "" if has_snapshot(self._run_dir(run)) else NO_SNAPSHOT
 
     def _is_stop_asked(self, run: Run, pilot: str) -> bool:
         """Tell whether somebody asked for a run to stop; else another pilot goes on with it."""

@@ -34,6 +34,8 @@ from runslot.search.start import make_study, most_runs, record_of, space_of, tri
 from runslot.search.trial import Event, Rows, TrialRun
 from runslot.variants.variant import flatten
 
+NO_SNAPSHOT = "left no snapshot"
+"""Why a run cannot continue that should have kept one."""
 COPY_PERIOD_S = 10.0
 """Between copies of the study for optuna-dashboard."""
 LOOK_PERIOD_S = 0.5
@@ -214,15 +216,7 @@ class Searcher:
             return outcome
         run_dir = self._run_dir(run)
         if entry.halted == "pause" and not has_snapshot(run_dir):
-            is_news = self._study.snapshots
-            self._write({"event": "no_snapshot", "trial": entry.trial, "run": run.id})
-            if is_news:
-                self._observer(
-                    Said(
-                        f"note: {run.directory} was asked to pause and left no snapshot: from here"
-                        " on trials that lag behind end for good, as without --resumable"
-                    )
-                )
+            self._note_missing_snapshot(run, "was asked to pause")
         kind: Kind = "paused" if entry.halted == "pause" else "pruned"
         score = None if self._study.ladder is None else self._study.ladder.score_of(entry.trial)
         step, value = (0.0, math.nan) if score is None else (score.step, score.value)
@@ -241,6 +235,20 @@ class Searcher:
             if not shortage_of(error):
                 raise
         return settled
+
+    def _note_missing_snapshot(self, run: Run, reason: str) -> None:
+        """From here on end trials as if runs could not continue; say so once."""
+        is_news = self._study.snapshots
+        self._write(
+            {"event": "no_snapshot", "trial": self._study.runs[run.id].trial, "run": run.id}
+        )
+        if is_news:
+            self._observer(
+                Said(
+                    f"note: {run.directory} {reason} and {NO_SNAPSHOT}: from here on trials that"
+                    " lag behind end for good, as without --resumable"
+                )
+            )
 
     def ended(self, run: Run, outcome: Outcome) -> None:
         """Note how a run ended that is not tried again."""

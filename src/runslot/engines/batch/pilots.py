@@ -27,7 +27,7 @@ from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.errors import InvalidInput
 from runslot.experiment.journal import read_events
-from runslot.experiment.records import ExperimentFile, Outcome, Run
+from runslot.experiment.records import ExperimentFile, Outcome
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.turn import stop_file
 
@@ -190,9 +190,9 @@ class BatchPilots:
         del longest
         return False
 
-    def why_ended(self, run: Run, outcome: Outcome) -> Outcome:
+    def why_ended(self, outcome: Outcome, obstacle: str) -> Outcome:
         """Return the outcome as it is: no run ends here."""
-        del run
+        del obstacle
         return outcome
 
     @property
