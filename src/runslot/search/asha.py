@@ -213,12 +213,18 @@ def arrivals(
 
 
 def judge(
-    table: RungTable, trial: int, rung: int, score: Score, *, can_pause: bool
+    table: RungTable,
+    trial: int,
+    rung: int,
+    score: Score,
+    *,
+    can_pause: bool,
+    is_last: bool = False,
 ) -> tuple[RungTable, Verdict]:
     """Return the table with the trial at a rung, and what becomes of it.
 
     A run that can pause goes on at once where the next free slot would be its own anyway: no
-    snapshot, no new start.
+    snapshot, no new start. `is_last`: as `promote` has it, of all runs but this.
     """
     table = table.with_score(trial, rung, score)
     ranking = table.ranking(rung, table.bracket_of(trial))
@@ -230,7 +236,7 @@ def judge(
     elif math.isnan(score.value):  # it would wait for ever
         kind, place = "prune", f"diverged by step {score.step:g}"
     elif can_pause:
-        kind = "continue" if promote(table) == promotion else "pause"
+        kind = "continue" if promote(table, is_last=is_last) == promotion else "pause"
     elif len(ranking) <= table.rungs.eta:
         place = f"one of the first {table.rungs.eta}: {place}"
     elif trial not in table.best_of(rung):

@@ -58,9 +58,9 @@ class Ladder:
         for trial in failed:
             self.end(trial)
 
-    def judge(self, run: TrialRun, can_pause: bool) -> list[Event]:
+    def judge(self, run: TrialRun, can_pause: bool, is_last: bool) -> list[Event]:
         """Return what is decided of a run by the rows that it has shown, each verdict taken in
-        already.
+        already. `is_last`: no new trial can come, and no other run is under way.
 
         A run that has ended as a whole is judged at every rung that it passed, and goes on from all
         of them.
@@ -71,7 +71,12 @@ class Ladder:
         whole = run.state == "succeeded"
         for rung, score in arrivals(self.table, run.trial, {0: run.rows}, self.objective):
             _, verdict = self.pruner.judge(
-                self.table, run.trial, rung, score, can_pause=can_pause and not whole
+                self.table,
+                run.trial,
+                rung,
+                score,
+                can_pause=can_pause and not whole,
+                is_last=is_last,
             )
             kind = "continue" if whole else verdict.kind
             event: Event = {"event": "rung", "trial": run.trial, "run": run.id, "rung": rung}

@@ -93,12 +93,19 @@ class Pruner:
         return RungTable(self.rungs, mode, brackets)
 
     def judge(
-        self, table: RungTable, trial: int, rung: int, score: Score, *, can_pause: bool
+        self,
+        table: RungTable,
+        trial: int,
+        rung: int,
+        score: Score,
+        *,
+        can_pause: bool,
+        is_last: bool = False,
     ) -> tuple[RungTable, Verdict]:
         """Return the table with the trial at a rung, and what becomes of it."""
         if self.rule == "median":
             return _judge_by_median(table, trial, rung, score, self.trials)
-        return asha.judge(table, trial, rung, score, can_pause=can_pause)
+        return asha.judge(table, trial, rung, score, can_pause=can_pause, is_last=is_last)
 
     def promote(
         self, table: RungTable, *, is_last: bool = False, busy: frozenset[int] = frozenset()

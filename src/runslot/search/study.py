@@ -189,7 +189,8 @@ class Study:
         rungs = self.ladder.rungs_of(run)
         for event in rungs:
             self.apply(event)
-        return [*rungs, *self._release(run), *self.ladder.judge(run, can_pause)]
+        is_last = not self._may_ask() and not self._under_way(but=run)
+        return [*rungs, *self._release(run), *self.ladder.judge(run, can_pause, is_last)]
 
     def _release(self, run: TrialRun) -> list[Event]:
         """Return what follows for a run that was to pause, and ended as a whole before it did."""
@@ -296,10 +297,8 @@ class Study:
         if self.asker is not None:
             proposed = self.asker.ask(self.states(), number)
             if proposed is None:  # every variant of the space has been tried
-                closed: Event = {
-                    "event": "search_closed",
-                    "why": "every variant of the space has been tried",
-                }
+                reason = "every variant of the space has been tried"
+                closed: Event = {"event": "search_closed", "why": reason}
                 self.apply(closed)
                 return [Move(closed)]
             event["params"] = to_jsonable(dict(proposed.params))
@@ -308,14 +307,18 @@ class Study:
         event["runs"] = [first.id, *(run.id for run in other_runs)]
         return [Move(event, first), *(Move({}, run) for run in other_runs)]
 
-    def _under_way(self) -> bool:
-        return any(run.state in {"waiting", "running"} or run.halted for run in self.runs.values())
+    def _under_way(self, but: TrialRun | None = None) -> bool:
+        runs = (run for run in self.runs.values() if run is not but)
+        return any(run.state in {"waiting", "running"} or run.halted for run in runs)
+
+    @property
+    def _is_broken_off(self) -> bool:
+        """Whether runs were lost or stopped, which a resume runs again: until then nobody wins."""
+        return any(run.state == "stopped" and not run.is_test for run in self.runs.values())
 
     def _race(self) -> list[Move]:
-        if self.race is None or self.best is not None:
+        if self.race is None or self.best is not None or self._is_broken_off:
             return []
-        if any(run.state == "stopped" and not run.is_test for run in self.runs.values()):
-            return []  # a resume makes them again: they say nothing of their variant
         scores = seed_values(self.trials, self.race.at_least, self.record.bases, self.objective)
         step = advance(self.race, scores, self.drops, self.objective.mode)
         moves: list[Move] = []
@@ -333,10 +336,7 @@ class Study:
     def _end(self) -> list[Move]:
         """Decide the winner, and have it run with the test seeds."""
         if self.best is None:
-            # What was lost or stopped is run again by a resume: until then nobody has won.
-            if any(run.state == "stopped" and not run.is_test for run in self.runs.values()):
-                return []
-            trial = self.best_now()
+            trial = None if self._is_broken_off else self.best_now()
             if trial is None:
                 return []
             event: Event = {"event": "winner", "trial": trial.number}
@@ -352,8 +352,7 @@ class Study:
         """Return the best trial so far: of those that are whole, and where fewer than two are, of
         the highest rung that enough reached.
         """
-        race, bases = self.race, self.record.bases
-        dropped = out_of_race(self.trials, race, bases, self.objective, self.drops)
+        dropped = out_of_race(self.trials, self.race, self.record.bases, self.objective, self.drops)
         whole = [trial for trial in self.trials if self.status_of(trial) == "complete"]
         whole = [trial for trial in whole if trial.number not in dropped] or whole
         whole = [trial for trial in whole if self._merit(trial) > -math.inf]

@@ -151,6 +151,38 @@ def test_a_space_that_changed_is_refused_with_what_to_do():
         study.apply({"event": "trial", "trial": 0, "params": {"lr": 7.0, "act": "relu"}})
 
 
+def test_a_run_pauses_at_no_rung_from_which_it_would_be_the_next_to_go_on():
+    """No other trial can come or runs: a snapshot and another start would be for nothing."""
+    study = study_of(record(trials=2, prune=PRUNED))
+    first, second = (move.run for move in study.moves(2, True))
+    verdicts = []
+    for run in (first, second):
+        study.note_start(run.id)
+    for run, value in ((first, 0.1), (second, 0.9)):
+        study.note_rows(run.id, [(1, value)])
+        verdicts += [event["verdict"] for event in study.judge(run.id, True)]
+        if run.halted:
+            study.note_end(run.id, "paused", value)
+    study.note_rows(second.id, [(1, 0.9), (2, 0.9), (3, 0.9)])
+    verdicts += [event["verdict"] for event in study.judge(second.id, True)]
+
+    assert verdicts == ["pause", "continue", "continue"]
+    assert study.moves(2, True) == []
+
+
+def test_a_run_that_is_not_the_best_of_its_rung_pauses_there_though_it_is_the_last():
+    study = study_of(record(trials=2, prune=PRUNED))
+    first, second = (move.run for move in study.moves(2, True))
+    for run in (first, second):
+        study.note_start(run.id)
+    for run, value in ((first, 0.9), (second, 0.1)):
+        study.note_rows(run.id, [(1, value)])
+        study.judge(run.id, True)
+        study.note_end(run.id, "paused", value)
+
+    assert [move.run for move in study.moves(2, True)] == [first]
+
+
 def test_no_slot_waits_while_trials_are_left():
     study = study_of(record(trials=5, seeds=3))
     moves = study.moves(4, False)
