@@ -67,6 +67,7 @@ class TpeSampler:
         self._codes: tuple[SearchSpace | None, dict[str, BaseDistribution]] = (None, {})
         """Of the space that was asked for last, whose parameters are the same in all trials."""
         self._frozen: dict[tuple[Any, ...], FrozenTrial | None] = {}
+        self._sampler_kept: optuna.samplers.TPESampler | None = None
 
     def propose(
         self, space: SearchSpace, trials: Sequence[TrialState], number: int, seed: int, attempt: int
@@ -79,13 +80,7 @@ class TpeSampler:
         digest = hashlib.sha256(f"{seed}/{number}/{attempt}".encode()).digest()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what this or that version has as experimental
-            sampler = optuna.samplers.TPESampler(  # the last two are defaults only from Optuna 5 on
-                seed=int.from_bytes(digest[:4], "big"),
-                n_startup_trials=1,
-                group=space.function is not None,
-                multivariate=True,
-                constant_liar=True,
-            )
+            sampler = self._sampler(int.from_bytes(digest[:4], "big"), space)
             study = optuna.Study(
                 study_name=_TrialStorage.NAME,
                 storage=_TrialStorage(model_trials, direction),
@@ -106,6 +101,26 @@ class TpeSampler:
                 return decode(distribution, internal)
 
             return space.propose(number, choose)
+
+    def _sampler(self, seed: int, space: SearchSpace) -> optuna.samplers.TPESampler:
+        """Return a sampler with this seed.
+
+        Making one takes half a millisecond, for its generators of random numbers. Where it keeps
+        nothing else, as in a space without a function, it is seeded anew, as making it would do.
+        """
+        if self._sampler_kept is not None and space.function is None:
+            for generator in (self._sampler_kept, self._sampler_kept._random_sampler):
+                generator._rng.rng.seed(seed)
+            return self._sampler_kept
+        sampler = optuna.samplers.TPESampler(  # the last two are defaults only from Optuna 5 on
+            seed=seed,
+            n_startup_trials=1,
+            group=space.function is not None,
+            multivariate=True,
+            constant_liar=True,
+        )
+        self._sampler_kept = sampler if space.function is None and space.parameters else None
+        return sampler
 
     def _codes_of(self, space: SearchSpace) -> dict[str, BaseDistribution]:
         """Return what all trials have in common, which Optuna would look for in every trial;

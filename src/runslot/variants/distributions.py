@@ -12,6 +12,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -250,16 +251,18 @@ class Choice(Distribution):
         """Return the place of an option among them, which may be a list or a dict; None where it is
         none.
         """
-        content = canonical(value)
-        return next(
-            (place for place, option in enumerate(self.options) if canonical(option) == content),
-            None,
-        )
+        return self._places.get(canonical(value))
 
     @property
     def size(self) -> int:
         """How many different options there are."""
-        return len(set(map(canonical, self.options)))
+        return len(self._places)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """By the content of an option, its first place."""
+        contents = [canonical(option) for option in self.options]
+        return {content: contents.index(content) for content in contents}
 
 
 def uniform(low: float, high: float, step: float | None = None) -> Uniform:
