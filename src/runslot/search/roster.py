@@ -86,14 +86,19 @@ def make_record(
     )
 
 
+def refuse_seed(variant: Mapping[str, Any]) -> None:
+    """Refuse a variant that names a seed: trials have seeds of their own."""
+    if SEED_KEY in variant:
+        raise InvalidInput(
+            f"{SEED_KEY} is neither searched nor of a grid in a search, whose trials have seeds of"
+            " their own: give them with --seeds"
+        )
+
+
 def _bases(variants: Sequence[Variant]) -> dict[str, Any]:
     bases: dict[str, Any] = {}
     for variant in variants:
-        if SEED_KEY in variant:
-            raise InvalidInput(
-                "the seeds of a search are those of its trials: give them with --seeds, not in a"
-                " grid"
-            )
+        refuse_seed(variant)
         if not is_plain(variant):
             raise InvalidInput(
                 f"the variant {variant.name!r} of a search holds what JSON cannot: use numbers,"
@@ -119,6 +124,7 @@ class Roster:
 
         A function may make another variant of what it asked for: what runs is what is named.
         """
+        refuse_seed(variant)
         settings = variant if self._record.named_by_variant else params
         name = self._plain(named(settings) if settings is variant else part_name([*params.items()]))
         content = canonical(settings)
