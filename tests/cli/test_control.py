@@ -71,6 +71,34 @@ def test_stop_of_one_run_leaves_the_others(runslot, until):
     assert set(states.values()) == {"succeeded"}
 
 
+@pytest.mark.parametrize("path", ["absolute", "from here", "below the root", "inside"])
+def test_a_run_is_named_by_its_path_as_well(runslot, until, path):
+    launcher = runslot.start(*WAIT)
+    under_way, *_ = until(lambda: running(runslot))
+    text = {
+        "absolute": str(under_way),
+        "from here": os.path.relpath(under_way, runslot.directory),
+        "below the root": os.path.relpath(under_way, runslot.root),
+        "inside": str(under_way / "run.json"),
+    }[path]
+
+    runslot("stop", "w", text)
+    go(runslot)
+
+    ended(launcher, 1)
+    states = {run["directory"]: run["state"] for run in runslot.status()["runs"]}
+    assert states.pop(str(under_way)) == "stopped"
+    assert set(states.values()) == {"succeeded"}
+
+
+def test_a_path_that_leads_elsewhere_names_no_run(runslot, until):
+    launcher = runslot.start(*WAIT)
+    until(lambda: running(runslot))
+    assert "has no run" in runslot.refused("stop", "w", str(runslot.directory / "lr=0.1" / "run_0"))
+    go(runslot)
+    ended(launcher, 0)
+
+
 def test_stop_with_kill_does_not_wait_for_the_grace(runslot, until):
     (runslot.directory / "stubborn.py").write_text(
         "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('waiting',"

@@ -252,16 +252,16 @@ def test_into_refuses_another_command(runslot):
         ),
         (
             ("train.py:train", "--seeds", "none"),
-            "--seeds: seeds: 'none' is not a seed; write how many",
+            "--seeds: 'none' is not a seed; write how many",
         ),
-        (("train.py:train", "--timeout", "soon"), "--timeout: timeout: must be a length of time"),
+        (("train.py:train", "--timeout", "soon"), "--timeout: must be a length of time"),
         (
             ("train.py:train", "--memory-per-run", "8G"),
-            "--memory-per-run: resources.memory: must be an amount",
+            "--memory-per-run: must be an amount",
         ),
         (
             ("train.py:train", "--retries", "-1"),
-            "--retries: retries: must be a whole number, 0 or more",
+            "--retries: must be a whole number, 0 or more",
         ),
         (("train.py:train", "--start", "hot"), "must be one of auto, warm, cold, not 'hot'"),
         (("train.py:train", "--set", "seeds=2"), "there is none; use --grid"),

@@ -138,7 +138,26 @@ def test_what_a_search_cannot_do_is_refused_before_anything_starts(job):
     assert "leave one of them out" in refused(
         *run, *SEARCH, *BEST, "--trials", "3", "--grid", "lr=1,2"
     )
+    assert "seeds of their own" in refused(
+        *run, "--search", "seed=integers(0,9)", *BEST, "--trials", "3"
+    )
     assert not list(job.root.glob("job/2*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--trials", "0"), "--trials: must be a whole number, 1 or more, not 0"),
+        (("--trials", "2000000"), "--trials must be a whole number from 1 to 1000000"),
+        (("--trials", "3", "--over", "median"), "--over: must be one of mean, iqm, worst"),
+        (("--trials", "3", "--mode", "up"), "--mode: must be one of max, min"),
+        (("--budget", "soon"), "--budget: must be a length of time"),
+    ],
+)
+def test_an_option_that_is_refused_is_named_once(job, words, message):
+    said = job.refused("run", "job.py:train", *SEARCH, *BEST, *words)
+    assert said.startswith(f"runslot: {message}")
+    assert said.count(words[-2].removeprefix("--")) == 1
 
 
 def test_a_metric_that_nobody_logs_ends_the_search_at_the_first_run(job):

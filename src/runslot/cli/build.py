@@ -126,7 +126,7 @@ def _space(values: Mapping[str, Any], words: Words) -> Space | None:
         advice = (
             "say how many variants it draws" if word == "sample" else "say what they are drawn from"
         )
-        raise InvalidInput(f"{words.origin((word,))}{word} needs {missing}: {advice}")
+        raise InvalidInput(f"{words.subject(word)} needs {missing}: {advice}")
     spaces: list[Space] = []
     for key, make in (("variants", listed), ("grid", grid), ("zip", zipped)):
         if key in values:
@@ -186,7 +186,7 @@ def narrowed(space: Space | None, values: Mapping[str, Any], words: Words) -> Sp
     word = "where" if "where" in values else "exclude"
     if space is None:
         raise InvalidInput(
-            f"{words.origin((word,))}{word} chooses among variants, and there are none: use --grid"
+            f"{words.subject(word)} chooses among variants, and there are none: use --grid"
         )
     variants = list(space)
     mask = [True] * len(variants)
@@ -200,7 +200,7 @@ def narrowed(space: Space | None, values: Mapping[str, Any], words: Words) -> Sp
                 for keep, meets in zip(mask, _mask(values["where"], variants), strict=True)
             ]
     if not any(mask):
-        raise InvalidInput(f"{words.origin((word,))}leaves none of {len(variants)} variants")
+        raise InvalidInput(f"{words.subject(word)} leaves none of {len(variants)} variants")
     remaining = {canonical(variant) for variant, keep in zip(variants, mask, strict=True) if keep}
     return space.where(lambda variant: canonical(variant) in remaining)
 
@@ -281,6 +281,11 @@ class Words:
             if path[0] in _ALONE and isinstance(inside, str):
                 inside = self.values[path[0]] = {_ALONE[path[0]]: inside}
             if not isinstance(inside, dict):
+                if path[0] == "search":
+                    raise InvalidInput(
+                        f"{self.origin(path[:1])}a space is one function, or keys with what each is"
+                        f" drawn from: leave one of it and {origin} out"
+                    )
                 raise InvalidInput(
                     f"{self.origin(path[:1])}{path[0]} has no keys, so {origin} cannot change one"
                 )
@@ -302,6 +307,18 @@ class Words:
                 return f"{self.origins[path[:length]]}: "
         return ""
 
+    def named(self, path: KeyPath) -> str:
+        """Return a key and where it was said, as the beginning of a message: `--timeout: `, which
+        says both, `sweep.yaml, line 7: timeout: `.
+        """
+        option = self.origins.get(path, "")
+        is_option = option.startswith("-") and " " not in option
+        return f"{option}: " if is_option else f"{self.origin(path)}{dotted(path)}: "
+
+    def subject(self, word: str) -> str:
+        """Return the same of a word as the subject of a sentence."""
+        return self.named((word,)).removesuffix(": ")
+
     @contextmanager
     def at(self, *path: str) -> Iterator[None]:
         """Begin the refusals of what is inside with where the key was said."""
@@ -319,7 +336,7 @@ class Words:
             if group in values:
                 values[group] = self._read((group,), values[group], GROUPS[group])
         if "container" in values and "image" not in values["container"]:
-            raise InvalidInput(f"{self.origin(('container',))}container: it needs an image")
+            raise InvalidInput(f"{self.named(('container',))}it needs an image")
         return values
 
     def _read(
@@ -334,7 +351,7 @@ class Words:
             try:
                 read[key] = words[key].kind.read(value)
             except InvalidInput as error:
-                raise InvalidInput(f"{self.origin(path)}{dotted(path)}: {error}") from None
+                raise InvalidInput(f"{self.named(path)}{error}") from None
         return read
 
 
@@ -373,8 +390,7 @@ def search_of(values: Mapping[str, Any], words: Words) -> Search | None:
     for word, example in (("metric", "--metric accuracy"), ("mode", "--mode max (or min)")):
         if word not in values:
             raise InvalidInput(
-                f"{words.origin((first,))}{first} needs {word}: say what is to become best,"
-                f" {example}"
+                f"{words.subject(first)} needs {word}: say what is to become best, {example}"
             )
     from runslot.search.spec import Search
 
@@ -384,7 +400,8 @@ def search_of(values: Mapping[str, Any], words: Words) -> Search | None:
     except InvalidInput as error:  # which names the field that it refuses
         named = str(error).partition(" ")[0]
         word = next((word for word, field in _FIELDS.items() if field == named), named)
-        raise InvalidInput(f"{words.origin((word,))}{error}") from None
+        subject = words.subject(word) if word in values else named
+        raise InvalidInput(f"{subject}{str(error).removeprefix(named)}") from None
     if search.words():
         from runslot.search.space import parse_space
 

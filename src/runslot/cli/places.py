@@ -215,6 +215,21 @@ def _experiments_of(directory: Path) -> list[ExperimentDir]:
     return []
 
 
+def _directories(experiment: ExperimentDir, text: str) -> set[str]:
+    """Return which directories below an experiment a path from here, or from the root, may mean:
+    its own, and those around it where there is such a file.
+    """
+    directories: set[str] = set()
+    path = path_of(text, "RUN")
+    for place in {(Path.cwd() / path).resolve(), (default_root() / path).resolve()}:
+        for home in {experiment.path.resolve(), experiment.place.resolve()}:
+            if place.is_relative_to(home):
+                inside = place.relative_to(home)
+                around = inside.parents if os.path.lexists(place) else ()
+                directories |= {str(inside), *map(str, around)}
+    return directories
+
+
 def one_run(experiments: Sequence[ExperimentDir], text: str) -> RunPlace:
     """Return the one run of these experiments that `text` names; an error lists those that it could
     mean.
@@ -228,6 +243,9 @@ def one_run(experiments: Sequence[ExperimentDir], text: str) -> RunPlace:
     exact = exact or [
         match for match in runs if text.startswith(f"{match.run.directory}/")
     ]  # a file of the run
+    if not exact and text:
+        by_path = {experiment.path: _directories(experiment, text) for experiment in experiments}
+        exact = [match for match in runs if match.run.directory in by_path[match.experiment.path]]
     matches = exact or [
         match for match in runs if match.run.id.startswith(text) or text in match.run.directory
     ]
