@@ -260,12 +260,11 @@ class Results:
         expressions = [self._condition(c) for c in conditions if not isinstance(c, Mapping)]
         for values in [*(c for c in conditions if isinstance(c, Mapping)), equal]:
             expressions += [self._equal(column, value) for column, value in values.items()]
-        try:
-            return self._with(self.runs.filter(*expressions) if expressions else self.runs)
+        try:  # without conditions the same results, with all that they have computed
+            return self._with(self.runs.filter(*expressions)) if expressions else self
         except pl.exceptions.PolarsError as error:
-            raise InvalidInput(
-                f"the runs cannot be chosen so: {str(error).splitlines()[0]}"
-            ) from error
+            fault = str(error).splitlines()[0]
+            raise InvalidInput(f"the runs cannot be chosen so: {fault}") from error
 
     def _condition(self, condition: str | pl.Expr) -> pl.Expr:
         if isinstance(condition, str):

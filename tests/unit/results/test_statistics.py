@@ -33,6 +33,7 @@ from runslot.results.statistics import (
     probability_of_improvement,
     variance_shares,
 )
+from runslot.results.statistics.forests import PAIRED, Settings
 from runslot.results.statistics.selection import optimism
 
 numpy = pytest.importorskip("numpy")
@@ -527,6 +528,40 @@ def test_shares_are_those_of_the_analysis_of_variance(tmp_path: Path, write_run:
     assert shares.unexplained == pytest.approx(0, abs=1e-9)
     for share in (*shares.main.values(), *shares.pairs.values()):
         assert share.low <= share.estimate <= share.high
+
+
+def test_a_tree_of_distinct_settings_is_the_one_that_all_runs_would_grow() -> None:
+    tree = pytest.importorskip("sklearn.tree")
+    generator = numpy.random.default_rng(2)
+    table = generator.integers(0, 4, size=(200, 3)).astype(float)
+    scores = table @ [1.0, 0.3, 0.0] + generator.normal(size=200)
+    settings = Settings.of(numpy, table.T.tolist(), scores.tolist())
+    assert len(settings.points) <= 64
+    runs = generator.integers(0, 200, 200)
+    ours = settings.tree(runs, 0).predict(settings.points).ravel()
+    theirs = tree.DecisionTreeRegressor(random_state=0).fit(table[runs], scores[runs])
+    visited = numpy.unique(settings.places[runs])
+    assert ours[visited] == pytest.approx(theirs.predict(settings.points[visited]))
+
+
+def test_hundreds_of_hyperparameters_and_values_of_any_size_are_judged(
+    tmp_path: Path, write_log: Any
+) -> None:
+    pytest.importorskip("sklearn")
+    generator = numpy.random.default_rng(3)
+    for number in range(60):
+        variant = {f"p{i}": float(generator.random()) for i in range(200)}
+        size = 10.0 ** (300 * generator.random())
+        files = {
+            "variant.json": {**variant, "size": size, "seed": 0},
+            "progress.csv": f"step,score\n0,{math.log10(size)}\n",
+        }
+        write_log(f"r{number}", **files)
+    shares = variance_shares(load(tmp_path), "score")
+    assert next(iter(shares.main)) == "size"
+    assert len(shares.main) == 201
+    assert len(shares.pairs) == PAIRED * (PAIRED - 1) // 2
+    assert all(math.isfinite(share.estimate) for share in shares.main.values())
 
 
 def test_runs_that_do_not_count_are_in_no_importance(tmp_path: Path, write_run: Any) -> None:

@@ -13,7 +13,6 @@ Hutter et al. 2014; for a whole grid, the classical one).
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +20,17 @@ from typing import Any
 
 import polars as pl
 
-from runslot.errors import InvalidInput, NotInstalled
+from runslot.errors import InvalidInput
 from runslot.quantiles import normal_quantile
 from runslot.results.accounts import DIVERGED, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.distributions import f_tail
+from runslot.results.statistics.forests import (
+    Settings,
+    numeric_library,
+    share_predicted,
+    shares_of_forests,
+)
 from runslot.results.statistics.magnitude import divided, exponent_of, multiplied
 from runslot.results.statistics.scores import Interval
 from runslot.results.summary import Mode, mode_of
@@ -34,12 +39,9 @@ from runslot.results.text.labels import texts_of
 _FEWEST = 4
 _REPLICATES = 3
 """Runs beyond the first of their variant from which the variance within variants is estimated."""
-_TREES, _FORESTS, _TREES_OF_EACH = 32, 12, 8
 _SCORE, _GROUP = "_score", "_group"
-_LEVELS = 6
-"""Values of a parameter at which a forest is asked; of more, so many of equal frequency."""
-_ROWS = 128
-"""Runs over which the other parameters are averaged."""
+_RANGES = 6
+"""Values of a parameter that are told apart; of more numbers, so many ranges of equal frequency."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,13 @@ class VarianceShares:
     main: Mapping[str, Interval]
     """By parameter, largest first, with the range over forests of resampled runs."""
     pairs: Mapping[tuple[str, str], Interval]
-    """What two parameters do together beyond what each does, largest first."""
+    """What two parameters do together beyond what each does, largest first: of those that do most
+    by themselves (`runslot.results.statistics.forests.PAIRED`)."""
     seeds: float | None
     """The variance within variants; None where there are too few runs of one variant to tell."""
     unexplained: float
-    """What is none of these: more than two parameters together, and, where `seeds` is None,
-    chance."""
+    """What is none of these: more than two parameters together, pairs that are not looked at, and,
+    where `seeds` is None, chance."""
     runs: int
     """Counted runs that have a score."""
 
@@ -147,11 +150,7 @@ def variance_shares(
     A run that lacks a parameter takes part with a value of its own. Raises `NotInstalled` without
     scikit-learn, `InvalidInput` for fewer than four runs, or scores that are all the same.
     """
-    try:
-        from sklearn import ensemble
-    except ImportError as error:
-        message = "hyperparameter importance needs scikit-learn: pip install scikit-learn"
-        raise NotInstalled(message) from error
+    np = numeric_library()
     metric = results.metric(metric)
     accounting = account(results, metric, rule=rule)
     scores = accounting.scores(
@@ -173,43 +172,32 @@ def variance_shares(
     codes = [_codes(runs[name]) for name in names]
     scores_used = runs[_SCORE].to_list()
     numbers = divided(scores_used, exponent_of(scores_used))  # shares of a variance have no unit
-    return _shares(ensemble, names, codes, numbers, runs[_GROUP], seed)
+    return _shares(np, names, codes, numbers, runs[_GROUP], seed)
 
 
 def _codes(values: pl.Series) -> list[float]:
-    """Return numbers as they are, and a number for each other value, in order; trees need no
-    more."""
+    """Return a number for each value, in order: trees need no more, and take any size."""
     if values.dtype.is_numeric() and not values.is_null().any() and values.is_finite().all():
-        return [float(value) for value in values]
+        return list(map(float, values.rank("dense")))
     order = {value: float(i) for i, value in enumerate(sorted(set(values), key=str))}
     return [order[value] for value in values]
 
 
 def _shares(
-    ensemble: Any,
+    np: Any,
     names: Sequence[str],
     codes: Sequence[Sequence[float]],
     scores: Sequence[float],
     groups: pl.Series,
     seed: int,
 ) -> VarianceShares:
-    import numpy as np
-
-    table, y = np.asarray(codes, dtype=np.float64).T, np.asarray(scores, dtype=np.float64)
-    seeds = _within(y, groups)
-    explained = 1 - seeds if seeds is not None else _predicted(ensemble, table, y, seed)
-    whole = ensemble.RandomForestRegressor(
-        _TREES, bootstrap=False, max_features=0.5, random_state=seed
-    )
-    parts = [_parts(np, whole.fit(table, y), table)]
-    generator = np.random.default_rng(seed)
-    for number in range(_FORESTS):
-        resample = generator.integers(0, len(y), len(y))
-        forest = ensemble.RandomForestRegressor(_TREES_OF_EACH, random_state=seed + 1 + number)
-        parts.append(_parts(np, forest.fit(table[resample], y[resample]), table))
+    settings = Settings.of(np, codes, scores)
+    seeds = _within(settings.scores, groups)
+    explained = 1 - seeds if seeds is not None else share_predicted(settings, seed)
+    first, *parts = shares_of_forests(settings, seed)
     shares = {}
-    for key, estimate in parts[0].items():
-        low, high = np.quantile([part[key] for part in parts[1:]], [0.05, 0.95])
+    for key, estimate in first.items():
+        low, high = np.quantile([part[key] for part in parts], [0.05, 0.95])
         bounds = (estimate, min(low, estimate), max(high, estimate))
         shares[key] = Interval(*(float(explained * value) for value in bounds))
     ordered = sorted(shares.items(), key=lambda item: -item[1].estimate)
@@ -219,7 +207,7 @@ def _shares(
         pairs={(names[key[0]], names[key[1]]): share for key, share in ordered if len(key) == 2},
         seeds=seeds,
         unexplained=max(rest, 0.0),
-        runs=len(y),
+        runs=len(scores),
     )
 
 
@@ -234,58 +222,6 @@ def _within(y: Any, groups: pl.Series) -> float | None:
     within = frame.select(((y_ - mean) ** 2).sum()).item() / freedom
     total = frame["y"].var()
     return min(within / total, 1.0) if isinstance(total, float) and total > 0 else None
-
-
-def _predicted(ensemble: Any, table: Any, y: Any, seed: int) -> float:
-    """Return R² of runs that trees were not grown from: what is explained, where nothing says what
-    seeds do."""
-    forest = ensemble.RandomForestRegressor(4 * _TREES, oob_score=True, random_state=seed)
-    return max(0.0, float(forest.fit(table, y).oob_score_))
-
-
-def _parts(np: Any, forest: Any, table: Any) -> dict[tuple[int, ...], float]:
-    """Return by parameter, and by pair, its share of the variance of what a forest predicts of
-    these runs."""
-    total = forest.predict(table).var()
-    count = table.shape[1]
-    if total <= 0:
-        return dict.fromkeys([(i,) for i in range(count)], 0.0)
-    rows = table[:: -(-len(table) // _ROWS)]
-    levels = [_levels(np, table[:, i]) for i in range(count)]
-    main: dict[tuple[int, ...], float] = {}
-    for i in range(count):
-        means = _dependence(np, forest, rows, (i,), levels)
-        main[i,] = _variance(np, means, levels[i][1]) / total
-    pairs: dict[tuple[int, ...], float] = {}
-    for i, j in itertools.combinations(range(count), 2):
-        means = _dependence(np, forest, rows, (i, j), levels)
-        weights = np.outer(levels[i][1], levels[j][1]).ravel()
-        pairs[i, j] = max(0.0, _variance(np, means, weights) / total - main[i,] - main[j,])
-    return main | pairs
-
-
-def _levels(np: Any, column: Any) -> tuple[Any, Any]:
-    """Return the values at which a parameter is looked at, and how much each weighs."""
-    values, counts = np.unique(column, return_counts=True)
-    if len(values) > _LEVELS:
-        values = np.quantile(column, (np.arange(_LEVELS) + 0.5) / _LEVELS, method="nearest")
-        counts = np.ones(_LEVELS)
-    return values, counts / counts.sum()
-
-
-def _dependence(
-    np: Any, forest: Any, rows: Any, at: tuple[int, ...], levels: Sequence[tuple[Any, Any]]
-) -> Any:
-    """Return the mean prediction over `rows` for each combination of the levels of the parameters
-    `at`."""
-    combinations = np.array(list(itertools.product(*(levels[i][0] for i in at))))
-    inputs = np.tile(rows, (len(combinations), 1))
-    inputs[:, list(at)] = np.repeat(combinations, len(rows), axis=0)
-    return forest.predict(inputs).reshape(len(combinations), len(rows)).mean(axis=1)
-
-
-def _variance(np: Any, means: Any, weights: Any) -> float:
-    return float(np.average((means - np.average(means, weights=weights)) ** 2, weights=weights))
 
 
 def divergence(
@@ -326,12 +262,12 @@ def divergence(
 
 
 def _ranges(values: pl.Series) -> list[str]:
-    """Return each value as text; of more numbers than `_LEVELS`, the range of equal frequency that
+    """Return each value as text; of more numbers than `_RANGES`, the range of equal frequency that
     it lies in."""
     texts = texts_of(values.unique())
-    if values.n_unique() <= _LEVELS or not values.dtype.is_numeric():
+    if values.n_unique() <= _RANGES or not values.dtype.is_numeric():
         return [texts[value] for value in values]
-    place = (values.rank("min") - 1) * _LEVELS // len(values)
+    place = (values.rank("min") - 1) * _RANGES // len(values)
     ends = {
         number: (part.min(), part.max())
         for number in place.unique().drop_nulls()

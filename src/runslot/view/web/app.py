@@ -12,7 +12,7 @@ from typing import Any
 
 import dash_mantine_components as dmc
 from dash import ALL, ClientsideFunction, Dash, Input, Output, State, dcc, html, no_update
-from flask import Flask
+from flask import Flask, after_this_request
 
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import RunDir
@@ -24,7 +24,7 @@ from runslot.view.web.comparison import comparison_page
 from runslot.view.web.content import PageContent, same_frame, same_table, shown_page, stamp_of
 from runslot.view.web.grid import by_name, changes
 from runslot.view.web.guard import PageGuard, policy_for, protect
-from runslot.view.web.library import EARLY, PageApplication, add_library
+from runslot.view.web.library import EARLY, PageApplication, add_library, imports_ahead
 from runslot.view.web.live_runs import LiveRuns, Memory, Moment
 from runslot.view.web.page import (
     PageParts,
@@ -128,6 +128,7 @@ def _add_pages(
                 )
             if path == "/compare":
                 return shell(comparison_page(results, query, texts), base=results.base)
+            after_this_request(imports_ahead)
             return plots_page(results, choices, _first_parts(memory, without_table(query), moment))
         except RunslotError as error:
             return shell(

@@ -1,4 +1,5 @@
-"""The libraries that the page of plots loads: Plotly's as far as it is needed, the table's later.
+"""The libraries that the page of plots loads: Plotly's as far as it is needed, the table's later;
+and at the server those of trees, behind the first answer.
 
 Plotly's has scatter and bar, which all of the page's figures are made of.
 
@@ -9,8 +10,10 @@ must stay true: the file is npm's own (`SHA256`), and figures use no other kind 
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import re
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from typing import Any
 from dash import Dash
 from flask import Flask, Response, request
 
+from runslot.errors import NotInstalled
+from runslot.results.statistics.forests import numeric_library
 from runslot.view.web.routes import SUITES
 
 VERSION = "4.1.1"
@@ -75,3 +80,18 @@ def add_library(server: Flask) -> None:
             response = Response(script(), content_type="text/javascript; charset=utf-8")
         response.headers["Cache-Control"] = "private, max-age=31536000"
         return response
+
+
+def imports_ahead(response: Response) -> Response:
+    """Import what Importance needs once that answer is sent, so that nobody waits for it."""
+    response.call_on_close(_import_trees)
+    return response
+
+
+@cache
+def _import_trees() -> None:
+    def imported() -> None:
+        with contextlib.suppress(NotInstalled):  # which is said to whoever opens it
+            numeric_library()
+
+    threading.Thread(target=imported, name="imports", daemon=True).start()
