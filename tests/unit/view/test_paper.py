@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 import subprocess
 import sys
@@ -21,7 +22,9 @@ from runslot.__main__ import main
 from runslot.errors import InvalidInput
 from runslot.results import load
 from runslot.view.data.choices import Choices
+from runslot.view.paper import axes
 from runslot.view.paper.figure import Paper, paper_files
+from runslot.view.paper.fonts import families_for
 
 
 def test_a_pdf_embeds_truetype_fonts_and_has_its_size(runs: Path) -> None:
@@ -240,13 +243,59 @@ def test_characters_that_no_font_has_are_refused_by_name_or_drawn(
             f"{name}/run_0", {"名": name, "seed": 0}, {"step": [0, 1], "score": [0, 1]}
         )
     installed = any("CJK" in font.name for font in fontManager.ttflist)
-    choices = Choices(y=("score",))
-    if installed:
-        assert paper_files(load(root.parents[1]), choices, "figure", "png")["figure.png"]
-    else:
-        with pytest.raises(InvalidInput, match="fonts-noto-cjk") as refusal:
-            paper_files(load(root.parents[1]), choices, "figure", "png")
-        assert "学" in str(refusal.value)
+    for kind in ("png", "svg", "pdf"):
+        if installed:
+            assert paper_files(load(root.parents[1]), Choices(y=("score",)), "figure", kind)
+        else:
+            with pytest.raises(InvalidInput, match="fonts-noto-cjk") as refusal:
+                paper_files(load(root.parents[1]), Choices(y=("score",)), "figure", kind)
+            assert "学" in str(refusal.value)
+
+
+FIND = """
+import sys
+from runslot.view.paper import axes
+from runslot.view.paper.fonts import families_for
+print(families_for(sys.argv[1], axes.STYLE))
+"""
+
+
+def test_a_font_that_was_installed_since_matplotlib_last_looked_is_used(tmp_path: Path) -> None:
+    """Its list of fonts is a file, and older than what somebody installs because of a refusal."""
+    tools = pytest.importorskip("fontTools.ttLib")
+    from matplotlib import get_data_path
+
+    environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
+
+    def look(sign: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", FIND, sign],
+            env=environment, capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+
+    refusal = look("\U000f0123")
+    assert "no font here has '\\U000f0123'" in refusal.stderr
+    font = tools.TTFont(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
+    for table in font["cmap"].tables:
+        if table.format == 12:  # the others end at 0xFFFF
+            table.cmap[0xF0123] = table.cmap[ord("A")]
+    for record in font["name"].names:
+        if record.nameID in {1, 4, 16}:
+            record.string = "Installed Today"
+    (tmp_path / "fonts").mkdir()
+    font.save(tmp_path / "fonts" / "Installed.ttf")
+    assert look("\U000f0123").stdout == "['serif', 'Installed Today']\n"
+
+
+def test_what_no_font_has_is_refused_and_what_is_not_drawn_needs_none() -> None:
+    with pytest.raises(InvalidInput, match=r"no font here has .*choose other columns"):
+        families_for(["plain", "\U000f0123"], axes.STYLE)
+    assert families_for(["α ± β", "x\ufe0f\u200d"], axes.STYLE) == ["serif"]
+
+
+def test_labels_of_wide_letters_are_shortened_by_their_width() -> None:
+    assert axes.letters_of("学习率=0.1") == 10
+    assert axes.shorter(["学" * 20, "plain"], 21) == ["学学学学学…学学学学", "plain"]
 
 
 @pytest.mark.parametrize("groups", [2, 24, 60])

@@ -8,6 +8,7 @@ their source is what an exported script is made of (`runslot.view.paper.script`)
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from typing import Any
 
 from runslot.view.data.marks import (
@@ -88,17 +89,22 @@ def drawable(values: list[Any]) -> list[Any]:
     ]
 
 
+def letters_of(text: str) -> int:
+    """Return how many letters of Europe a text is as wide as."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
 def shorter(labels: list[str], most: int) -> list[str]:
     """Return labels of so many letters, the middle of longer ones left out; numbered where that
     makes two alike."""
-    cut = [
-        (
-            label
-            if len(label) <= most
-            else f"{label[: most // 2]}…{label[len(label) - (most - 1) // 2 :]}"
+    cut = []
+    for label in labels:
+        wide = letters_of(label)
+        kept = most * len(label) // max(1, wide)
+        is_long = wide > most
+        cut.append(
+            f"{label[: kept // 2]}…{label[len(label) - (kept - 1) // 2 :]}" if is_long else label
         )
-        for label in labels
-    ]
     return [
         f"{label} ({number})" if cut.count(label) > 1 else label
         for number, label in enumerate(cut, 1)
@@ -115,7 +121,7 @@ def finish(figure: Any, handles: dict[str, Any], settings: dict[str, Any]) -> No
         figure.supxlabel(line, fontsize=size - 2, color="0.35")
         return
     labels = shorter(list(handles), max(12, int(width * POINTS_PER_INCH / (0.55 * size))) - 8)
-    widest = max(map(len, labels))
+    widest = max(map(letters_of, labels))
     columns = max(1, min(len(handles), int(width * POINTS_PER_INCH / (size * (0.55 * widest + 4)))))
     rows = max(1, int(0.4 * height * POINTS_PER_INCH / (1.5 * size)))
     lines = list(handles.values())

@@ -10,13 +10,13 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from runslot.errors import InvalidInput, NotInstalled, extra_said
+from runslot.errors import InvalidInput
 from runslot.results.confirmation import confirmed
 from runslot.results.results import Results
 from runslot.terminal_text import visible
@@ -29,6 +29,7 @@ from runslot.view.data.groups import choose
 from runslot.view.data.kinds import charts
 from runslot.view.data.marks import LINES, stroke
 from runslot.view.paper import axes
+from runslot.view.paper.fonts import families_for, matplotlib_library, refuse_boxes
 from runslot.view.paper.script import script_for
 
 FORMATS = ("pdf", "svg", "png")
@@ -38,20 +39,6 @@ _PICTURES = re.compile("[\u2400-\u2421\ufffd]")
 _MOST_PANELS_BESIDE = 3
 _NARROW_INCHES = 4
 """A figure of one of two columns, which has one panel beside another nowhere."""
-_FIRST_OF_ASIA = 0x2E80
-"""The first character of those for which fonts of Europe have nothing."""
-_ASIAN_FAMILIES = (
-    "Noto Serif CJK SC",
-    "Noto Serif CJK JP",
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Source Han Serif SC",
-    "Source Han Sans SC",
-    "IPAexMincho",
-    "WenQuanYi Zen Hei",
-    "Droid Sans Fallback",
-)
-"""Tried in this order."""
 _PANEL_INCHES = 3.2
 """The most that a panel is high."""
 _CURVES_RATIO, _CHARTS_RATIO = 0.72, 0.62
@@ -139,7 +126,7 @@ def paper_figure(
     table, settings = _readable_table(table), _readable(settings)
     columns = [series for series in table if series.dtype == pl.String]
     texts = [str(settings), *(text for column in columns for text in column.unique() if text)]
-    settings["families"] = _families(texts)
+    settings["families"] = families_for(texts, axes.STYLE)
     files = {
         f"{name}.{kind}": draw_paper(table, settings, kind),
         f"{name}.csv": table.write_csv().encode(),
@@ -373,7 +360,7 @@ def caption_of(notes: Sequence[str]) -> str:
 
 def _below(labels: Sequence[str], paper: Paper) -> float:
     """Return the inches that legend and accounting line take, so that the axes keep theirs."""
-    widest = max(map(len, labels), default=1)
+    widest = max(map(axes.letters_of, labels), default=1)
     fitting = max(1, int(paper.width * 72 / (paper.font * (0.55 * widest + 4))))
     rows = -(-len(labels) // fitting) if len(labels) > 1 else 0
     return 0.35 + (0.3 if paper.line else 0.0) + max(0, rows - 1) * 1.5 * paper.font / 72
@@ -381,11 +368,9 @@ def _below(labels: Sequence[str], paper: Paper) -> float:
 
 def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> bytes:
     """Draw the data; returns the file. Raises `NotInstalled` without matplotlib."""
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise NotInstalled(f"figures are drawn by matplotlib: {extra_said('plot')}") from error
+    matplotlib = matplotlib_library()
+    from matplotlib.figure import Figure
+
     points: dict[str, list[Any]] = {name: table[name].to_list() for name in table.columns}
     style: dict[Any, Any] = {**axes.STYLE, "font.family": settings["families"]}
     with matplotlib.rc_context(style), warnings.catch_warnings(record=True) as warned:
@@ -399,30 +384,14 @@ def draw_paper(table: pl.DataFrame, settings: dict[str, Any], kind: str) -> byte
         metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}[kind]
         metadata |= {_caption_key(kind): settings["caption"]}
         figure.savefig(buffer, format=kind, dpi=settings["dpi"], metadata=metadata)
-    _refuse_boxes([str(warning.message) for warning in warned])
+    refuse_boxes(_boxes([str(warning.message) for warning in warned]))
     return buffer.getvalue()
 
 
-def _refuse_boxes(warned: Sequence[str]) -> None:
-    """Raise `InvalidInput` where a character would be drawn as a box."""
+def _boxes(warned: Sequence[str]) -> str:
+    """Return the characters that were drawn as boxes."""
     codes = [match for words in warned for match in re.findall(r"^Glyph (\d+) .*missing", words)]
-    if codes:
-        characters = "".join(dict.fromkeys(chr(int(code)) for code in codes))
-        raise InvalidInput(
-            f"no font here has {characters!r}, which would be boxes in the figure: install one, "
-            "such as Debian's fonts-noto-cjk, or choose other columns"
-        )
-
-
-def _families(texts: Iterable[str]) -> list[str]:
-    """Return the families of fonts that draw these texts: a serif one, and those that are installed
-    for the scripts of Asia where some text needs them."""
-    if not any(ord(sign) >= _FIRST_OF_ASIA for text in texts for sign in text):
-        return ["serif"]
-    from matplotlib.font_manager import fontManager
-
-    installed = {font.name for font in fontManager.ttflist}
-    return ["serif", *(name for name in _ASIAN_FAMILIES if name in installed)]
+    return "".join(dict.fromkeys(chr(int(code)) for code in codes))
 
 
 def _caption_key(kind: str) -> str:

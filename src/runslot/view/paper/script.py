@@ -21,6 +21,7 @@ _HEAD = '''"""Draws {name}.{kind} from {name}.csv; needs matplotlib. Written by 
 
 import csv
 import textwrap
+import unicodedata
 from typing import Any
 
 '''
