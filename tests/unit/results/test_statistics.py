@@ -33,7 +33,7 @@ from runslot.results.statistics import (
     probability_of_improvement,
     variance_shares,
 )
-from runslot.results.statistics.forests import PAIRED, Settings
+from runslot.results.statistics.forests import PAIRED, DistinctSettings
 from runslot.results.statistics.selection import optimism
 
 numpy = pytest.importorskip("numpy")
@@ -535,7 +535,7 @@ def test_a_tree_of_distinct_settings_is_the_one_that_all_runs_would_grow() -> No
     generator = numpy.random.default_rng(2)
     table = generator.integers(0, 4, size=(200, 3)).astype(float)
     scores = table @ [1.0, 0.3, 0.0] + generator.normal(size=200)
-    settings = Settings.of(numpy, table.T.tolist(), scores.tolist())
+    settings = DistinctSettings.of(numpy, table.T.tolist(), scores.tolist())
     assert len(settings.points) <= 64
     runs = generator.integers(0, 200, 200)
     ours = settings.tree(runs, 0).predict(settings.points).ravel()

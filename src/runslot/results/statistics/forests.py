@@ -48,7 +48,7 @@ def numeric_library() -> Any:
 
 
 @dataclass(frozen=True)
-class Settings:
+class DistinctSettings:
     """The distinct settings of some runs, and which of them each run has."""
 
     np: Any
@@ -60,7 +60,9 @@ class Settings:
     """By run."""
 
     @classmethod
-    def of(cls, np: Any, codes: Sequence[Sequence[float]], scores: Sequence[float]) -> Settings:
+    def of(
+        cls, np: Any, codes: Sequence[Sequence[float]], scores: Sequence[float]
+    ) -> DistinctSettings:
         """Return the settings of runs of which `codes` has the numbers, a parameter after the
         other."""
         table = np.ascontiguousarray(np.asarray(codes, dtype=np.float32).T)
@@ -94,7 +96,7 @@ def predictions(np: Any, trees: Sequence[Any], points: Any) -> Any:
     return sum(tree.predict(points).reshape(-1) for tree in trees) / np.float64(len(trees))
 
 
-def share_predicted(settings: Settings, seed: int) -> float:
+def share_predicted(settings: DistinctSettings, seed: int) -> float:
     """Return R² of runs that trees were not grown from: what is explained, where nothing says what
     seeds do."""
     np, scores = settings.np, settings.scores
@@ -113,7 +115,7 @@ def share_predicted(settings: Settings, seed: int) -> float:
     return max(0.0, 1 - float((errors**2).sum() / whole)) if whole > 0 else 0.0
 
 
-def shares_of_forests(settings: Settings, seed: int) -> Iterator[dict[Key, float]]:
+def shares_of_forests(settings: DistinctSettings, seed: int) -> Iterator[dict[Key, float]]:
     """Yield by parameter, and by pair of those that explain most, its share of the variance of what
     a forest predicts: first of one of all runs, then of forests of resampled runs."""
     np, count = settings.np, len(settings.scores)
@@ -147,14 +149,14 @@ class Questions:
     """Points at which forests are asked, so that the mean prediction at each combination of levels
     of some parameters can be told, the others as in the runs that were made."""
 
-    settings: Settings
+    settings: DistinctSettings
     keys: tuple[Key, ...]
     combinations: tuple[tuple[Any, Any], ...]
     """By key: how much each combination of levels weighs, and each setting of the others."""
     points: Any
 
     @classmethod
-    def of(cls, settings: Settings, keys: Sequence[Key]) -> Questions:
+    def of(cls, settings: DistinctSettings, keys: Sequence[Key]) -> Questions:
         """Return the questions for these parameters and pairs."""
         np, table = settings.np, settings.table
         levels = {i: _levels(np, table[:, i]) for key in keys for i in key}

@@ -26,7 +26,7 @@ from runslot.results.accounts import DIVERGED, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.distributions import f_tail
 from runslot.results.statistics.forests import (
-    Settings,
+    DistinctSettings,
     numeric_library,
     share_predicted,
     shares_of_forests,
@@ -191,7 +191,7 @@ def _shares(
     groups: pl.Series,
     seed: int,
 ) -> VarianceShares:
-    settings = Settings.of(np, codes, scores)
+    settings = DistinctSettings.of(np, codes, scores)
     seeds = _within(settings.scores, groups)
     explained = 1 - seeds if seeds is not None else share_predicted(settings, seed)
     first, *parts = shares_of_forests(settings, seed)
