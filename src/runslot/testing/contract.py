@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -139,11 +139,21 @@ class Place:
         """Return how often each run was executed, by its directory, as far as that has come
         home.
         """
-        files = self.experiment.rglob("begun.txt")
         return {
-            str(file.parent.relative_to(self.experiment)): len(file.read_text().splitlines())
-            for file in files
+            str(directory.relative_to(self.experiment)): len(lines)
+            for directory, lines in self.noted("begun.txt").items()
         }
+
+    def noted(self, name: str) -> dict[Path, list[str]]:
+        """Return the lines of all files of this name, by their directories; what vanishes
+        meanwhile, as directories do that are made aside, is passed over.
+        """
+        lines: dict[Path, list[str]] = {}
+        for directory, _, files in os.walk(self.directory / "runs"):
+            if name in files:
+                with suppress(FileNotFoundError):
+                    lines[Path(directory)] = Path(directory, name).read_text().splitlines()
+        return lines
 
     def alive(self) -> list[int]:
         """Return the processes of its runs that are alive on this machine, in whatever
