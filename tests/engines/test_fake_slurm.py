@@ -90,15 +90,14 @@ class Cluster:
 
     def notes(self) -> int:
         """Return how often runs have begun."""
-        found = (self.place.directory / "runs").rglob("notes.txt")
-        return sum(len(file.read_text().splitlines()) for file in found)
+        return sum(map(len, self.place.noted("notes.txt").values()))
 
     def fail_node(self) -> None:
         """Kill everything of the one task, and let Slurm know."""
         (task,) = self.tasks()
         os.kill(task["daemon"], signal.SIGKILL)
         _kill(task["pid"])
-        attempt = next(self.place.experiment.rglob("attempt.json"))
+        attempt = next(self.place.experiment.glob("run_*/attempt.json"))
         os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
         known = json.loads((self.state / "jobs.json").read_text())
         known["1"]["tasks"]["0"]["state"] = "NODE_FAIL"
@@ -147,6 +146,22 @@ def test_without_sacct_a_task_that_vanished_is_lost_when_slurm_was_asked_twice(
     (run,) = cluster.place.status()["runs"]
     assert run["outcome"]["kind"] == "lost"
     assert "no longer known to Slurm" in run["outcome"]["message"]
+
+
+def test_a_task_that_was_cancelled_as_it_waited_is_stopped_and_not_lost(cluster: Cluster) -> None:
+    """Slurm keeps nothing of it; the others of its array are there, and go on."""
+    table = '[launchers.cluster]\nkind = "slurm"\nat_a_time = 1\n'
+    (cluster.place.directory / "runslot.toml").write_text(table)
+    cluster.place(*cluster.options("program.py:wait", "--seeds", "3"))
+    until(cluster.notes, what="the first run has begun")
+    subprocess.run(["scancel", "1_[2]"], check=True)
+
+    until(lambda: cluster.place.status()["counts"].get("stopped"), what="it is seen")
+    assert cluster.place.status()["counts"] == {"running": 1, "queued": 1, "stopped": 1}
+    assert "cancelled as it waited" in cluster.place.status()["runs"][2]["outcome"]["message"]
+    cluster.go()
+    until(lambda: cluster.place.status()["counts"].get("succeeded") == 2, what="the others end")
+    assert cluster.notes() == 2
 
 
 def test_a_controller_that_is_away_for_a_while_costs_nothing(cluster: Cluster) -> None:

@@ -154,11 +154,9 @@ class Sweep:
         until(lambda: self.counts() == counts, what=f"{counts}, last seen {self.counts()}")
 
     def notes(self) -> dict[str, list[str]]:
-        found = self.place.experiment.rglob("notes.txt")
-        return {
-            str(file.parent.relative_to(self.place.experiment)): file.read_text().splitlines()
-            for file in found
-        }
+        experiment = self.place.experiment
+        noted = self.place.noted("notes.txt")
+        return {str(run.relative_to(experiment)): lines for run, lines in noted.items()}
 
     def jobs(self) -> list[str]:
         """Return the ids of the experiment's jobs."""
@@ -501,15 +499,18 @@ def test_what_a_killed_task_had_not_begun_the_others_do(sweep: Sweep) -> None:
     assert sweep.counts() == {"succeeded": 12}
 
 
-def test_runs_whose_tasks_were_cancelled_are_not_taken(sweep: Sweep) -> None:
-    """Slurm keeps nothing of a task that was cancelled as it waited: it is missing in its answer."""
+def test_runs_whose_tasks_were_cancelled_are_stopped_and_not_taken(sweep: Sweep) -> None:
+    """Slurm keeps nothing of a task that was cancelled as it waited: it is missing in its answer,
+    and the others of its array are there.
+    """
     sweep.configure(at_a_time=1)
     sweep.run("program.py:go_on", "--seeds", "6")
     until(sweep.notes, what="the first run has begun")
     (job,) = sweep.jobs()
     slurm_says("scancel", f"{job}_[2-3]")
+    sweep.wait_for(running=1, queued=3, stopped=2)
     (sweep.place.directory / "go").touch()
-    until(lambda: sweep.counts().get("succeeded") == 4, what="the others have succeeded")
+    sweep.wait_for(succeeded=4, stopped=2)
     waiting = ("squeue", "--noheader", "--states=PD,R,CG", f"--jobs={job}")
     until(lambda: slurm_says(*waiting) == "", what="no task is left")
     assert sorted(sweep.notes()) == ["run_0", "run_1", "run_4", "run_5"]

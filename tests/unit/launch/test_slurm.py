@@ -8,6 +8,8 @@ import json
 import os
 import shutil
 import subprocess
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +17,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runslot.engines.batch.cluster import Jobs
 from runslot.engines.batch.config import ahead_of
+from runslot.engines.batch.queue import look, read_look
 from runslot.engines.batch.script import Frame
-from runslot.engines.batch.submissions import in_batches, job_name, read_submission
+from runslot.engines.batch.submissions import (
+    TaskPlace,
+    add_submission,
+    in_batches,
+    job_name,
+    read_submission,
+)
 from runslot.engines.batch.task import (
     RunEvidence,
     Task,
@@ -46,6 +56,7 @@ from runslot.engines.slurm.script import (
 )
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Outcome
+from runslot.experiment.rundir import ExperimentDir
 from runslot.hardware.lockfile import user_name
 from runslot.hardware.resources import Resources
 from runslot.hardware.topology import Core, Topology
@@ -201,6 +212,48 @@ def test_a_task_that_slurm_has_forgotten_is_lost_once_that_is_certain() -> None:
     assert outcome is not None
     assert outcome.kind == "lost"
     assert how_it_ended(seen(STOPPED, None, gone=True)) == STOPPED
+
+
+def test_a_task_that_slurm_has_dropped_from_its_array_was_cancelled() -> None:
+    outcome = how_it_ended(seen(None, None, gone=True, dropped=True))
+    assert outcome is not None
+    assert outcome.kind == "stopped"
+    assert "cancelled as it waited" in outcome.message
+    begun = how_it_ended(seen(None, None, gone=True, dropped=True, latest=1))
+    assert begun is not None
+    assert begun.kind == "lost", "it had begun, and nobody knows how it ended"
+
+
+class Answers(SlurmCluster):
+    """A cluster that answers with these tasks."""
+
+    tasks: Sequence[Task] = ()
+
+    def queue(self, jobs: Jobs) -> list[Task]:
+        del jobs
+        return [*self.tasks]
+
+    def history(self, jobs: Collection[str]) -> list[Task]:
+        del jobs
+        return []
+
+
+def test_a_task_is_dropped_where_others_of_its_array_are_there(tmp_path: Path) -> None:
+    """Twice, ten seconds apart; a system that has lost the whole array has cancelled nothing."""
+    (tmp_path / "slurm").mkdir()
+    experiment, cluster = ExperimentDir(tmp_path), Answers("cluster")
+    submission = add_submission(experiment, "slurm", "short-0123abcd", [[("a", 1)], [("b", 1)]])
+    places = [TaskPlace(submission.with_job("7"), task, 1) for task in (0, 1)]
+    cluster.tasks = [Task("7", 0, "RUNNING", "short-0123abcd")]
+    first = look(experiment, cluster, places, time.time())
+    assert not first.dropped(places[1]), "it may not have come yet"
+    later = replace(first, at=first.at + 11)
+    assert later.dropped(places[1])
+    assert not later.dropped(places[0])
+    assert read_look(experiment, "slurm") == first
+    cluster.tasks = []
+    lost = look(experiment, cluster, places, time.time())
+    assert not replace(lost, at=first.at + 11).dropped(places[1])
 
 
 # ---- what Slurm is asked -------------------------------------------------------------------------

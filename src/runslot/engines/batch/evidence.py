@@ -4,6 +4,7 @@ of it; for the launcher, and for whoever else looks.
 
 from __future__ import annotations
 
+from runslot.engines.batch.queue import Look
 from runslot.engines.batch.submissions import TaskPlace, last_line
 from runslot.engines.batch.task import SAYING, RunEvidence, Task
 from runslot.experiment.files import write_json
@@ -25,21 +26,21 @@ def settle(run_dir: RunDir, outcome: Outcome) -> None:
 
 
 def evidence_of(
-    place: TaskPlace,
-    run_dir: RunDir,
-    task: Task | None,
-    attempt: int,
-    retries: int,
-    is_gone: bool = False,
+    place: TaskPlace, run_dir: RunDir, sight: Look, attempt: int, retries: int
 ) -> RunEvidence:
     """Return what is known of a run in a task: from its directory, and from its system."""
     record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
-    outcome = run_dir.read_outcome()
+    outcome, task = run_dir.read_outcome(), sight.task(place)
     says = task is not None and task.state in SAYING and outcome is None
-    last_line = _last_word(place, task) if says else ""
-    latest = 0 if record is None else record.attempt
     return RunEvidence(
-        attempt, place.attempt + retries, outcome, task, is_gone, last_line=last_line, latest=latest
+        attempt,
+        place.attempt + retries,
+        outcome,
+        task,
+        sight.gone(place),
+        last_line=_last_word(place, task) if says else "",
+        latest=0 if record is None else record.attempt,
+        dropped=sight.dropped(place) and not place.submission.log(place.task).exists(),
     )
 
 

@@ -264,16 +264,15 @@ class BatchLauncher(Launcher):
             watch.place = self._takers.place(watch.run, watch.place)
 
     def _ended(self, handle: Handle) -> Outcome | None:
-        watch = self._watched[handle]
-        task = self._look.task(watch.place)
-        evidence = evidence_of(watch.place, handle.run_dir, task, handle.attempt, self._retries)
-        is_gone = self._look.gone(watch.place)
+        watch, sight = self._watched[handle], self._look
+        task = sight.task(watch.place)
+        evidence = evidence_of(watch.place, handle.run_dir, sight, handle.attempt, self._retries)
         unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
-        waits_still = task is not None and task.waits and self._look.at > watch.stopped_at > 0
+        waits_still = task is not None and task.waits and sight.at > watch.stopped_at > 0
         outcome = how_it_ended(
             replace(
                 evidence,
-                gone=is_gone or unsubmitted,
+                gone=evidence.gone or unsubmitted,
                 stopped=watch.stopped,
                 barred=watch.barred or (watch.stopped and waits_still),
                 system=self._cluster.title,
@@ -385,11 +384,11 @@ class BatchLauncher(Launcher):
         """
         if place.submission.slots:  # a pilot asks for further runs
             return not stop_file(self._experiment.directory).exists()
-        if not self._runs:
-            self._runs = {run.id: run for run in self._experiment.directory.read_runs()}
         for run, attempt in self._takers.runs_of(place):
             if run in stopping or place.submission.stopped(run).exists():
                 continue
+            if not self._runs:
+                self._runs = {run.id: run for run in self._experiment.directory.read_runs()}
             outcome = self._experiment.run_dir(self._runs[run]).read_outcome()
             if outcome is None or outcome.attempt < attempt or outcome.kind in {"stopped", "lost"}:
                 return True

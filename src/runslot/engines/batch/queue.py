@@ -13,14 +13,17 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.submissions import Submission, TaskPlace, queue_file
 from runslot.engines.batch.task import Task
 from runslot.errors import RunslotError
 from runslot.experiment.files import open_to_append, read_json, write_json
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shape import FORMAT
+
+if TYPE_CHECKING:
+    from runslot.engines.batch.cluster import BatchCluster
 
 POLITE = 10.0
 """Seconds between two queries."""
@@ -43,6 +46,8 @@ class Look:
     """Since when it has known nothing of a task that was handed to it; Unix time."""
     job_names: frozenset[str] = frozenset()
     """The names of the jobs that were asked for."""
+    present: frozenset[str] = frozenset()
+    """The names of those that the system knew then."""
 
     def task(self, place: TaskPlace) -> Task | None:
         """Return the task of a place, where the system knows it."""
@@ -54,6 +59,12 @@ class Look:
         """
         since = self.absent.get((place.submission.job_name, place.task))
         return since is not None and self.at - since >= POLITE
+
+    def dropped(self, place: TaskPlace) -> bool:
+        """Tell whether the system has others of a task's array, and nothing of the task: so it is
+        in Slurm with one that was cancelled as it waited.
+        """
+        return place.submission.job_name in self.present and self.gone(place)
 
     def job(self, submission: Submission) -> str | None:
         """Return the id of a submission's job, where the system knows it by its name."""
@@ -135,7 +146,8 @@ def _ask(
     absent |= {
         key: _since(before, key, place, now) for key, place in _by_key(missing) if key not in tasks
     }
-    sight = Look(now, tasks, absent, frozenset(names))
+    present = frozenset(task.job_name for task in now_known)
+    sight = Look(now, tasks, absent, frozenset(names), present)
     _keep(experiment, cluster.word, sight)
     return sight
 
@@ -180,9 +192,10 @@ def read_look(experiment: ExperimentDir, system: str) -> Look:
         ]
         absent = {(str(name), int(index)): float(since) for name, index, since in value["absent"]}
         at, names = float(value["at"]), frozenset(map(str, value["asked"]))
+        present = frozenset(map(str, value.get("present", ())))
     except (KeyError, TypeError, ValueError, OverflowError):  # the system is asked again
         return Look()
-    return Look(at, {(task.job_name, task.index): task for task in tasks}, absent, names)
+    return Look(at, {(task.job_name, task.index): task for task in tasks}, absent, names, present)
 
 
 def _keep(experiment: ExperimentDir, system: str, sight: Look) -> None:
@@ -190,6 +203,7 @@ def _keep(experiment: ExperimentDir, system: str, sight: Look) -> None:
         "format": FORMAT,
         "at": sight.at,
         "asked": sorted(sight.job_names),
+        "present": sorted(sight.present),
         "absent": [[*key, since] for key, since in sight.absent.items()],
         "tasks": [
             [t.job, t.index, t.state, t.job_name, t.node, t.reason, t.begin]

@@ -140,6 +140,10 @@ class RunEvidence:
     """Of the task's log."""
     latest: int = 0
     """The number of the latest attempt that began, as the run's directory says."""
+    dropped: bool = False
+    """Its task has left no log, and the system, which has others of its array, knows nothing of it:
+    it was cancelled as it waited.
+    """
     system: str = "Slurm"
     """The batch system's name, for people."""
 
@@ -183,6 +187,9 @@ def _with_reason(outcome: Outcome, evidence: RunEvidence) -> Outcome:
 
 def _without_outcome(evidence: RunEvidence) -> Outcome:
     attempt = max(evidence.attempt, evidence.latest)
+    if evidence.task is None and evidence.dropped and evidence.latest < evidence.attempt:
+        message = f"its task was cancelled as it waited: {evidence.system} has dropped it"
+        return Outcome("stopped", attempt, message=message)
     if evidence.task is None:
         kind: Kind = "stopped" if evidence.stopped else "lost"
         return Outcome(
