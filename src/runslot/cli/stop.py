@@ -61,12 +61,12 @@ def stop(
 def _stop(experiment: ExperimentDir, runs: Sequence[str], kill: bool, take_over: bool) -> None:
     from runslot.cli.places import current_status
     from runslot.experiment.status import read_status
-    from runslot.launch.stop import stop as stop_runs
+    from runslot.launch.stop import end_runs
 
     if current_status(experiment).finished:
         typer.echo(f"nothing runs in {experiment.path}")
         return
-    stop_runs(experiment, runs, kill, take_over, typer.echo)
+    end_runs(experiment, runs, kill, take_over, typer.echo)
     status = read_status(experiment)
     words = {"queued": "not started"} if status.launcher is None else {}
     counts = ", ".join(

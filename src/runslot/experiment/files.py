@@ -39,7 +39,7 @@ _BYTES_TOGETHER = 1 << 17
 """Of whole lines, that are parsed in one call: some hundred events."""
 
 
-def read_regular(path: Path, limit: int) -> bytes | None:
+def read_regular(path: str | os.PathLike[str], limit: int) -> bytes | None:
     """Return what a regular file holds; None where there is none; `Damaged` for anything else."""
     try:
         # Without O_NONBLOCK a named pipe would hold the reader until somebody writes to it.
@@ -60,7 +60,7 @@ def read_regular(path: Path, limit: int) -> bytes | None:
         os.close(descriptor)
 
 
-def _contents(path: Path, descriptor: int, limit: int) -> bytes:
+def _contents(path: str | os.PathLike[str], descriptor: int, limit: int) -> bytes:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         raise Damaged(f"{path} is {_KINDS.get(stat.S_IFMT(status.st_mode), 'no file')}, not a file")
@@ -132,7 +132,7 @@ def open_unless_led(path: str | os.PathLike[str], flags: int) -> int:
     return os.open(path, flags, 0o666)
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return the object in `path`, or None where there is no such file; anything else is
     `Damaged`.
     """
@@ -148,7 +148,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return value
 
 
-def read_record(path: Path, kind: type[Record]) -> Record | None:
+def read_record(path: str | os.PathLike[str], kind: type[Record]) -> Record | None:
     """Return the record in `path`, or None where there is no such file; `Damaged` names the
     file.
     """

@@ -248,18 +248,15 @@ class _RunReader:
         certain = ended is not None and (
             ended["kind"] == "succeeded" or not (self._workers or not self._launched)
         )
-        attempt = None if certain else directory.run_dir(run, file).read_attempt()
+        run_dir = directory.run_dir(run, file)
+        attempt = None if certain else run_dir.read_attempt()
         if ended is not None and (attempt is None or attempt.attempt <= ended.get("attempt", 1)):
-            late = (
-                _came_late(directory.run_dir(run, file), ended)
-                if file.launcher is not None
-                else None
-            )
+            late = _came_late(run_dir, ended) if file.launcher is not None else None
             return _ended(run, ended if late is None else late, last)
         if attempt is None and not last.attempts:  # nobody has begun it
             return RunStatus(run, "queued")
         launched = self._launched or file.launcher is not None
-        return _open(file, directory.run_dir(run, file), run, attempt, last, launched)
+        return _open(file, run_dir, run, attempt, last, launched)
 
     def _is_claimed(self, run: Run) -> bool:
         try:

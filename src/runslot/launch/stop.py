@@ -50,8 +50,20 @@ def stop(
     Runs that have not started are not started. `Busy` where a launcher on another host does not
     answer.
     """
+    end_runs(directory, run_ids, kill, take_over, say)
+    return outcomes_of(directory)
+
+
+def end_runs(
+    directory: ExperimentDir,
+    run_ids: Sequence[str],
+    kill: bool,
+    take_over: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Stop an experiment, or some of its runs, for who looks by himself how its runs stand then."""
     directory.require_own()
-    ids = {run.id for run in directory.read_runs()}
+    ids = {run.id for run in directory.read_runs()} if run_ids else set()
     for run_id in run_ids:
         if run_id not in ids:
             raise NotFound(f"{directory.path} has no run {run_id!r}")
@@ -69,7 +81,6 @@ def stop(
             raise
         say(f"{shortage}: no request can be left")
         _signal(directory, run_ids, kill, say)
-    return outcomes_of(directory)
 
 
 def _signal(

@@ -45,6 +45,7 @@ class Takers:
 
     def __init__(self) -> None:
         self._by_submission: dict[Path, dict[str, int]] = {}
+        self._runs_by_task: dict[tuple[Path, int], list[str]] = {}
 
     def of(self, submission: Submission) -> Mapping[str, int]:
         """Return by run id which task took it, `NOBODY` included, as it is now."""
@@ -58,6 +59,7 @@ class Takers:
         for name in names:
             if name not in task_by_run and (task := _taker_of(submission.taker(name))) is not None:
                 task_by_run[name] = task
+                self._runs_by_task.setdefault((submission.path, task), []).append(name)
         return task_by_run
 
     def place(self, run: str, place: TaskPlace) -> TaskPlace:
@@ -73,8 +75,8 @@ class Takers:
         """Tell whether a run was not taken by its task, which has taken others: its node could do
         it.
         """
-        task_by_run = self._known(place)
-        return task_by_run.get(run, NOBODY) == NOBODY and place.task in task_by_run.values()
+        has_taken = (place.submission.path, place.task) in self._runs_by_task
+        return has_taken and self._known(place).get(run, NOBODY) == NOBODY
 
     def runs_of(self, place: TaskPlace) -> list[tuple[str, int]]:
         """Return the runs of a task, with the attempts that were asked for: its own but for those
@@ -86,7 +88,7 @@ class Takers:
             for run, n in tasks[place.task]
             if task_by_run.get(run, place.task) == place.task
         ]
-        taken_runs = {run for run, task in task_by_run.items() if task == place.task}
+        taken_runs = {*self._runs_by_task.get((place.submission.path, place.task), ())}
         taken_runs -= {run for run, _ in own_runs}
         if not taken_runs:  # thousands of tasks that wait are asked for theirs
             return own_runs
