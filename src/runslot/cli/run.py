@@ -97,15 +97,12 @@ def _as_scripts(experiment: Experiment, options: Mapping[str, Any]) -> Experimen
 
 
 def _get_ready(options: Mapping[str, Any], command: Sequence[str] | None) -> None:
-    """Let the process that starts runs here get ready while their launch is worked out, where it
-    will be needed.
+    """Let the process that starts runs here, or imports their function before they are handed over,
+    get ready while their launch is worked out, where it will be needed.
     """
-    if (
-        options["dry_run"]
-        or options["detach"]
-        or options.get("on") is not None
-        or options["start"] is not None
-    ):
+    if options["dry_run"] or options["detach"] or options["start"] is not None:
+        return
+    if options.get("on") is not None and (command is not None or not _imports_here(options["on"])):
         return
     if any(options[name] is not None for name in ("python", "uv", "conda")):
         return
@@ -122,6 +119,18 @@ def _get_ready(options: Mapping[str, Any], command: Sequence[str] | None) -> Non
         from runslot.engines.local.template import TemplateProcess
 
         TemplateProcess.expect(sys.executable, bare=command is not None)
+
+
+def _imports_here(on: str) -> bool:
+    """Tell whether a launcher's functions are imported here first, to see that they can be."""
+    from runslot.engines.registry import launcher_named
+    from runslot.errors import RunslotError
+
+    try:
+        launcher = launcher_named(on)
+    except RunslotError:  # said when it is opened
+        return False
+    return launcher.scripts and not launcher.moves
 
 
 # ---- a plain command line ------------------------------------------------------------------------

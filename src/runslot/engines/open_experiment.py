@@ -32,7 +32,6 @@ from runslot.experiment.rundir import VARIANT_CONFIG, ExperimentDir, RunDir
 from runslot.experiment.shape import Shape
 from runslot.hardware.lockfile import user_name
 from runslot.transport.code_snapshot import as_here, from_copy
-from runslot.variants.variant import flatten
 
 
 @dataclass(frozen=True)
@@ -370,6 +369,8 @@ def write_run(run_dir: RunDir, run: Run, file: ExperimentFile, home: Path) -> No
 def _work(run_dir: RunDir, run: Run, file: ExperimentFile) -> Work:
     if not isinstance(file.work, Command):
         return file.work
+    if not any(sign in word for word in file.work.argv for sign in "{}"):
+        return replace(file.work, argv=(*file.work.argv, *run.arguments))
     values = command_values(run, run_dir)
     if front_door(file).log_dir_above:
         values = {"log_dir": str(run_dir.path.parent), "run_ID": run.run_ID}
@@ -378,6 +379,8 @@ def _work(run_dir: RunDir, run: Run, file: ExperimentFile) -> Work:
 
 def command_values(run: Run, run_dir: RunDir) -> dict[str, Any]:
     """Return what `{names}` in a command stand for in this run."""
+    from runslot.variants.variant import flatten  # the room of variants, which few starts need
+
     values = {**flatten(run.variant), "seed": run.seed}
     return values | {
         "run_dir": str(run_dir.path),

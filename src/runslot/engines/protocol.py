@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Attempt, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
-from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.hardware.slots import Slot
 
 if TYPE_CHECKING:
     from runslot.engines.events import Observer
     from runslot.engines.open_experiment import OpenExperiment
+    from runslot.experiment.status import ExperimentStatus, RunStatus
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A template that is a fork of the launching process, and has its function from there.
+"""A template that is a fork of the launching process, and may have its function from there.
 
 `engines.local.fork` makes the fork. What must stay true: no run does at its end what the launching
 process registered for its own, and what every run needs is loaded before the first is forked.
@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any
 
 from runslot.execute.channel import Channel
-from runslot.execute.import_state import note_renewals
 from runslot.execute.placement import find_pools
 from runslot.execute.spawn import take_room
 from runslot.execute.template import Template
@@ -25,12 +24,22 @@ from runslot.execute.template import Template
 
 def serve_fork(descriptor: int, function: Callable[..., Any], open_files: int) -> None:
     """Serve on the socket with this file descriptor; the runs may have so many files open."""
+    _prepare(open_files)
+    ForkedTemplate(Channel.of(descriptor), function).serve()
+
+
+def serve_empty(descriptor: int, package: str, open_files: int) -> None:
+    """Serve as one that is told what to import, as one that was started does."""
+    _prepare(open_files)
+    Template(Channel.of(descriptor), package).serve()
+
+
+def _prepare(open_files: int) -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (open_files, hard))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     take_room()
     _disinherit()
-    ForkedTemplate(Channel.of(descriptor), function).serve()
 
 
 class ForkedTemplate(Template):
@@ -42,6 +51,8 @@ class ForkedTemplate(Template):
     def _import(self, message: dict[str, Any]) -> dict[str, Any]:
         """Load what every run will need: the function is here."""
         del message
+        from runslot.execute.import_state import note_renewals  # of functions alone
+
         importlib.import_module("runslot.execute.functions")
         importlib.import_module("runslot.logger")
         if "numpy" in sys.modules:

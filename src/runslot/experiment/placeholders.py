@@ -24,7 +24,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from runslot.errors import InvalidInput, nearest
-from runslot.variants.variant import set_path
 
 RESERVED = ("run_dir", "run_id", "variant_file")
 """Names that runslot gives to every command, beside `seed` and the variant's keys."""
@@ -235,6 +234,8 @@ def _hydra_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings by keys of Hydra's grammar: what has a key of other text stands in a dict
     at the last one that has not, `a={b c:1}` for `a.b c`.
     """
+    from runslot.variants.variant import set_path  # the room of variants, which few commands need
+
     by_key: dict[str, Any] = {}
     for key, value in settings.items():
         parts = key.split(".")
@@ -283,6 +284,8 @@ def _hydra_key(key: Any) -> str:
 def _variant_json(
     settings: Mapping[str, Any], _argv: Sequence[str], _values: Mapping[str, Any]
 ) -> list[str]:
+    from runslot.variants.variant import set_path  # as above
+
     nested: dict[str, Any] = {}
     for key, value in settings.items():
         set_path(nested, key, value)

@@ -8,7 +8,7 @@ import os
 import re
 import signal
 import subprocess
-import threading
+import sys
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
@@ -19,8 +19,10 @@ from typing import ClassVar
 from runslot.engines.batch.task import read_time, write_indices
 from runslot.engines.events import Observer, Said
 from runslot.engines.local.config import ThisMachine, check_function, local_launcher
+from runslot.engines.local.fork import fork_empty
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine
+from runslot.experiment.records import Command, ExperimentFile
 from runslot.hardware.probe import probe
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import Slot, carve, describe_slots
@@ -45,12 +47,9 @@ class BatchJob(ABC):
 
     def tell_in_time(self, ahead: int) -> None:
         """Send this process SIGUSR1 `ahead` seconds before the limit, where the system does not."""
-        if self.limit is not None:
-            timer = threading.Timer(
-                max(0.0, self.limit - ahead), os.kill, (os.getpid(), signal.SIGUSR1)
-            )
-            timer.daemon = True
-            timer.start()
+        if self.limit is not None:  # no thread, which would keep this process from forks
+            signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGUSR1))
+            signal.setitimer(signal.ITIMER_REAL, max(0.001, self.limit - ahead))
 
     @property
     def id(self) -> str:
@@ -180,6 +179,7 @@ class JobAllocation(ThisMachine):
             topology = replace(topology, gpus=())  # the node's, which are others'
         turn = self.job.id.partition(".")[0].partition("[")[0]
         slots = divide(topology, resources, runs, self.job.cpus, int(turn) if turn.isdigit() else 0)
+        _fork_template(experiment.file)
         launcher = local_launcher(experiment, slots, observer)
         try:
             check_function(launcher, experiment)
@@ -187,6 +187,17 @@ class JobAllocation(ThisMachine):
             launcher.close()
             raise
         return Engine(launcher, describe_slots(topology, slots))
+
+
+def _fork_template(file: ExperimentFile) -> None:
+    """Have this process forked as the template of the task's runs: many tasks begin at once on a
+    node, and a second interpreter costs each as much as all else.
+    """
+    is_bare = (
+        isinstance(file.work, Command) or file.container is not None or file.policy.start == "cold"
+    )
+    if is_bare or (file.interpreter is None and file.python == sys.executable):
+        fork_empty(is_bare)  # where it cannot be, one is started when it is needed
 
 
 def divide(

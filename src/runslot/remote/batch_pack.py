@@ -14,21 +14,22 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from runslot.engines.batch.config import BatchConfig
-from runslot.engines.batch.queue import POLITE, Look, look
+from runslot.engines.batch.queue import POLITE, Look, look, read_look
 from runslot.engines.batch.submissions import Submission, TaskPlace
 from runslot.engines.batch.takers import Takers, take
 from runslot.engines.batch.wait_reason import is_held
 from runslot.engines.events import Observer, RunsAdded
-from runslot.engines.registry import of_experiment
 from runslot.errors import RunslotError
 from runslot.experiment.files import write_json
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
-from runslot.experiment.status import ExperimentStatus
 from runslot.remote.batch_job import BatchJob
 from runslot.remote.worker import WorkItem, next_step
+
+if TYPE_CHECKING:
+    from runslot.experiment.status import ExperimentStatus
 
 _COMMAND_TIMEOUT_S = 30.0
 _FULL_TIME_S = 30.0
@@ -58,6 +59,12 @@ class Crowd:
         return not (about.state == "CANCELLED" or is_held(about))
 
     def _look(self) -> Look:
+        sight = read_look(self._directory, self._submission.system)
+        if sight.at >= time.time() - POLITE and self._submission.job_name in sight.job_names:
+            return sight  # so with most tasks, which need nothing of what follows
+        from runslot.engines.batch.config import BatchConfig
+        from runslot.engines.registry import of_experiment
+
         config = of_experiment(self._directory.read())
         if not isinstance(config, BatchConfig):
             return self._sight

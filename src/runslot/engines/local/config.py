@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from runslot.engines.events import LaunchEvent, Observer, Said
 from runslot.engines.local.launcher import LocalLauncher
@@ -22,11 +22,13 @@ from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.errors import InvalidInput
 from runslot.execute.leftovers import end_escaped
 from runslot.experiment.records import Command, ExperimentFile, Run, RunFile, travels_by_value
-from runslot.experiment.status import ExperimentStatus
 from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
 from runslot.hardware.probe import probe
 from runslot.hardware.slots import Slot, carve, describe_quota, describe_slots
+
+if TYPE_CHECKING:
+    from runslot.experiment.status import ExperimentStatus
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
-"""The launching process itself as the template of its next launch: what it has imported, registered
-and closed over comes along, and nothing is pickled.
+"""The launching process itself as the template of its next launch.
 
-`runslot.hydra` forks here before it launches. What must stay true: the fork is made before the
-launch has a lock or a lease, which it would hold as well; nothing of the launching process's own
-(its threads, its exit handlers, its terminal) goes on in the fork; it never returns to the caller.
+`runslot.hydra` forks here before it launches: what it has imported, registered and closed over
+comes along, and nothing is pickled. So do tasks of batch systems: many start at once on a node, and
+a second interpreter would cost each as much as all else. What must stay true: the fork holds no
+lock or lease of the launch; nothing of the launching process's own (its threads, its exit handlers,
+its terminal) goes on in the fork; it never returns to the caller.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -16,11 +18,12 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from runslot.engines.local.template import TemplateProcess
 from runslot.execute.channel import Channel
-from runslot.execute.spawn import original_limit
+from runslot.execute.spawn import PACKAGE, original_limit
 from runslot.execute.template import why_unsafe_to_fork
 from runslot.experiment.files import DISK_THREAD
 
@@ -72,9 +75,38 @@ def fork_here(function: Callable[..., Any]) -> str:
 
     Returns why it cannot be forked, or an empty string. Until the launch, `end_fork` ends it.
     """
+    limit = original_limit()
+
+    def serve(descriptor: int) -> None:
+        from runslot.execute.forked_template import serve_fork  # while the launcher goes on
+
+        serve_fork(descriptor, function, limit)
+
+    return _fork(serve, bare=False)
+
+
+def fork_empty(bare: bool) -> str:
+    """Fork this process as the template that its launch takes next, for this interpreter: one that
+    has imported nothing yet, or is `bare`, for commands.
+
+    Returns why it cannot be forked, or an empty string.
+    """
+    limit = original_limit()
+
+    def serve(descriptor: int) -> None:
+        _close_all_but(descriptor)
+        sys.modules["__main__"] = ModuleType("__main__")  # the task's is nothing to a function
+        from runslot.execute.forked_template import serve_empty  # while the launcher goes on
+
+        serve_empty(descriptor, PACKAGE, limit)
+
+    return _fork(serve, bare)
+
+
+def _fork(serve: Callable[[int], None], bare: bool) -> str:
+    """Fork a template that serves so on a socket's descriptor; returns why not, or nothing."""
     if reason := _why_not():
         return reason
-    limit = original_limit()
     channel, far_end = Channel.pair()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -84,19 +116,19 @@ def fork_here(function: Callable[..., Any]) -> str:
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
-        _become_template(channel, far_end.detach(), function, limit)
+        _become_template(channel, far_end.detach(), serve)
     far_end.close()
     template = TemplateProcess(channel, ForkedProcess(pid))
     if reason := _why_unsafe():
         template.close()
         return reason
-    template.wait_for(sys.executable)
+    template.wait_for(sys.executable, bare)
     return ""
 
 
 def end_fork() -> None:
     """End the fork that no launch has taken, if there is one."""
-    TemplateProcess.withdraw(sys.executable)
+    TemplateProcess.withdraw(sys.executable, bare=False)
 
 
 def _why_not() -> str:
@@ -124,9 +156,15 @@ def _why_unsafe() -> str:
     return reason
 
 
-def _become_template(
-    channel: Channel, descriptor: int, function: Callable[..., Any], limit: int
-) -> None:
+def _close_all_but(descriptor: int) -> None:
+    """Close all files but the standard streams and one: journals, and what the shell left open."""
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208
+        if int(name) > 2 and int(name) != descriptor:
+            with contextlib.suppress(OSError):  # the listing's own
+                os.close(int(name))
+
+
+def _become_template(channel: Channel, descriptor: int, serve: Callable[[int], None]) -> None:
     """Serve as a template, in the fork; never returns."""
     try:
         os.setsid()
@@ -138,9 +176,7 @@ def _become_template(
         for number in _SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         channel.close()
-        from runslot.execute.forked_template import serve_fork  # while the launcher goes on
-
-        serve_fork(descriptor, function, limit)
+        serve(descriptor)
     except BaseException:  # noqa: BLE001  into the launcher's log: there is nobody else to tell
         traceback.print_exc(file=sys.__stderr__)
     finally:

@@ -131,15 +131,15 @@ class TemplateProcess:
         with contextlib.suppress(OSError):  # no processes, no files: said where it is needed
             _early[python, bare] = cls.start(python, None, bare)
 
-    def wait_for(self, python: str) -> None:
-        """Be what `begin` returns next for a function of this interpreter."""
-        self.withdraw(python)
-        _early[python, False] = self
+    def wait_for(self, python: str, bare: bool) -> None:
+        """Be what `begin` returns next for this interpreter."""
+        self.withdraw(python, bare)
+        _early[python, bare] = self
 
     @staticmethod
-    def withdraw(python: str) -> None:
+    def withdraw(python: str, bare: bool) -> None:
         """End the one that waits for `begin`, if any does."""
-        if (early := _early.pop((python, False), None)) is not None:
+        if (early := _early.pop((python, bare), None)) is not None:
             early.close()
 
     @classmethod
