@@ -67,8 +67,8 @@ class LiveRuns:
         self.got_names.append(name)
         return self.old.get(name) or self.store.get(name)
 
-    def has(self, name: str) -> bool:
-        return self.store.has(name)
+    def names(self, below: str = "") -> dict[str, int]:
+        return self.store.names(below)
 
     def delete(self, names: Iterable[str]) -> None:
         self.store.delete(names)
@@ -515,7 +515,8 @@ def test_no_such_object_is_told_from_no_such_bucket(store: Store) -> None:
     with pytest.raises(Missing):
         store.get("not-there")
     store.delete(["there", "not-there"])
-    assert not store.has("there")
+    with pytest.raises(Missing):
+        store.get("there")
 
 
 PUSH = """

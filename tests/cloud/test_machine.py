@@ -21,7 +21,8 @@ from typing import Any
 import pytest
 from tests.cloud.conftest import Server, free_port
 
-from runslot.engines.sky.tasks import Job, Machine, stage, task_of
+from runslot.engines.sky.config import Sky
+from runslot.engines.sky.tasks import Job, stage, task_of
 from runslot.launch.experiment import Experiment
 from runslot.transport.bucket import (
     Inventory,
@@ -551,7 +552,7 @@ def set_up(rented: Rented, cloud: str, **environment: str) -> str:
     (home / ".runslot").mkdir(parents=True)
     (home / ".runslot" / "sync").symlink_to(sys.prefix)
     job = Job.from_json(rented.job)
-    task = task_of(Machine(cloud, setup=("echo 'its own setup'",)), job, str(rented.place), {})
+    task = task_of(Sky(infra=cloud, setup=("echo 'its own setup'",)), job, str(rented.place), {})
     own = {**rented.environment, **environment, "HOME": str(home)}
     done = subprocess.run(
         ["bash", "-c", task["setup"]],
@@ -645,7 +646,7 @@ def test_a_machine_whose_container_hangs_is_deleted_at_its_deadline(
     home = rented.path / "machine-home"
     (home / ".runslot").mkdir(parents=True)
     (home / ".runslot" / "sync").symlink_to(sys.prefix)
-    machine = Machine("gcp", image="docker:python:3.12", setup=("sleep 600",))
+    machine = Sky(infra="gcp", image="docker:python:3.12", setup=("sleep 600",))
     setup = task_of(machine, Job.from_json(rented.job), str(rented.place), {})["setup"]
     environment = {
         **rented.environment,

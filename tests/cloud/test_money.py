@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
+import pty
+import sys
 
 import pytest
 
 from runslot.engines.sky import cost as money
-from runslot.engines.sky.tasks import Machine, settings_of
+from runslot.engines.sky.config import Sky
+from runslot.engines.sky.tasks import settings_of
 from runslot.errors import InvalidInput
 
 
@@ -17,17 +22,23 @@ def test_a_machine_without_a_price_is_refused(price: float) -> None:
         money.check(money.Budget(1, "g4dn.xlarge", "aws", price, 1, 24.0))
 
 
-@pytest.mark.parametrize("left", [EOFError, KeyboardInterrupt])
-def test_who_leaves_the_question_rents_nothing(
-    left: type[BaseException], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv(money.YES, raising=False)
-
-    def leaves(_: str) -> str:
-        raise left
-
-    with pytest.raises(InvalidInput, match="nothing was rented"):
-        money.agreed(leaves)
+@pytest.mark.parametrize("key", [b"\x04", b"\x03", b"\n"])
+def test_who_leaves_the_question_rents_nothing(key: bytes) -> None:
+    script = "from runslot.engines.sky.cost import agree_to_rent; agree_to_rent()"
+    environment = {name: value for name, value in os.environ.items() if name != money.YES}
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(sys.executable, [sys.executable, "-c", script], environment)
+    output = b""
+    while b"rent them? [y/N]" not in output:
+        output += os.read(terminal, 4096)
+    os.write(terminal, key)
+    with contextlib.suppress(OSError):  # its end
+        while text := os.read(terminal, 4096):
+            output += text
+    assert os.waitpid(pid, 0)[1]
+    os.close(terminal)
+    assert b"InvalidInput: nothing was rented" in output
 
 
 def test_a_limit_that_comes_before_the_expected_end_is_said() -> None:
@@ -59,7 +70,7 @@ def test_disks_stand_in_the_table_and_count_for_the_limits() -> None:
 
 def test_the_end_of_a_machine_of_ec2_is_armed_at_its_boot_also_for_a_container() -> None:
     for image in (None, "docker:python:3.12"):
-        settings = settings_of(Machine("aws/us-east-1", image=image), "s3://results/x", 5400.0)
+        settings = settings_of(Sky(infra="aws/us-east-1", image=image), "s3://results/x", 5400.0)
         assert settings["aws"]["post_provision_runcmd"] == ["shutdown -h +90"]
 
 
@@ -75,5 +86,5 @@ def test_the_end_of_a_machine_of_ec2_is_armed_at_its_boot_also_for_a_container()
 def test_keys_of_the_laptop_travel_only_to_where_the_bucket_wants_them(
     infra: str, store: str, identities: dict[str, str]
 ) -> None:
-    settings = settings_of(Machine(infra), store, 3600.0)
+    settings = settings_of(Sky(infra=infra), store, 3600.0)
     assert {cloud: values["remote_identity"] for cloud, values in settings.items()} == identities

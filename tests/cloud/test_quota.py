@@ -23,10 +23,11 @@ import pytest
 
 from runslot.engines.sky.check import check_bucket, room_for
 from runslot.engines.sky.client import SkyPilot
+from runslot.engines.sky.config import Sky
 from runslot.engines.sky.driver.quota import Quota
-from runslot.engines.sky.tasks import Job, Machine, task_of
+from runslot.engines.sky.tasks import NO_JOB, task_of
 from runslot.errors import InvalidInput, RunslotError
-from runslot.transport.bucket import MachineShare, Unreachable, open_store
+from runslot.transport.bucket import Unreachable, open_store
 
 STAND_IN = Path(__file__).parent / "sky_stand_in"
 PYTHON = os.environ.get("RUNSLOT_TEST_SKYPILOT", "")
@@ -422,8 +423,7 @@ def sky(clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SkyP
 
 
 def asked(sky: SkyPilot, **machine: Any) -> tuple[Quota, ...]:
-    job = Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0"))
-    return sky.quotas(task_of(Machine(**machine), job, ".", {}))
+    return sky.quotas(task_of(Sky(**machine), NO_JOB, ".", {}))
 
 
 @with_skypilot

@@ -20,7 +20,8 @@ import pytest
 import yaml
 
 from runslot.engines.sky.client import SkyPilot
-from runslot.engines.sky.tasks import Job, Machine, settings_of, task_of
+from runslot.engines.sky.config import Sky
+from runslot.engines.sky.tasks import Job, settings_of, task_of
 from runslot.errors import InvalidInput
 from runslot.transport.bucket import MachineShare
 
@@ -349,17 +350,17 @@ def sky(user: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> SkyPilot:
 @pytest.mark.parametrize(
     ("machine", "what", "price"),
     [
-        (Machine("aws/us-east-1", instance_type="m6i.large"), "m6i.large", 0.096),
+        (Sky(infra="aws/us-east-1", instance_type="m6i.large"), "m6i.large", 0.096),
         (
-            Machine("aws/us-east-1", accelerators="T4:1", spot=True),
+            Sky(infra="aws/us-east-1", accelerators="T4:1", spot=True),
             "g4dn.xlarge, T4:1, spot",
             0.1578,
         ),
-        (Machine("aws/us-east-1", cpus="4+", image="docker:python:3.12"), "m6i.xlarge", 0.192),
+        (Sky(infra="aws/us-east-1", cpus="4+", image="docker:python:3.12"), "m6i.xlarge", 0.192),
     ],
 )
 def test_tasks_for_ec2_pass_a_dry_run(
-    sky: SkyPilot, tmp_path: Path, machine: Machine, what: str, price: float
+    sky: SkyPilot, tmp_path: Path, machine: Sky, what: str, price: float
 ) -> None:
     assert sky.credentials("aws") == (True, "")
     task = task_of(
@@ -370,7 +371,7 @@ def test_tasks_for_ec2_pass_a_dry_run(
     )
     offered = sky.offer(task)
     assert (offered.what, offered.price) == (what, price)
-    sky.rent(task, "rs-dry-1", dryrun=True)
+    sky.rent(task, "rs-dry-1", {}, dryrun=True)
 
 
 @pytest.mark.parametrize("image", [None, "docker:python:3.12"])
@@ -378,11 +379,11 @@ def test_a_machine_of_ec2_is_told_its_end_as_it_boots_and_gets_no_key_of_ours(
     sky: SkyPilot, user: dict[str, str], tmp_path: Path, image: str | None
 ) -> None:
     """On the host, before SkyPilot or a setup does anything: as cloud-init is rendered."""
-    machine = Machine("aws/us-east-1", instance_type="m6i.xlarge", image=image)
+    machine = Sky(infra="aws/us-east-1", instance_type="m6i.xlarge", image=image)
     job = Job("rs-boot-1", "x", 0, ("a",), "s3://results/x", MachineShare("b1"), seconds=7200.0)
     settings = settings_of(machine, job.store, job.seconds)
     task = task_of(machine, job, str(tmp_path), {"runslot": "x"})
-    sky.rent(task, "rs-boot-1", dryrun=True, settings=settings)
+    sky.rent(task, "rs-boot-1", settings, dryrun=True)
     (rendered,) = Path(user["HOME"]).glob(".sky/generated/rs-boot-1.yml*")
     cluster = yaml.safe_load(rendered.read_text())
     (head,) = cluster["available_node_types"].values()
@@ -396,7 +397,7 @@ def test_a_machine_of_ec2_is_told_its_end_as_it_boots_and_gets_no_key_of_ours(
 def test_an_unknown_instance_type_is_refused_with_those_near_to_it(
     sky: SkyPilot, tmp_path: Path
 ) -> None:
-    machine = Machine("aws/us-east-1", instance_type="m6i.lage")
+    machine = Sky(infra="aws/us-east-1", instance_type="m6i.lage")
     task = task_of(
         machine,
         Job("rs-dry-1", "x", 0, ("a",), "s3://results/x", MachineShare("b1")),
@@ -409,19 +410,19 @@ def test_an_unknown_instance_type_is_refused_with_those_near_to_it(
 
 def test_a_task_for_google_cloud_is_one_of_skypilots_schema(sky: SkyPilot, tmp_path: Path) -> None:
     """A dry run wants an account: what is built is checked by SkyPilot's own reading of it."""
-    machine = Machine(
-        "gcp/us-central1",
+    machine = Sky(
+        infra="gcp/us-central1",
         cpus="8+",
         spot=True,
         disk=100,
         setup=("pip install torch",),
-        managed=True,
     )
     task = task_of(
         machine,
         Job("rs-dry-1", "x", 0, ("a",), "gs://results/x", MachineShare("b1")),
         str(tmp_path),
         {"runslot": "x"},
+        managed=True,
     )
     script = (
         "import sys, json, sky\ntask = sky.Task.from_yaml_config(json.load(sys.stdin))\n"

@@ -53,14 +53,16 @@ def ls(
 
     machines = SkyPilot(python).alive()
     for machine in machines:
-        hours = max(0.0, time.time() - machine["since"]) / 3600
-        cost = hours * machine["price"]
+        hours = max(0.0, time.time() - machine.since) / 3600
+        cost = hours * machine.price
         if json:
-            typer.echo(json_module.dumps({**machine, "hours": hours, "cost": cost}))
+            keys = ("name", "status", "infra", "price", "since", "managed")
+            values = {key: getattr(machine, key) for key in keys}
+            typer.echo(json_module.dumps({**values, "hours": hours, "cost": cost}))
         else:
             typer.echo(
-                f"{machine['name']}  {machine['status']}  {machine['infra']}  {hours:.1f} h ×"
-                f" ${machine['price']:.3f} = ${cost:.2f}"
+                f"{machine.name}  {machine.status}  {machine.infra}  {hours:.1f} h ×"
+                f" ${machine.price:.3f} = ${cost:.2f}"
             )
     if not machines and not json:
         typer.echo("no machine is rented")
@@ -147,6 +149,7 @@ def clean(
 
 
 def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
+    from runslot.engines.sky.cost import agree
     from runslot.engines.sky.rental import bring
     from runslot.errors import RunslotError
     from runslot.transport.bucket import open_store
@@ -167,11 +170,15 @@ def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
     if not names:
         typer.echo(f"{store.url}: nothing is there")
         return
-    _agreed(
-        f"{store.url}: {len(names)} objects, {sum(names.values()) / 1e9:.2f} GB",
-        _unfinished(experiment),
-        yes,
-    )
+    typer.echo(f"{store.url}: {len(names)} objects, {sum(names.values()) / 1e9:.2f} GB")
+    if warning := _unfinished(experiment):
+        typer.echo(warning)
+    if not yes:
+        agree(
+            "delete them?",
+            "nothing was deleted",
+            "this deletes them, and nobody is here to agree: add --yes",
+        )
     _check_at_rest(experiment)  # a resume may have begun while the question stood
     clean(store, names)
     typer.echo(f"{store.url}: deleted")
@@ -209,30 +216,6 @@ def _unfinished(experiment: ExperimentDir) -> str:
     )
 
 
-def _agreed(contents: str, warning: str, yes: bool) -> None:
-    """Say what is deleted, and ask; `InvalidInput` where the answer is no, or where nobody can be
-    asked.
-    """
-    import sys
-
-    from runslot.errors import InvalidInput
-
-    typer.echo(contents)
-    if warning:
-        typer.echo(warning)
-    if yes:
-        return
-    if not (sys.stdin and sys.stdin.isatty()):
-        raise InvalidInput("this deletes them, and nobody is here to agree: add --yes")
-    try:
-        answer = input("delete them? [y/N] ")
-    except (EOFError, KeyboardInterrupt):
-        typer.echo()
-        answer = ""
-    if answer.strip().lower() not in {"y", "yes"}:
-        raise InvalidInput("nothing was deleted")
-
-
 def _wanted(
     names: Sequence[str], sky: SkyPilot, every: bool
 ) -> list[tuple[str, bool, ExperimentDir | None]]:
@@ -249,9 +232,7 @@ def _wanted(
     directories = [Path(name) for name in names if Path(name).is_dir()]
     machine_names = [name for name in names if not Path(name).is_dir()]
     alive = (
-        {machine["name"]: bool(machine["managed"]) for machine in sky.alive()}
-        if every or machine_names
-        else {}
+        {machine.name: machine.managed for machine in sky.alive()} if every or machine_names else {}
     )
     rented: list[tuple[str, bool, ExperimentDir | None]] = []
     for name in sorted(alive) if every else machine_names:

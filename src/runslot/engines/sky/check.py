@@ -1,10 +1,5 @@
-"""What is tried before machines are rented: credentials, the machine, quota, the bucket, the code
-that travels.
-
-How many machines the account's quotas leave room for, and what to ask for where it is too few.
-Pure.
-
-How many runs a machine does at a time, as far as a cloud's catalog tells. Pure.
+"""What is tried before machines are rented: credentials, the machine, the account's quotas and what
+to ask for where they are too small, the bucket, the code that travels.
 """
 
 from __future__ import annotations
@@ -22,13 +17,12 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Finding
 from runslot.engines.sky.client import Offer, SkyPilot
 from runslot.engines.sky.driver.quota import Quota
-from runslot.engines.sky.tasks import Job, task_of
+from runslot.engines.sky.tasks import NO_JOB, PUBLIC_CLOUDS, task_of
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Function
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
 from runslot.hardware.topology import Gpu, flat_topology
-from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.store import Store, Unreachable, open_store
 
 if TYPE_CHECKING:
@@ -49,7 +43,7 @@ def findings(entry: Sky) -> Iterator[Finding]:
     left out.
     """
     sky = SkyPilot(entry.skypilot_python)
-    cloud = entry.machine().cloud
+    cloud = entry.cloud
     try:
         well, text = sky.credentials(cloud)
     except RunslotError as error:
@@ -67,17 +61,15 @@ def findings(entry: Sky) -> Iterator[Finding]:
 
 
 def _machine(entry: Sky, sky: SkyPilot) -> Iterator[Finding]:
-    task = task_of(
-        entry.machine(), Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0")), ".", {}
-    )
+    task = task_of(entry, NO_JOB, ".", {})
     try:
         offer = sky.offer(task)
     except RunslotError as error:
         yield Finding("machine", False, "", str(error))
         return
     yield Finding("machine", True, f"{offer.what or 'any'}, ${offer.price:.3f} an hour")
-    cloud = entry.machine().cloud
-    if cloud in CLOUDS:
+    cloud = entry.cloud
+    if cloud in PUBLIC_CLOUDS:
         yield _identity(sky, cloud)
     room = _room(sky, task, entry.machines, cloud)
     if room is not None:
@@ -122,7 +114,7 @@ def check_quota(
 
 def _room(sky: SkyPilot, task: Mapping[str, Any], machines: int, cloud: str) -> Room | None:
     """Return what the quotas leave room for; None where the cloud counts none that can be read."""
-    if cloud not in CLOUDS:
+    if cloud not in PUBLIC_CLOUDS:
         return None
     try:
         return room_for(machines, sky.quotas(task), cloud)
@@ -207,10 +199,6 @@ def refuse_left_behind(experiment: OpenExperiment) -> None:
 
 
 # ---- quotas --------------------------------------------------------------------------------------
-
-
-CLOUDS = frozenset({"aws", "gcp"})
-"""Clouds whose quotas can be read."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ _PATIENCE = {
     "offer": 180,
     "quotas": 180,
     "identity": 180,
-    "alive": 300,
     "look": 300,
     "log": 120,
     "give_back": 1200,
@@ -58,17 +57,27 @@ class Offer:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """A machine as SkyPilot sees it."""
+class Sight:
+    """A machine that runslot rented, as SkyPilot sees it."""
 
-    state: str
+    name: str
+    managed: bool = False
+    """Whether a managed job has it."""
+    state: str = "gone"
     """`gone`, `starting`, `up`, or `ended` with its job."""
+    status: str = ""
+    """The state in SkyPilot's word."""
     job: str = ""
-    """State of its last job, in SkyPilot's word."""
+    """State of its last job, in SkyPilot's word, where one was asked for by name."""
     said: str = ""
     """Why its job ended, in SkyPilot's words."""
     recoveries: int = 0
     """How often SkyPilot has rented it anew."""
+    infra: str = ""
+    price: float = 0.0
+    """Dollars an hour; 0 where it is not known."""
+    since: float = 0.0
+    """Unix time."""
 
     @property
     def working(self) -> bool:
@@ -102,33 +111,27 @@ class SkyPilot:
         self,
         task: Mapping[str, Any],
         name: str,
-        dryrun: bool = False,
+        settings: Mapping[str, Any],
         managed: bool = False,
         hold: int | None = None,
-        settings: Mapping[str, Any] | None = None,
+        dryrun: bool = False,
     ) -> None:
         """Rent a machine and submit its job, with `settings` in SkyPilot's configuration; who rents
         keeps the descriptor `hold` open, even after we have died.
         """
-        self._ask(
-            "rent",
-            hold,
-            task=task,
-            name=name,
-            dryrun=dryrun,
-            managed=managed,
-            settings=dict(settings or {}),
-        )
+        words = {"task": task, "name": name, "settings": settings, "managed": managed}
+        self._ask("rent", hold, **words, dryrun=dryrun)
 
-    def look(self, names: Sequence[str], managed: bool = False) -> dict[str, Seen]:
-        """Return how machines are, by name: one question for all of them."""
-        sights = self._ask("look", names=list(names), managed=managed)
-        return {name: Seen(**sight) for name, sight in sights.items()}
+    def look(self, machines: Mapping[str, bool]) -> dict[str, Sight]:
+        """Return how machines are, by name, each of which is a managed job's or not: one question
+        for all of them.
+        """
+        sights = {sight["name"]: Sight(**sight) for sight in self._ask("look", machines=machines)}
+        return {name: sights.get(name, Sight(name)) for name in machines}
 
-    def alive(self) -> list[dict[str, Any]]:
+    def alive(self) -> list[Sight]:
         """Return all machines that runslot rented and that SkyPilot knows of."""
-        machines: list[dict[str, Any]] = self._ask("alive")
-        return machines
+        return [Sight(**sight) for sight in self._ask("look")]
 
     def log(self, name: str, managed: bool = False) -> str:
         """Return the last lines that a machine's job printed."""

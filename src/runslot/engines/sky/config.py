@@ -4,7 +4,6 @@ results arrive.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 import time
@@ -24,19 +23,21 @@ from runslot.engines.sky.check import (
     refuse_left_behind,
 )
 from runslot.engines.sky.client import SkyPilot
-from runslot.engines.sky.fleet import Terms
-from runslot.engines.sky.launcher import SkyLauncher, terminal
+from runslot.engines.sky.launcher import SkyLauncher
 from runslot.engines.sky.rental import Record, bring, read_record, without_machines
-from runslot.engines.sky.tasks import Job, Machine, labels_of, task_of
+from runslot.engines.sky.tasks import (
+    DISK_GB,
+    NO_JOB,
+    PUBLIC_CLOUDS,
+    digest_of,
+    labels_of,
+    task_of,
+)
 from runslot.errors import Busy, InvalidInput, RunslotError
 from runslot.experiment.processes import identify
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus, read_status
-from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.store import Store, check_url, open_store
-
-_NO_JOB = Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0"))
-"""In the task of which the price is asked."""
 
 _WORDS = ("region", "instance_type", "accelerators", "cpus", "memory", "image", "skypilot_python")
 _ABOVE_ZERO = (
@@ -139,96 +140,59 @@ class Sky(LauncherConfig):
         """The experiment travels, with a copy of the code."""
         return True
 
-    def machine(self) -> Machine:
-        """Return what is rented."""
-        return Machine(
-            infra=self.place,
-            instance_type=self.instance_type,
-            accelerators=self.accelerators,
-            cpus=self.cpus,
-            memory=self.memory,
-            spot=self.spot,
-            max_price=self.max_price,
-            disk=self.disk,
-            image=self.image,
-            setup=self.setup,
-            idle_minutes=self.idle_minutes,
-            managed=bool(self.managed),
-            more=self.resources,
-        )
+    @property
+    def cloud(self) -> str:
+        """The first word of the place."""
+        return self.infra.partition("/")[0].lower()
+
+    @property
+    def rents_whole(self) -> bool:
+        """Whether a machine is ours alone, as one of EC2 is, and a node of a cluster is not."""
+        return self.cloud in PUBLIC_CLOUDS
+
+    @property
+    def disk_gb(self) -> int | None:
+        """Size of its disk; None where the place decides."""
+        return self.disk or (DISK_GB if self.rents_whole else None)
+
+    @property
+    def in_container(self) -> bool:
+        """Whether the task sees a container of the machine, which cannot switch its host off."""
+        return (self.image or "").startswith("docker:")
 
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
         """Check all that can be checked before money is spent, say what it costs, ask, and return
         the engine.
         """
-        digest = hashlib.sha256(
-            f"{experiment.directory.path.name}{experiment.file.created}".encode()
-        ).hexdigest()
-        record = read_record(experiment.directory)
-        store = self._store(experiment, digest, record)
+        directory = experiment.directory
+        record = read_record(directory)
+        store = self._store(experiment, record)
         refuse_left_behind(experiment)
         record = record or Record(store.url)
-        sky = SkyPilot(self.skypilot_python, experiment.directory.path / "cloud" / "skypilot.log")
+        sky = SkyPilot(self.skypilot_python, directory.path / "cloud" / "skypilot.log")
         runs = runs if experiment.starting is None else experiment.starting
-        if runs == 0:  # machines that work already are looked after
-            return self._engine(experiment, observer, digest, store, record, sky, None)
-        check_bucket(store)
-        task = task_of(self.machine(), _NO_JOB, ".", labels_of(experiment.file.name))
-        budget = self._budget(experiment, runs, record, sky, task)
-        money.check(budget)
-        check_quota(
-            sky, task, budget.machines, self.machine().cloud, lambda text: observer(Said(text))
-        )
-        for line in money.table(budget):
-            observer(Said(line))
-        money.agreed()
-        if self.recoveries is not None:
-            observer(Said("recoveries has no meaning any more: managed = true replaces machines"))
-        return self._engine(experiment, observer, digest, store, record, sky, budget)
-
-    def _engine(
-        self,
-        experiment: OpenExperiment,
-        observer: Observer,
-        digest: str,
-        store: Store,
-        record: Record,
-        sky: SkyPilot,
-        budget: money.Budget | None,
-    ) -> Engine:
-        managed = False if budget is None else budget.managed
-        terms = Terms(
-            machine=replace(self.machine(), managed=managed),
-            machines=0 if budget is None else budget.machines,
-            price=0.0 if budget is None else budget.hourly / budget.machines,
-            machine_text="" if budget is None else budget.machine_text,
-            seconds=0.0 if budget is None else budget.seconds,
-            sync_interval=self.sync_interval,
-            python=self.python,
-            look=self.look_interval,
-        )
-        launcher = SkyLauncher(
-            experiment=experiment.directory,
-            name=experiment.file.name,
-            code="code" if experiment.file.code is None else experiment.file.code.copy,
-            digest=digest,
-            retries=experiment.policy.retries,
-            terms=terms,
-            sky=sky,
-            store=store,
-            record=record,
-            say=lambda text: observer(Said(text)),
-            ask=terminal(observer),
-        )
-        launcher.take_up()
+        budget = None  # machines that work already are looked after
+        if runs:
+            check_bucket(store)
+            task = task_of(self, NO_JOB, ".", labels_of(experiment.file.name))
+            budget = self._budget(experiment, runs, record, sky, task)
+            money.check(budget)
+            check_quota(sky, task, budget.machines, self.cloud, lambda text: observer(Said(text)))
+            for line in money.table(budget):
+                observer(Said(line))
+            money.agree_to_rent()
+            if self.recoveries is not None:
+                text = "recoveries has no meaning any more: managed = true replaces machines"
+                observer(Said(text))
+        launcher = SkyLauncher(experiment, self, budget, sky, store, record, observer)
         slots_text = (
             f"machines on {self.place}"
             if budget is None
-            else f"{terms.machines} × {terms.machine_text} on {self.place}"
+            else f"{budget.machines} × {budget.machine_text} on {self.place}"
         )
         return Engine(launcher, slots_text)
 
-    def _store(self, experiment: OpenExperiment, digest: str, record: Record | None) -> Store:
+    def _store(self, experiment: OpenExperiment, record: Record | None) -> Store:
         if record is not None:
             return open_store(record.store)
         if not self.bucket:
@@ -237,6 +201,7 @@ class Sky(LauncherConfig):
                 ' "s3://NAME/runs" (or gs://)'
             )
         plain = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment.directory.path.parent.name)[:60]
+        digest = digest_of(experiment.directory, experiment.file)
         return open_store(f"{self.bucket.rstrip('/')}/{plain}-{digest[:12]}")
 
     def _budget(
@@ -247,21 +212,17 @@ class Sky(LauncherConfig):
         sky: SkyPilot,
         task: Mapping[str, Any],
     ) -> money.Budget:
-        cloud = self.machine().cloud
-        well, reason = sky.credentials(cloud)
+        well, reason = sky.credentials(self.cloud)
         if not well:
             raise InvalidInput(
-                f"SkyPilot cannot use {cloud}: {reason}; `runslot launchers check {self.name}` says"
-                " more"
+                f"SkyPilot cannot use {self.cloud}: {reason}; `runslot launchers check {self.name}`"
+                " says more"
             )
         offer = sky.offer(task, self.managed is not False)
-        managed = offer.has_controller if self.managed is None else self.managed
         machines = min(self.machines, runs)
         hours = self.hours_per_run or (experiment.policy.timeout or 0) / 3600 or None
         share = -(-runs // machines)
         rounds = -(-share // at_once(offer, experiment.file.resources, share))
-        expected = None if hours is None else hours * rounds
-        spent = record.committed(time.time())
         return money.Budget(
             machines=machines,
             machine_text=offer.what,
@@ -270,13 +231,13 @@ class Sky(LauncherConfig):
             runs=runs,
             max_hours=self.max_hours,
             max_cost=self.max_cost,
-            spent=spent,
-            expected=expected,
-            managed=managed,
+            spent=record.committed(time.time()),
+            expected=None if hours is None else hours * rounds,
+            managed=offer.has_controller if self.managed is None else self.managed,
             controller=offer.controller,
             controller_price=offer.controller_price,
-            cloud=self.machine().cloud,
-            disk_gb=self.machine().disk_gb,
+            cloud=self.cloud,
+            disk_gb=self.disk_gb,
         )
 
     def check(self) -> Iterator[Finding]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from runslot.errors import InvalidInput
@@ -187,20 +186,26 @@ def _controller(budget: Budget) -> list[tuple[str, str]]:
     return [("lost machines", text)]
 
 
-def agreed(ask: Callable[[str], str] | None = None) -> None:
+def agree_to_rent() -> None:
     """Ask whether to rent; `InvalidInput` where the answer is no, or where nobody can be asked."""
-    if os.environ.get(YES) == "1":
-        return
-    if ask is None:
-        if not (sys.stdin and sys.stdin.isatty()):
-            raise InvalidInput(
-                f"this rents machines, and nobody is here to agree: add --yes, or set {YES}=1"
-            )
-        ask = input
+    if os.environ.get(YES) != "1":
+        agree(
+            "rent them?",
+            "nothing was rented",
+            f"this rents machines, and nobody is here to agree: add --yes, or set {YES}=1",
+        )
+
+
+def agree(question: str, refusal: str, nobody: str) -> None:
+    """Ask whoever sits at the terminal; `InvalidInput` says `refusal` where the answer is no, and
+    `nobody` where none sits there.
+    """
+    if not (sys.stdin and sys.stdin.isatty()):
+        raise InvalidInput(nobody)
     try:
-        answer = ask("rent them? [y/N] ")
+        answer = input(f"{question} [y/N] ")
     except (EOFError, KeyboardInterrupt):
         answer = ""
         print()
     if answer.strip().lower() not in {"y", "yes"}:
-        raise InvalidInput("nothing was rented")
+        raise InvalidInput(refusal)

@@ -1,8 +1,10 @@
-"""The machines of one experiment, looked after to their end: rented, looked at, given back.
+"""The machines of one experiment, looked after to their end: rented, looked at, given back, and
+what they write brought home.
 
-One look asks for all of them. A machine that is lost is not rented anew from here: SkyPilot's
+One thread does it all, one question asks for all machines; what takes minutes, renting and giving
+back, has a thread a machine. A machine that is lost is not rented anew from here: SkyPilot's
 managed jobs do that, where they are asked for; otherwise the machines that are left take its runs,
-as soon as home has said in the bucket that it is gone. Used by `launcher`, from its threads.
+as soon as home has said in the bucket that it is gone. Used by `launcher`.
 """
 
 from __future__ import annotations
@@ -11,15 +13,23 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from runslot.engines.sky.client import Seen, SkyPilot
-from runslot.engines.sky.rental import Rented
-from runslot.engines.sky.tasks import Machine, settings_of
-from runslot.errors import RunslotError
+from runslot.engines.sky.client import Sight, SkyPilot
+from runslot.engines.sky.rental import (
+    NO_OUTCOME,
+    Record,
+    Rented,
+    bring,
+    end_of,
+    takes_lock,
+    write_record,
+)
+from runslot.engines.sky.tasks import settings_of
+from runslot.errors import Busy, RunslotError
 from runslot.experiment.files import open_to_append, write_atomically
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import Kind
@@ -27,40 +37,11 @@ from runslot.transport.bucket import Inventory, MachineShare
 from runslot.transport.bucket.inventory import read_listing, read_stop_request, request_stop
 from runslot.transport.bucket.store import Store
 
+if TYPE_CHECKING:
+    from runslot.engines.sky.config import Sky
 
-@dataclass(frozen=True)
-class Terms:
-    """How machines of one launch are rented."""
-
-    machine: Machine
-    machines: int
-    price: float
-    """Dollars an hour, of one; with managed jobs its part of the controller's included."""
-    machine_text: str
-    seconds: float
-    sync_interval: float
-    python: str
-    look: float = 30.0
-    """Seconds between looks at the machines."""
-
-
-class Home(Protocol):
-    """What the machines' care asks of the launch."""
-
-    def say(self, text: str) -> None:
-        """Tell the user."""
-
-    def write(self, rented: Rented) -> None:
-        """Keep what is known of a machine."""
-
-    def listing(self, share: MachineShare) -> Inventory:
-        """Return the list of a share as it came home last."""
-
-    def bring(self) -> bool:
-        """Bring home what has changed; False where it is not known what has arrived."""
-
-    def tell(self) -> None:
-        """Wake the launch: there is news."""
+_EAGER_S = 180.0
+"""Seconds after a stop in which what has arrived is looked for often."""
 
 
 @dataclass
@@ -96,16 +77,30 @@ class Fleet:
     """All machines of one experiment that may still be rented."""
 
     def __init__(
-        self, experiment: ExperimentDir, sky: SkyPilot, store: Store, terms: Terms, home: Home
+        self,
+        experiment: ExperimentDir,
+        config: Sky,
+        sky: SkyPilot,
+        store: Store,
+        record: Record,
+        say: Callable[[str], None],
+        tell: Callable[[], None],
     ) -> None:
+        """`say` tells the user, `tell` wakes the launch: there is news."""
+        self.record = record
         self._experiment = experiment
+        self._config = config
         self._sky = sky
         self._store = store
-        self._terms = terms
-        self._home = home
+        self._say = say
+        self._tell = tell
         self._members: dict[str, Rental] = {}
+        self._listings: dict[str, Inventory] = {}
         self._closed = threading.Event()
         self._watcher: threading.Thread | None = None
+        self._books = threading.Lock()
+        self._pull_due = 0.0
+        self._eager_until = 0.0
 
     # ---- what the launch asks --------------------------------------------------------------------
 
@@ -119,6 +114,7 @@ class Fleet:
         if rented.handle in self._members:
             return
         member = self._add(rented)
+        self._pull_due = 0.0
         if rented.alive:
             self._begin(member, lambda: self._adopt(member))
         else:
@@ -128,12 +124,17 @@ class Fleet:
     def __len__(self) -> int:
         return len(self._members)
 
+    def listings(self, batch: str) -> list[Inventory]:
+        """Return the lists of a batch's shares as they came home last."""
+        return [self._listing(machine.share) for machine in self.record.batch(batch)]
+
     def stop(self, batch: str, runs: Collection[str] | None) -> None:
         """Ask the machines of a batch to end these runs, or all (None); returns when all are asked,
         or given up.
 
         A machine that has not begun has nothing to send: it is given back at once.
         """
+        self._hurry()
         for member in self._of(batch):
             member.is_stopping = member.is_stopping or runs is None
             while not member.over and not self._ask(member, runs) and not self._closed.wait(5.0):
@@ -147,19 +148,14 @@ class Fleet:
             else:
                 request_stop(self._store, share, runs)
         except RunslotError as error:
-            self._home.say(f"{error}; asking {member.name} again to stop")
+            self._say(f"{error}; asking {member.name} again to stop")
             return False
         return True
 
     def kill(self, batch: str) -> None:
         """Give the machines of a batch back at once, with what they have not sent."""
-        threads = [
-            threading.Thread(target=self._kill, args=(member,)) for member in self._of(batch)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        self._hurry()
+        _side_by_side(self._kill, self._of(batch))
 
     def _kill(self, member: Rental) -> None:
         member.is_stopping = True
@@ -174,34 +170,23 @@ class Fleet:
         """Return the kind of outcome of a batch's runs that have none, and why: None while one of
         its machines may do them.
         """
-        members = list(self._of(batch))
+        members = self._of(batch)
         if not all(member.over for member in members):
             return None
         kinds = {member.over for member in members}
         reasons = dict.fromkeys(member.reason for member in members)
         if len(reasons) > 1:
-            reasons.pop(_NO_OUTCOME, None)
+            reasons.pop(NO_OUTCOME, None)
         is_stopped = kinds == {"stopped"} or any(member.is_stopping for member in members)
         return "stopped" if is_stopped else "lost", "; ".join(reasons)
 
-    def close(self) -> None:
-        """Look no longer; the machines go on."""
-        self._closed.set()
-
-    def finish(self, batches: Collection[str], patience: float) -> None:
-        """After `close`: give back what may still be rented of these batches, and what is given up;
-        returns when it is, or after `patience` seconds.
+    def close(self, batches: Collection[str], patience: float) -> None:
+        """Look no longer. Give back what may still be rented of these batches, and what is given
+        up; the other machines go on. Returns when it is, or after `patience` seconds.
         """
+        self._closed.set()
         ended = [m for m in self._members.values() if m.over or m.rented.share.batch in batches]
-        threads = [
-            threading.Thread(target=self._finish, args=(member, patience), daemon=True)
-            for member in ended
-        ]
-        for thread in threads:
-            thread.start()
-        until = time.monotonic() + patience
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        _side_by_side(lambda member: self._finish(member, patience), ended, patience)
 
     def _finish(self, member: Rental, patience: float) -> None:
         if member.is_renting:  # nothing is left for it to do: it need not come
@@ -212,14 +197,15 @@ class Fleet:
         if member.rented.alive and not member.is_renting:
             self._give_back(member)
 
-    def _of(self, batch: str) -> Iterator[Rental]:
-        return (m for m in list(self._members.values()) if m.rented.share.batch == batch)
+    def _of(self, batch: str) -> list[Rental]:
+        return [m for m in list(self._members.values()) if m.rented.share.batch == batch]
 
     # ---- renting ---------------------------------------------------------------------------------
 
     def _add(self, rented: Rented) -> Rental:
         member = self._members[rented.handle] = Rental(rented)
         if self._watcher is None:
+            self._pull_due = time.monotonic() + self._pull_interval
             self._watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
             self._watcher.start()
         return member
@@ -240,20 +226,14 @@ class Fleet:
         if member.given_up():
             return
         self._set(member, launched=(time.time(),))
-        self._home.say(
+        self._say(
             f"renting {rented.name}: {rented.what or rented.infra}, ${rented.price:.3f} an hour"
         )
+        settings = settings_of(self._config, self._store.url, rented.seconds)
         try:
             with os.fdopen(open_to_append(self._renting_file(member)), "a") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
-                settings = settings_of(self._terms.machine, self._store.url, rented.seconds)
-                self._sky.rent(
-                    task,
-                    rented.name,
-                    managed=rented.managed,
-                    hold=file.fileno(),
-                    settings=settings,
-                )
+                self._sky.rent(task, rented.name, settings, rented.managed, file.fileno())
         except RunslotError as error:
             member.is_renting = False
             self._give_back(member)
@@ -264,9 +244,7 @@ class Fleet:
         if member.given_up():  # stopped meanwhile, when there was nothing to give back yet
             self._give_back(member)
             return
-        self._home.say(
-            f"{rented.name} {'is in the hands of SkyPilot' if rented.managed else 'works'}"
-        )
+        self._say(f"{rented.name} {'is in the hands of SkyPilot' if rented.managed else 'works'}")
 
     def _adopt(self, member: Rental) -> None:
         if not self._await_renting(member):  # the launch is closed
@@ -294,90 +272,114 @@ class Fleet:
         with os.fdopen(open_to_append(self._renting_file(member)), "a") as file:
             while True:
                 # at least once: a launch may be closed before its thread is here
-                member.is_renting = not _is_free(file)
+                member.is_renting = not takes_lock(file)
                 if not member.is_renting or (self._closed.is_set() and not member.over):
                     return not member.is_renting  # what is given up is given back when it comes
                 if not is_announced:
-                    self._home.say(f"{member.name} is still being rented")
+                    self._say(f"{member.name} is still being rented")
                     is_announced = True
                 time.sleep(0.5)
 
     # ---- watching --------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        """Look after all machines that work, until the launch is closed."""
+        """Bring home what has arrived and look after all machines that work, until the launch is
+        closed.
+        """
         last_look = time.monotonic()
         while not self._closed.wait(1.0):
             try:
+                if time.monotonic() >= self._pull_due:
+                    self._pull_due = time.monotonic() + self._pull_interval
+                    self._bring()
                 for member in self._working():
                     self._look_at_list(member)
-                if time.monotonic() - last_look >= self._terms.look:
+                if time.monotonic() - last_look >= self._config.look_interval:
                     last_look = time.monotonic()
                     self._look()
             except Exception as error:  # noqa: BLE001  a thread has no caller: it says so, and looks again
-                self._home.say(f"{type(error).__name__}: {error}; looking again")
+                self._say(f"{type(error).__name__}: {error}; looking again")
+
+    @property
+    def _pull_interval(self) -> float:
+        pause = max(2.0, min(self._config.sync_interval / 2, 60.0))
+        return min(pause, 5.0) if time.monotonic() < self._eager_until else pause
+
+    def _hurry(self) -> None:
+        self._eager_until, self._pull_due = time.monotonic() + _EAGER_S, 0.0
+
+    def _bring(self) -> bool:
+        """Bring home what has changed; False where it is not known what has arrived."""
+        try:
+            brought = bring(self._experiment, self.record, self._store)
+        except Busy:
+            return False  # whoever pulls brings it as well
+        except (OSError, RunslotError) as error:
+            self._say(f"{error}; pulling again later")
+            return False
+        self._listings = brought.listings
+        if brought.files:
+            self._tell()
+        return True
+
+    def _listing(self, share: MachineShare) -> Inventory:
+        return self._listings.get(share.name, Inventory())
 
     def _working(self) -> list[Rental]:
         members = list(self._members.values())
         return [m for m in members if not (m.over or m.is_renting or m.is_ending)]
 
     def _look(self) -> None:
-        """Ask SkyPilot how all machines are, with one question for each way of renting."""
-        members = self._working()
-        sights: dict[str, Seen] = {}
-        for managed in (False, True):
-            names = [member.name for member in members if member.rented.managed is managed]
-            try:
-                sights |= self._sky.look(names, managed) if names else {}
-            except RunslotError as error:
-                self._home.say(f"{error}; looking again")
-        lost: list[Rental] = []
-        for member in members:
-            sight = sights.get(member.name)
-            if sight is not None and sight.recoveries > member.recoveries:
-                member.recoveries = sight.recoveries
-                self._home.say(f"{member.name} was lost; SkyPilot lets another take its place")
-            if sight is not None and not sight.working:
-                lost.append(member)
+        """Ask SkyPilot how all machines are, and see which are lost."""
+        members = {member.name: member for member in self._working()}
+        if not members:
+            return
+        try:
+            sights = self._sky.look({m.name: m.rented.managed for m in members.values()})
+        except RunslotError as error:
+            self._say(f"{error}; looking again")
+            return
+        lost = [(members[name], sight) for name, sight in sights.items() if not sight.working]
+        for name, sight in sights.items():
+            if sight.recoveries > members[name].recoveries:
+                members[name].recoveries = sight.recoveries
+                self._say(f"{name} was lost; SkyPilot lets another take its place")
         # they may have ended well since: not lost before that is known
-        if lost and self._home.bring():
-            for member in lost:
-                self._ended_or_lost(member, sights[member.name])
+        if lost and self._bring():
+            for member, sight in lost:
+                self._ended_or_lost(member, sight)
 
     def _look_at_list(self, member: Rental) -> None:
         """Give the machine back where its list says that it has nothing further to do."""
-        listing = self._home.listing(member.rented.share)
-        if not listing.machine or listing.state == "working" or member.is_ending:
-            return
-        if listing.state == "stopped" and not member.is_stopping and member.rented.managed:
-            return  # the cloud takes it back, and SkyPilot lets another take its place
-        kind = "stopped" if listing.state == "deadline" or member.is_stopping else "lost"
-        reasons = {
-            "deadline": "the machine's deadline was reached",
-            "stopped": "it was asked to stop",
-        }
-        reason = listing.said or reasons.get(listing.state, _NO_OUTCOME)
-        self._end(member, kind, reason)
+        listing = self._listing(member.rented.share)
+        end = end_of(listing, member.is_stopping, member.rented.managed)
+        if end is not None and not member.is_ending:
+            self._end(member, *end)
 
-    def _ended_or_lost(self, member: Rental, sight: Seen) -> None:
+    def _ended_or_lost(self, member: Rental, sight: Sight) -> None:
         self._look_at_list(member)
         if member.over or member.is_ending:
             return
         ending = f": {sight.said}" if sight.said else ""
         state = f"{sight.state} {sight.job}".rstrip()
-        name = member.name
-        self._home.say(f"{name} has ended without its work: SkyPilot says {state}{ending}")
-        share = member.rented.share
+        name, share = member.name, member.rented.share
+        others = [m for m in self._of(share.batch) if m is not member and not m.over]
+        rest = (
+            "the other machines of its launch take its runs"
+            if others
+            else f"nothing replaces it, `runslot resume {self._experiment.path}` rents for its runs"
+        )
+        self._say(f"{name} has ended without its work: SkyPilot says {state}{ending}; {rest}")
         try:
-            self._store.put(share.gone, self._home.listing(share).machine.encode())
+            self._store.put(share.gone, self._listing(share).machine.encode())
         except RunslotError as error:
-            self._home.say(f"{error}; the other machines take what {name} left when it is silent")
+            self._say(f"{error}; the other machines take what {name} left when it is silent")
         kind = "stopped" if member.is_stopping else "lost"
         self._end(member, kind, f"{name} was lost{ending}", sight)
 
     # ---- giving back -----------------------------------------------------------------------------
 
-    def _end(self, member: Rental, kind: str, reason: str, sight: Seen | None = None) -> None:
+    def _end(self, member: Rental, kind: str, reason: str, sight: Sight | None = None) -> None:
         """Give a machine back, in its thread, and then up."""
         member.is_ending = True
 
@@ -388,14 +390,14 @@ class Fleet:
 
         self._begin(member, end)
 
-    def _keep_log(self, member: Rental, sight: Seen) -> str:
+    def _keep_log(self, member: Rental, sight: Sight) -> str:
         """Keep what the job printed; return why it ended, where its setup failed."""
         name = member.name
         file = self._experiment.path / "cloud" / f"{name}.log"
         try:
             write_atomically(file, self._sky.log(name, managed=member.rented.managed))
         except (OSError, RunslotError) as error:
-            self._home.say(f"what {name} printed could not be had: {error}")
+            self._say(f"what {name} printed could not be had: {error}")
         is_setup = sight.job == "FAILED_SETUP"
         return f"the setup of {name} failed: {file} has what it printed" if is_setup else ""
 
@@ -414,27 +416,33 @@ class Fleet:
         try:
             self._sky.give_back(member.name, managed=member.rented.managed)
         except RunslotError as error:
-            self._home.say(str(error))
+            self._say(str(error))
             return False
         return True
 
     def _give_up(self, member: Rental, kind: str, reason: str) -> None:
         if not member.over:
             member.over, member.reason = kind, reason
-            self._home.tell()
+            self._tell()
 
     def _set(self, member: Rental, **changes: Any) -> None:
         member.rented = replace(member.rented, **changes)
-        self._home.write(member.rented)
+        self.write(member.rented)
+
+    def write(self, rented: Rented) -> None:
+        """Keep what is known of a machine."""
+        with self._books:
+            self.record = self.record.with_machine(rented)
+            write_record(self._experiment, self.record)
 
 
-_NO_OUTCOME = "the machine left no outcome"
-
-
-def _is_free(file: IO[str]) -> bool:
-    """Tell whether nobody holds the lock of a file; it is ours then, until the file is closed."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _side_by_side(
+    work: Callable[[Rental], None], members: Collection[Rental], patience: float | None = None
+) -> None:
+    """Do this for all of them; return when it is done, or after `patience` seconds."""
+    threads = [threading.Thread(target=work, args=(member,), daemon=True) for member in members]
+    for thread in threads:
+        thread.start()
+    until = None if patience is None else time.monotonic() + patience
+    for thread in threads:
+        thread.join(None if until is None else max(0.0, until - time.monotonic()))

@@ -1,8 +1,5 @@
-"""What is rented for an experiment, as its directory at home knows it: `cloud/rented.json`,
-replaced by rename.
-
-Bring home what has arrived of an experiment: each share's changes, then what became of the
-shares.
+"""What is rented for an experiment, as its directory at home knows it (`cloud/rented.json`,
+replaced by rename), and what of it has arrived: brought home share by share.
 """
 
 from __future__ import annotations
@@ -15,13 +12,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from runslot.errors import Busy, Damaged, RunslotError
 from runslot.experiment.files import open_to_append, read_json, write_atomically, write_json
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.shape import Shape
+from runslot.experiment.states import Kind
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.transport.bucket import Inventory, MachineShare, open_store, pull
 from runslot.transport.bucket.pull import newest
@@ -30,6 +28,8 @@ from runslot.transport.patterns import comes_home
 
 END_STATES = frozenset({"done", "stopped", "deadline", "failed"})
 """States of a share's list in which its machine has nothing further to do."""
+NO_OUTCOME = "the machine left no outcome"
+_REASONS = {"deadline": "the machine's deadline was reached", "stopped": "it was asked to stop"}
 
 
 @dataclass(frozen=True)
@@ -186,11 +186,7 @@ _TIME = Shape({"time": "float"})
 
 
 def _machine(value: Mapping[str, Any]) -> Rented:
-    fields = {
-        key: item
-        for key, item in _MACHINE.values(value).items()
-        if key in Rented.__dataclass_fields__
-    }
+    fields = _MACHINE.values(value)
     share = _SHARE.values(dict(zip(("batch", "number", "of"), value["share"], strict=True)))
     runs = tuple(_RUN.values({"run": run, "attempt": attempt}) for run, attempt in value["runs"])
     times = {
@@ -235,6 +231,19 @@ def _lost(run: RunStatus) -> Mapping[str, Any]:
         else "its launch ended before a machine was rented for it"
     )
     return Outcome("lost", run.attempts, message=message).to_json()
+
+
+def end_of(listing: Inventory, is_stopping: bool, managed: bool) -> tuple[Kind, str] | None:
+    """Return the kind of outcome of runs that have none, and why, where a machine's list says that
+    it has nothing further to do.
+    """
+    if not listing.machine or listing.state not in END_STATES:
+        return None
+    if listing.state == "stopped" and managed and not is_stopping:
+        return None  # the cloud takes it back, and SkyPilot lets another take its place
+    is_stop = listing.state == "deadline" or is_stopping
+    reason = listing.said or _REASONS.get(listing.state, NO_OUTCOME)
+    return "stopped" if is_stop else "lost", reason
 
 
 # ---- what comes home -----------------------------------------------------------------------------
@@ -354,11 +363,18 @@ def _alone(experiment: ExperimentDir) -> Iterator[None]:
     place = experiment.path / "cloud"
     place.mkdir(exist_ok=True)
     with os.fdopen(open_to_append(place / "pull.lock"), "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not takes_lock(lock):
             raise Busy(
                 f"another process pulls {experiment.path} at this moment; its results arrive as"
                 " well"
-            ) from None
+            )
         yield
+
+
+def takes_lock(file: IO[str]) -> bool:
+    """Tell whether nobody holds the lock of a file; it is ours then, until the file is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

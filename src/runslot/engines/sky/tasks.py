@@ -1,15 +1,10 @@
-"""From an entry of the configuration to SkyPilot's tasks, one a machine, as dicts that its YAML
-files hold. Pure.
-
-What a rented machine is to do: one file that travels with the experiment, read by `remote.sky`.
-Pure.
-
-What travels to the machines: the experiment without what its runs wrote, the one-file runslot,
-each one's job.
+"""What a rented machine is told: SkyPilot's task, as a dict that its YAML files hold, and the job
+that travels with the experiment and is read by `remote.sky`. Pure, but for `stage`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 import shutil
@@ -17,13 +12,17 @@ import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
 from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.pool import SILENCE_S
 from runslot.transport.contents import what_runs_need
 from runslot.transport.zipapp import experiment_archive
+
+if TYPE_CHECKING:
+    from runslot.engines.sky.config import Sky
 
 _SYNC = "$HOME/.runslot/sync"
 """The environment of the push on the machine, apart from the user's."""
@@ -40,75 +39,29 @@ DISK_GB = 64
 _FILESYSTEMS = {"s3": "s3fs", "gs": "gcsfs"}
 
 
-@dataclass(frozen=True)
-class Machine:
-    """What is rented: one of the machines of a launch."""
-
-    infra: str
-    """SkyPilot's: `aws`, `aws/us-east-1`, `gcp`, `kubernetes`, `slurm/NAME`."""
-    instance_type: str | None = None
-    accelerators: str | None = None
-    """As `T4:1`."""
-    cpus: str | None = None
-    memory: str | None = None
-    """In GB."""
-    spot: bool = False
-    max_price: float | None = None
-    """Dollars an hour that it may cost at most."""
-    disk: int | None = None
-    """GB; else `DISK_GB` where a public cloud rents the machine."""
-    image: str | None = None
-    setup: tuple[str, ...] = ()
-    idle_minutes: int = 5
-    managed: bool = False
-    """Rented by a managed job of SkyPilot's."""
-    more: Mapping[str, Any] | None = None
-    """Further keys of SkyPilot's `resources`, as they are."""
-
-    @property
-    def cloud(self) -> str:
-        """The first word of the infra."""
-        return self.infra.partition("/")[0].lower()
-
-    @property
-    def disk_gb(self) -> int | None:
-        """Size of its disk; None where the place decides."""
-        return self.disk or (DISK_GB if self.is_own else None)
-
-    @property
-    def is_own(self) -> bool:
-        """Whether the machine is ours alone, as one of EC2 is, and a node of a cluster is not."""
-        return self.cloud in PUBLIC_CLOUDS
-
-    @property
-    def in_container(self) -> bool:
-        """Whether the task sees a container of the machine, which cannot switch its host off."""
-        return (self.image or "").startswith("docker:")
-
-
-def resources_of(machine: Machine, labels: Mapping[str, str]) -> dict[str, Any]:
+def resources_of(config: Sky, labels: Mapping[str, str], managed: bool) -> dict[str, Any]:
     """Return SkyPilot's `resources`."""
     resources = {
-        "infra": machine.infra,
-        "instance_type": machine.instance_type,
-        "accelerators": machine.accelerators,
-        "cpus": machine.cpus,
-        "memory": machine.memory,
-        "use_spot": machine.spot or None,
-        "max_hourly_cost": machine.max_price,
-        "disk_size": machine.disk_gb,
-        "image_id": machine.image,
-        "labels": dict(labels) if machine.cloud in {"aws", "gcp"} else None,
+        "infra": config.place,
+        "instance_type": config.instance_type,
+        "accelerators": config.accelerators,
+        "cpus": config.cpus,
+        "memory": config.memory,
+        "use_spot": config.spot or None,
+        "max_hourly_cost": config.max_price,
+        "disk_size": config.disk_gb,
+        "image_id": config.image,
+        "labels": dict(labels) if config.rents_whole else None,
         # A machine that was told that it is taken back has ended its job before it went.
-        "job_recovery": {"recover_on_exit_codes": [TAKEN_BACK]} if machine.managed else None,
+        "job_recovery": {"recover_on_exit_codes": [TAKEN_BACK]} if managed else None,
         # On the machine itself: it goes when its job has ended, whatever became of who launched it.
-        "autostop": {"idle_minutes": machine.idle_minutes, "down": True, "wait_for": "jobs"},
-        **(machine.more or {}),
+        "autostop": {"idle_minutes": config.idle_minutes, "down": True, "wait_for": "jobs"},
+        **config.resources,
     }
     return {key: value for key, value in resources.items() if value is not None}
 
 
-def settings_of(machine: Machine, store: str, seconds: float) -> dict[str, Any]:
+def settings_of(config: Sky, store: str, seconds: float) -> dict[str, Any]:
     """Return what SkyPilot's configuration is to say while this machine is rented.
 
     The switch-off is armed as the machine boots, on the host, before anything else can hang: EC2
@@ -116,16 +69,16 @@ def settings_of(machine: Machine, store: str, seconds: float) -> dict[str, Any]:
     task's first line. The laptop's keys stay at home; those of another cloud travel only where
     the bucket lies there.
     """
-    if not machine.is_own:
+    if not config.rents_whole:
         return {}
     bucket = store.partition("://")[0]
     settings: dict[str, Any] = {
         cloud: {"remote_identity": "NO_UPLOAD"}
         for cloud, scheme in PUBLIC_CLOUDS.items()
-        if cloud != machine.cloud and scheme != bucket
+        if cloud != config.cloud and scheme != bucket
     }
-    settings[machine.cloud] = {"remote_identity": "SERVICE_ACCOUNT"}
-    if machine.cloud == "aws":
+    settings[config.cloud] = {"remote_identity": "SERVICE_ACCOUNT"}
+    if config.cloud == "aws":
         settings["aws"]["post_provision_runcmd"] = [f"shutdown -h +{_minutes(seconds)}"]
     return settings
 
@@ -134,22 +87,26 @@ def _minutes(seconds: float) -> int:
     return max(1, round(seconds / 60))
 
 
-def task_of(machine: Machine, job: Job, workdir: str, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Return the task of one machine; `workdir` is the directory that travels."""
+def task_of(
+    config: Sky, job: Job, workdir: str, labels: Mapping[str, str], managed: bool = False
+) -> dict[str, Any]:
+    """Return the task of one machine, of a managed job where it is one; `workdir` is the directory
+    that travels.
+    """
     return {
         "name": job.name,
         "workdir": workdir,
-        "resources": resources_of(machine, labels),
-        "setup": "\n".join(_setup(machine, job)) + "\n",
+        "resources": resources_of(config, labels, managed),
+        "setup": "\n".join(_setup(config, job)) + "\n",
         "run": "\n".join(_run(job)) + "\n",
     }
 
 
-def _setup(machine: Machine, job: Job) -> list[str]:
+def _setup(config: Sky, job: Job) -> list[str]:
     scheme = job.store.partition("://")[0]
     lines = ["set -e", "mkdir -p ~/.runslot"]
-    if machine.is_own:
-        lines += _deadline(machine, job)
+    if config.rents_whole:
+        lines += _deadline(config, job)
     else:
         lines.append("date +%s > ~/.runslot/armed")
     if scheme in _FILESYSTEMS:
@@ -164,7 +121,7 @@ def _setup(machine: Machine, job: Job) -> list[str]:
             f"  else python3 -m venv {_SYNC} && {_SYNC}/bin/python -m pip install -q {package}; fi",
             "fi",
         ]
-    if machine.is_own and machine.cloud == "aws":
+    if config.rents_whole and config.cloud == "aws":
         lines += [
             f'for RUNSLOT_PYTHON in {_SYNC}/bin/python "$HOME/skypilot-runtime/bin/python"; do',
             "  if \"$RUNSLOT_PYTHON\" -c 'import botocore' 2>/dev/null; then break; fi",
@@ -174,10 +131,10 @@ def _setup(machine: Machine, job: Job) -> list[str]:
                 " runslot.remote.sky.lifetime || true"
             ),
         ]
-    return [*lines, *machine.setup]
+    return [*lines, *config.setup]
 
 
-def _deadline(machine: Machine, job: Job) -> list[str]:
+def _deadline(config: Sky, job: Job) -> list[str]:
     """First of all: whatever happens from here on, the machine ends.
 
     The time counts from the boot, as EC2's switch-off does that is armed there; a container reads
@@ -185,18 +142,18 @@ def _deadline(machine: Machine, job: Job) -> list[str]:
     """
     lines = [
         "RUNSLOT_UPTIME=$(cut -d. -f1 /proc/uptime)",
-        # A host that has been up for longer was not booted for this machine.
+        # A host that has been up for longer was not booted for this config.
         "[ $RUNSLOT_UPTIME -lt 3600 ] || RUNSLOT_UPTIME=0",
         f"RUNSLOT_LEFT=$(( {round(job.seconds)} - RUNSLOT_UPTIME ))",
         "echo $(( $(date +%s) - RUNSLOT_UPTIME )) > ~/.runslot/armed",
     ]
-    if not machine.in_container:
+    if not config.in_container:
         lines.append(
             "if sudo shutdown -h +$(( RUNSLOT_LEFT > 60 ? RUNSLOT_LEFT / 60 : 1 )); then"
             " touch ~/.runslot/shutdown; "
             "else echo 'runslot: no deadline could be armed with shutdown'; fi"
         )
-    if machine.cloud == "gcp":
+    if config.cloud == "gcp":
         # A shutdown only stops it, and a container has none: it asks its cloud to delete it.
         lines += [
             "touch ~/.runslot/own",
@@ -228,6 +185,11 @@ def labels_of(experiment: str) -> dict[str, str]:
     letters, digits, `-`.
     """
     return {"runslot": _plain(experiment)[:63].strip("-") or "experiment"}
+
+
+def digest_of(directory: ExperimentDir, file: ExperimentFile) -> str:
+    """Return what tells the experiment's machines and objects from any other's."""
+    return hashlib.sha256(f"{directory.path.name}{file.created}".encode()).hexdigest()
 
 
 def name_of(experiment: str, digest: str, number: int) -> str:
@@ -312,6 +274,10 @@ class Job:
                 "earlier": earlier,
             }
         )
+
+
+NO_JOB = Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0"))
+"""In the task of which the price is asked."""
 
 
 # ---- what travels to the machines ----------------------------------------------------------------

@@ -1,25 +1,15 @@
-"""How long this machine may live: what its share has left, counted from when the task armed the
-deadline.
+"""How long this machine may live, what ends it then, and the threads that watch and send.
 
-The task counts on the whole time of a share; of a machine that takes another's place the switch-off
-is set anew.
+Its life is counted from when the task armed the deadline; of a machine that takes another's place
+the switch-off is set anew, as the machines of a share have their time together. A machine that
+switches itself off is deleted with its disk, and not only stopped, where it has the right to that:
+on EC2 its task says so to the cloud first of all (`python -m runslot.remote.sky.lifetime`), on
+Compute Engine it deletes itself. Whether the cloud takes it back is asked of the metadata service:
+EC2 wants a token first (IMDSv2), Compute Engine a header; EC2's rebalance recommendation is not
+looked for, as it may come hours before, or for nothing.
 
-The end of a rented machine: when it comes, whether the cloud announced it, and that the machine
-is deleted then.
-
-What a metadata service tells the machine about itself is read here: EC2 wants a token first
-(IMDSv2), Compute Engine a header. A machine that switches itself off is deleted with its disk, and
-not only stopped, where it has the right to that. On EC2 its task says so to the cloud first of all
-(`python -m runslot.remote.sky.lifetime`): a shutdown terminates it from then on. On Compute
-Engine it deletes itself, once it has sent everything at its deadline. EC2's rebalance
-recommendation is not looked for: it may come hours before, or for nothing.
-
-A rented machine's threads: one that looks at something again and again, one that pushes to the
-bucket.
-
-What does not answer holds nobody else up. Where something is to go out at once, the push under way
-is broken off: the next begins with rows and what has ended, and goes on with a large file at the
-part where it was.
+What must stay true: nothing here waits for the bucket or the cloud but its own thread. Where
+something is to go out at once, the push under way is broken off.
 """
 
 from __future__ import annotations

@@ -1,15 +1,9 @@
 """What has arrived of one share of an experiment: its files, each with the objects that hold its
-parts. Pure.
+parts; and beside it what home asks of the share's machine, whichever it is by now.
 
-The list is one object that is replaced as a whole. What it names is in the bucket and never
+Each is one object that is replaced as a whole. What the list names is in the bucket and never
 changes, so a reader who takes the list and then its objects sees a state that was there, whatever
-happens meanwhile.
-
-What home asks of a share's machine, whichever it is by now: one object beside the share's list.
-It only grows.
-
-A machine looks for it every few seconds, and one that takes another's place finds what was asked
-before.
+happens meanwhile. What is asked only grows: a machine that takes another's place finds it.
 """
 
 from __future__ import annotations

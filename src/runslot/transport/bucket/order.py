@@ -8,12 +8,12 @@ of.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.experiment.rundir import RunDir
-from runslot.transport.bucket.inventory import PART, File
+from runslot.transport.bucket.inventory import PART
 from runslot.transport.contents import outcome_last
 from runslot.transport.scan import TEMPORARY
 
@@ -93,24 +93,6 @@ def _found(root: Path, name: str) -> LocalFile | None:
     )
 
 
-def changed(
-    by_run: Mapping[str, Sequence[LocalFile]], sent_stats: Mapping[str, Stat]
-) -> dict[str, list[LocalFile]]:
-    """Return, run by run, the files that are not as they were when they were last sent."""
-    result = {}
-    for run, files in by_run.items():
-        new = [file for file in files if sent_stats.get(file.path) != file.stat]
-        if new:
-            result[run] = new
-    return result
-
-
-def gone(by_run: Mapping[str, Sequence[LocalFile]], listed_paths: Iterable[str]) -> list[str]:
-    """Return the listed paths that no longer exist."""
-    paths = {file.path for files in by_run.values() for file in files}
-    return [path for path in listed_paths if path not in paths]
-
-
 def ordered(new: Mapping[str, Sequence[LocalFile]]) -> list[FileGroup]:
     """Return what has changed as groups, in the order in which they go out."""
     rows: list[FileGroup] = []
@@ -134,11 +116,5 @@ def ordered(new: Mapping[str, Sequence[LocalFile]]) -> list[FileGroup]:
             ended.append(FileGroup(run, tuple(by_path[path] for path in (*data, *outcomes))))
         else:
             rest += [FileGroup(run, (file,)) for file in remaining]
-    return (
-        rows + sorted(ended, key=lambda file: file.size) + sorted(rest, key=lambda file: file.size)
-    )
-
-
-def as_sent(file: LocalFile, parts: Sequence[str]) -> File:
-    """Return how the list names a file whose parts have arrived."""
-    return File(file.stat[0], file.stat[1], tuple(parts), file.mode)
+    by_size = [sorted(groups, key=lambda group: group.size) for groups in (ended, rest)]
+    return [*rows, *by_size[0], *by_size[1]]

@@ -9,21 +9,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from runslot.errors import Busy
 from runslot.transport.bucket.inventory import PART, File, Inventory, MachineShare, read_listing
-from runslot.transport.bucket.order import (
-    FileGroup,
-    LocalFile,
-    Stat,
-    as_sent,
-    changed,
-    gone,
-    ordered,
-    scan,
-)
+from runslot.transport.bucket.order import FileGroup, LocalFile, Stat, ordered, scan
 from runslot.transport.bucket.store import Store
 from runslot.transport.contents import OUTCOME
 
@@ -95,7 +87,9 @@ class Pusher:
         self._listing = Inventory()
         self._files: dict[str, File] = {}
         self._sent_parts: set[str] = set()
-        """Digests of parts that are in the bucket."""
+        """Digests of parts that are in the bucket; large ones, too, that a push before has left
+        there and that no list names yet: they need not travel twice.
+        """
         self._dropped: set[str] = set()
         """Digests of parts that lists named before."""
         self._sent_stats: dict[str, Stat] = {}
@@ -121,6 +115,9 @@ class Pusher:
     def claim(self) -> Inventory:
         """Take the share over from whoever had it, and return what had arrived of it."""
         before = self._read()
+        parts = self._store.names(f"{self._share.name}/parts").items()
+        whole = {name.rpartition("/")[2] for name, size in parts if size == PART}
+        self._sent_parts = whole | before.objects
         self._files = dict(before.files)
         self.lived_before = before.lived_before(self._armed)
         self.turns = before.runs
@@ -132,7 +129,11 @@ class Pusher:
         """Take files that are on disk as the list has them for sent: they were restored from the
         bucket.
         """
-        self._sent_stats |= known_files(self._files, self._root)
+        for path, file in self._files.items():
+            with suppress(OSError):
+                stat = (self._root / path).stat()
+                if (stat.st_size, stat.st_mtime_ns) == (file.size, file.mtime):
+                    self._sent_stats[path] = stat.st_size, stat.st_mtime_ns, stat.st_ino
 
     def add(self, runs: Sequence[str]) -> None:
         """Send these runs' directories too, from now on; from any thread."""
@@ -164,19 +165,18 @@ class Pusher:
         prefixes = tuple(f"{run}/" for run in self._given_up)
         runs = [run for run in self._runs if f"{run}/" not in prefixes]
         by_run = scan(self._root, runs, self._extra)
-        news = changed(by_run, self._sent_stats)
-        lost = gone(by_run, [path for path in self._files if not path.startswith(prefixes)])
-        self._sent_parts = {part for file in self._files.values() for part in file.parts}
-        for path in lost:
+        paths = {file.path for files in by_run.values() for file in files}
+        gone = [p for p in self._files if p not in paths and not p.startswith(prefixes)]
+        for path in gone:
             del self._files[path]
-        byte_count, whole = self._send_groups(ordered(news))
+        byte_count, whole = self._send_groups(ordered(self._changed(by_run)))
         before = self._listing
         if whole:
             arrived = [run for run, at in ended.items() if f"{at}/{OUTCOME}" in self._files]
             over = tuple(sorted({*arrived, *before.over}))
             self._listing = replace(before, state=state, said=message, settled=settled, over=over)
         is_news = self._listing != before or dict(before.runs) != dict(self.turns)
-        if lost or byte_count or self._is_stale() or is_news:
+        if gone or byte_count or self._is_stale() or is_news:
             self._commit()
         if not whole:
             return byte_count
@@ -184,8 +184,14 @@ class Pusher:
         # been listed yet.
         unused = self._dropped - {part for file in self._files.values() for part in file.parts}
         self._store.delete(map(self._share.object, sorted(unused)))
+        self._sent_parts -= unused
         self._dropped.clear()
         return byte_count
+
+    def _changed(self, by_run: Mapping[str, Sequence[LocalFile]]) -> dict[str, list[LocalFile]]:
+        """Return, run by run, the files that are not as they were when they were last sent."""
+        sent = self._sent_stats
+        return {run: [f for f in fs if sent.get(f.path) != f.stat] for run, fs in by_run.items()}
 
     def _send_groups(self, groups: Sequence[FileGroup]) -> tuple[int, bool]:
         """Send groups; return how many bytes were sent, and whether the push came to its end."""
@@ -268,17 +274,15 @@ class Pusher:
             before = _stat(stream.fileno())
             if before != source.stat and source.at.suffix not in _GROWING:
                 raise _Unsteady
-            parts = self._send(_read(stream.fileno(), before[0]), before[0] > PART, pool)
+            parts = self._send(_read(stream.fileno(), before[0]), pool)
             after = _stat(stream.fileno())
         grown = source.at.suffix in _GROWING and after[0] >= before[0]
         if after != before and not grown:
             raise _Unsteady
-        file = as_sent(replace(source, stat=before), parts)
+        file = File(before[0], before[1], tuple(parts), source.mode)
         return (before if before[1] < now - _FRESH and after == before else None), file
 
-    def _send(
-        self, chunks: Iterator[bytes], large: bool, pool: ThreadPoolExecutor | None
-    ) -> list[str]:
+    def _send(self, chunks: Iterator[bytes], pool: ThreadPoolExecutor | None) -> list[str]:
         parts: list[str] = []
         under_way: list[Future[None]] = []
         for chunk in chunks:
@@ -287,22 +291,19 @@ class Pusher:
             if digest in self._sent_parts:
                 continue
             if pool is None:
-                self._put(digest, chunk, large)
+                self._put(digest, chunk)
                 continue
             self._check_until()
             self.beat()
-            under_way.append(pool.submit(self._put, digest, chunk, large))
+            under_way.append(pool.submit(self._put, digest, chunk))
             if len(under_way) >= 4:  # so many parts are in memory at most
                 under_way.pop(0).result()
         for future in under_way:
             future.result()
         return parts
 
-    def _put(self, digest: str, chunk: bytes, large: bool) -> None:
-        name = self._share.object(digest)
-        # A push that was interrupted left parts that no list names: they need not travel twice.
-        if not (large and self._store.has(name)):
-            self._store.put(name, chunk)
+    def _put(self, digest: str, chunk: bytes) -> None:
+        self._store.put(self._share.object(digest), chunk)
         self._sent_parts.add(digest)
 
     def _check_until(self) -> None:
@@ -358,18 +359,3 @@ def _read(descriptor: int, size: int) -> Iterator[bytes]:
             chunk += more
         remaining -= chunk_size
         yield bytes(chunk)
-
-
-def known_files(files: Mapping[str, File], root: Path) -> Mapping[str, Stat]:
-    """Return the stats of files of `root` that are as the list has them: what was restored need not
-    be sent again.
-    """
-    result = {}
-    for path, file in files.items():
-        try:
-            stat = (root / path).stat()
-        except OSError:
-            continue
-        if (stat.st_size, stat.st_mtime_ns) == (file.size, file.mtime):
-            result[path] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    return result

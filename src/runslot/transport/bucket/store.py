@@ -47,9 +47,6 @@ class Store(Protocol):
     def get(self, name: str) -> bytes:
         """Return an object; `Missing` where there is none."""
 
-    def has(self, name: str) -> bool:
-        """Tell whether there is such an object."""
-
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; those that are not there are no error."""
 
@@ -162,10 +159,6 @@ class Directory:
         except OSError as error:
             raise Unreachable(f"{self._path / name} cannot be read: {error.strerror}") from error
 
-    def has(self, name: str) -> bool:
-        """Tell whether there is such a file."""
-        return (self._path / name).exists()
-
     def delete(self, names: Iterable[str]) -> None:
         """Delete files."""
         for name in names:
@@ -223,16 +216,6 @@ class Bucket:
         except Exception as error:  # noqa: BLE001
             self._refuse(error)
         return data
-
-    def has(self, name: str) -> bool:
-        """Tell whether there is such an object."""
-        try:
-            self._filesystem.info(self._at(name))
-        except FileNotFoundError:
-            return False
-        except Exception as error:  # noqa: BLE001
-            self._refuse(error)
-        return True
 
     def delete(self, names: Iterable[str]) -> None:
         """Delete objects; what cannot be deleted costs storage, and is no reason to fail."""

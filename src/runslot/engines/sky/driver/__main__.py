@@ -14,18 +14,16 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from runslot.engines.sky.driver import managed_jobs as jobs
 from runslot.engines.sky.driver.identity import identity
-from runslot.engines.sky.driver.managed_jobs import Refused, first_line, of, sdk
+from runslot.engines.sky.driver.managed_jobs import PREFIX, Refused, first_line, of, sdk
 from runslot.engines.sky.driver.quota import quotas
 
 _AT_ONCE = 16
-PREFIX = "rs-"
-"""Names of the machines that runslot rents begin with it."""
 
 
 def make(task: Mapping[str, Any]) -> Any:
@@ -104,9 +102,9 @@ def _what(resources: Any) -> str:
 def rent(
     task: Mapping[str, Any],
     name: str,
-    dryrun: bool = False,
-    managed: bool = False,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any],
+    managed: bool,
+    dryrun: bool,
 ) -> None:
     """Rent a machine and give it its job; returns when the job is submitted. `Refused` where the
     cloud has none.
@@ -117,7 +115,7 @@ def rent(
     sky = sdk()
     sky_task = make(task)
     try:
-        with _configured(settings or {}):
+        with _configured(settings):
             if managed:
                 jobs.launch(sky, sky_task, name)
             else:
@@ -144,66 +142,47 @@ def _configured(settings: Mapping[str, Any]) -> contextlib.AbstractContextManage
     return override
 
 
-def look(names: Sequence[str], managed: bool = False) -> dict[str, dict[str, Any]]:
-    """Return how machines are, by name: `gone`, `starting`, `up` or `ended`, and their jobs'
-    states.
+def look(machines: Mapping[str, bool] | None = None) -> list[dict[str, Any]]:
+    """Return how machines are, each by its name and whether a managed job has it; without names all
+    that runslot rented. One that is gone is not in the answer.
+
+    What has a name is asked of its cloud, with its job.
     """
     sky = sdk()
+    plain = [name for name, managed in (machines or {}).items() if not managed]
     try:
-        if managed:
-            return jobs.look(sky, names)
-        rows = sky.get(sky.status(list(names), refresh=sky.StatusRefreshMode.FORCE))
+        if machines is None:
+            clusters = sky.get(sky.status(refresh=sky.StatusRefreshMode.AUTO))
+        else:
+            mode = sky.StatusRefreshMode.FORCE
+            clusters = sky.get(sky.status(plain, refresh=mode)) if plain else []
+        by_name = {str(c["name"]): c for c in clusters if str(c["name"]).startswith(PREFIX)}
+        sights = jobs.sights(sky, machines)
     except Exception as error:
+        subject = "which machines there are" if machines is None else ", ".join(machines)
         raise Refused(
-            "later", f"SkyPilot does not say how {', '.join(names)} are: {first_line(error)}"
+            "later", f"SkyPilot does not tell of {subject}: {first_line(error)}"
         ) from error
-    states = {str(row["name"]): str(row["status"].value) for row in rows}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        sights = pool.map(lambda name: _seen(sky, name, states.get(name)), names)
-        return dict(zip(names, sights, strict=True))
+        return [
+            *pool.map(lambda c: _sight(sky, c, machines is not None), by_name.values()),
+            *sights,
+        ]
 
 
-def _seen(sky: Any, name: str, status: str | None) -> dict[str, Any]:
-    if status in {None, "STOPPED", "AUTOSTOPPING"}:
-        return {"state": "gone", "job": ""}
-    if status != "UP":
-        return {"state": "starting", "job": ""}
-    try:
-        jobs = sky.get(sky.queue(name))
-    except Exception:  # noqa: BLE001  a machine that is just going away does not answer
-        return {"state": "up", "job": ""}
-    return {"state": "up", "job": str(of(jobs[0], "status").value) if jobs else ""}
-
-
-def alive(prefix: str = PREFIX) -> list[dict[str, Any]]:
-    """Return all machines that runslot rented and SkyPilot still knows: name, status, infra, price
-    an hour, since.
-    """
-    sky = sdk()
-    try:
-        machines = sky.get(sky.status(refresh=sky.StatusRefreshMode.AUTO))
-    except Exception as error:
-        raise Refused(
-            "later", f"SkyPilot does not say which machines there are: {first_line(error)}"
-        ) from error
-    rows = [_row(machine) for machine in machines if machine["name"].startswith(prefix)]
-    return rows + [row for row in jobs.alive(sky) if row["name"].startswith(prefix)]
-
-
-def _row(machine: Any) -> dict[str, Any]:
-    price = 0.0
+def _sight(sky: Any, cluster: Any, with_job: bool) -> dict[str, Any]:
+    name, status = str(cluster["name"]), str(cluster["status"].value)
+    state = {"UP": "up", "STOPPED": "gone", "AUTOSTOPPING": "gone"}.get(status, "starting")
+    job, price = "", 0.0
+    if with_job and state == "up":
+        with contextlib.suppress(Exception):  # a machine that is just going away does not answer
+            queue = sky.get(sky.queue(name))
+            job = str(of(queue[0], "status").value) if queue else ""
     with contextlib.suppress(Exception):
-        price = float(machine["handle"].launched_resources.get_cost(3600))
-    infra = "/".join(str(machine[key]) for key in ("cloud", "region") if machine[key])
-    status = str(machine["status"].value)
-    return {
-        "name": machine["name"],
-        "status": status,
-        "infra": infra.lower(),
-        "price": price,
-        "since": machine["launched_at"],
-        "managed": False,
-    }
+        price = float(cluster["handle"].launched_resources.get_cost(3600))
+    infra = "/".join(str(cluster[key]) for key in ("cloud", "region") if cluster[key]).lower()
+    sight = {"name": name, "state": state, "status": status, "job": job, "infra": infra}
+    return {**sight, "price": price, "since": cluster["launched_at"]}
 
 
 def log(name: str, managed: bool = False) -> str:
@@ -281,7 +260,6 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "offer": offer,
     "rent": rent,
     "look": look,
-    "alive": alive,
     "log": log,
     "give_back": give_back,
     "credentials": credentials,

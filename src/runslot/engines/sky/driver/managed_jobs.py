@@ -13,9 +13,11 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
+PREFIX = "rs-"
+"""Names of the machines that runslot rents begin with it."""
 _STARTING = {"PENDING", "SUBMITTED", "STARTING", "RECOVERING"}
 _WORKING = {"RUNNING", "WINDING_DOWN", "CANCELLING"}
 _LOOK = 3.0
@@ -29,50 +31,43 @@ def launch(sky: Any, task: Any, name: str) -> None:
     sky.get(sky.jobs.launch(task, name=name, job_group=None))
 
 
-def look(sky: Any, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return how jobs stand, in the words of `driver.look`."""
-    by_name: dict[str, list[Any]] = {name: [] for name in names}
-    for job in _jobs(sky, None):
-        by_name.get(str(of(job, "job_name")), []).append(job)
-    return {name: _sight(_newest(jobs)) for name, jobs in by_name.items()}
+def sights(sky: Any, machines: Mapping[str, bool] | None) -> list[dict[str, Any]]:
+    """Return how the newest jobs of these names stand, in the words of `driver.look`; without names
+    those of runslot's that have not ended. Their price is not known here.
+    """
+    if machines is not None and not any(machines.values()):
+        return []
+    newest: dict[str, Any] = {}
+    for job in sorted(_jobs(sky, None), key=lambda job: int(of(job, "job_id") or 0)):
+        newest[str(of(job, "job_name"))] = job
+    if machines is None:
+        return [
+            _sight(name, job)
+            for name, job in newest.items()
+            if name.startswith(PREFIX) and _status(job) in _STARTING | _WORKING
+        ]
+    return [_sight(name, job) for name, job in newest.items() if machines.get(name)]
 
 
-def _sight(job: Any) -> dict[str, Any]:
-    if job is None:
-        return {"state": "gone", "job": ""}
+def _sight(name: str, job: Any) -> dict[str, Any]:
     status = _status(job)
     state = "starting" if status in _STARTING else "up" if status in _WORKING else "ended"
     return {
+        "name": name,
+        "managed": True,
         "state": state,
+        "status": status,
         "job": {"starting": "INIT", "up": "RUNNING"}.get(state, status),
         "said": " ".join(str(of(job, "failure_reason") or "").split()),
         "recoveries": int(of(job, "recovery_count") or 0),
+        "infra": str(of(job, "cloud") or "").lower(),
+        "since": of(job, "submitted_at") or 0.0,
     }
-
-
-def alive(sky: Any) -> list[dict[str, Any]]:
-    """Return the jobs that have not ended, as rows of `driver.alive`; the price is not known
-    here.
-    """
-    rows = []
-    for job in _jobs(sky, None):
-        if _status(job) in _STARTING | _WORKING:
-            rows.append(
-                {
-                    "name": str(of(job, "job_name")),
-                    "status": _status(job),
-                    "infra": str(of(job, "cloud") or "").lower(),
-                    "price": 0.0,
-                    "since": of(job, "submitted_at"),
-                    "managed": True,
-                }
-            )
-    return rows
 
 
 def log(sky: Any, name: str, stream: TextIO) -> None:
     """Write the last lines that a job printed."""
-    job = _newest(_jobs(sky, name))
+    job = max(_jobs(sky, name), key=lambda job: int(of(job, "job_id") or 0), default=None)
     if job is not None:
         sky.jobs.tail_logs(job_id=of(job, "job_id"), follow=False, tail=200, output_stream=stream)
 
@@ -122,10 +117,6 @@ def _jobs(sky: Any, name: str | None) -> list[Any]:
         raise
     records = answer[0] if isinstance(answer, tuple) else answer
     return [job for job in records if name is None or of(job, "job_name") == name]
-
-
-def _newest(jobs: list[Any]) -> Any:
-    return max(jobs, key=lambda job: int(of(job, "job_id") or 0), default=None)
 
 
 def _status(job: Any) -> str:
