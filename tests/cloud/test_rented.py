@@ -265,6 +265,23 @@ def test_the_others_take_the_runs_of_a_machine_that_is_lost(place: Place) -> Non
     assert place.rented() == []
 
 
+def test_a_lost_machine_without_others_is_said_with_what_rents_for_its_runs(place: Place) -> None:
+    place.configure(machines=1, managed=False)
+    launch = place.start(*place.sweep("--grid", "pause=0.3", "--grid", "steps=8"))
+    wait_for(lambda: place.done)
+    (victim,) = place.rented()
+    place.kill_everything_of(victim)
+    assert launch.wait(150) == 1
+    resume = f"runslot resume {place.experiment.path}"
+    assert f"nothing replaces it, `{resume}` rents for its runs" in (place.path / "out").read_text()
+    status = place.call("status", str(place.experiment.path)).stdout
+    assert "no machine is rented" in status
+    assert resume in status
+    assert place.call("resume", str(place.experiment.path)).returncode == 0
+    assert sorted(set(place.done)) == ALL
+    assert place.rented() == []
+
+
 def test_a_machine_that_comes_late_takes_what_is_left(place: Place) -> None:
     (place.path / "stand-in" / "slow-2").write_text("12")
     done = place.call(*place.sweep("--seeds", "8", "--grid", "pause=0.4", "--grid", "steps=4"))
@@ -298,7 +315,7 @@ def test_lost_machines_are_replaced_where_that_costs_nothing(place: Place) -> No
     assert any(line.startswith("submitted") for line in place.log)
     place.configure(machines=1, managed=False)
     done = place.call(*place.sweep("--name", "plain"))
-    assert "lost machines   are not replaced, the others take their runs" in done.stdout
+    assert "lost machines   are not replaced, `runslot resume` rents for their runs" in done.stdout
     assert sum(line.startswith("submitted") for line in place.log) == 1
 
 

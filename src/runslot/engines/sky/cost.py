@@ -182,7 +182,8 @@ def _controller(budget: Budget) -> list[tuple[str, str]]:
         besides = f"{price}: SkyPilot's, looks after the machines"
         return [*replaced, ("controller", besides)] if budget.controller_price else replaced
     with_price = f" ({price})" if budget.controller_price else ""
-    text = f"are not replaced, the others take their runs; with managed = true they are{with_price}"
+    rest = "the others take" if budget.machines > 1 else "`runslot resume` rents for"
+    text = f"are not replaced, {rest} their runs; with managed = true they are{with_price}"
     return [("lost machines", text)]
 
 
