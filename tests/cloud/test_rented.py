@@ -717,6 +717,34 @@ def test_a_machine_whose_renting_outlives_its_launch_is_found_by_the_resume(plac
     assert rentals(place) == (2, 2)
 
 
+def test_a_machine_that_is_rented_for_a_launch_that_died_is_given_back_by_cloud_down(
+    place: Place,
+) -> None:
+    (place.path / "stand-in" / "slow").write_text("8")
+    launch = place.start(*place.sweep("--grid", "steps=1000"))
+    wait_for(lambda: (place.path / "out").read_text().count("\nrenting ") == 2)
+    time.sleep(2)  # who rents is at it
+    launch.kill()
+    launch.wait()
+    down = place.call("cloud", "down", str(place.experiment.path))
+    assert down.returncode == 0, down.stdout + down.stderr
+    assert place.rented() == []
+    assert rentals(place)[0] == 2
+    assert "no machine is rented" in place.call("cloud", "ls").stdout
+
+
+def test_why_a_machine_cannot_begin_is_said_here(place: Place) -> None:
+    """Its process refuses, as where the machine's identity has no right to the bucket."""
+    place.configure(machines=1, setup=["sed -i s/file:/flie:/ job-0.json"])
+    done = place.call(*place.sweep())
+    assert done.returncode == 1
+    (log,) = (place.experiment.path / "cloud").glob("rs-*.log")
+    assert f"{log.stem} failed: 'flie:///" in done.stdout
+    assert "is not the address of a bucket" in done.stdout
+    assert f"{log} has what it printed" in done.stdout
+    assert place.rented() == []
+
+
 def test_a_stop_gives_back_what_is_rented_for_a_launch_that_died(place: Place) -> None:
     (place.path / "stand-in" / "slow").write_text("8")
     launch = place.start(*place.sweep("--grid", "steps=1000"))

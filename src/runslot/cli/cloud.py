@@ -84,6 +84,7 @@ def down(
     first.
     """
     from runslot.engines.sky.client import SkyPilot
+    from runslot.engines.sky.rental import await_renting
     from runslot.errors import InvalidInput, RunslotError
 
     if not names and not every:
@@ -97,6 +98,9 @@ def down(
         try:
             _not_at_work(name)
             sky.give_back(name, managed)
+            # What is rented for a launch that died comes when it was to be given back already.
+            if experiment is not None and await_renting(experiment, name):
+                sky.give_back(name, managed)
         except RunslotError as error:
             well = False
             _tell_back(name, str(error), json)

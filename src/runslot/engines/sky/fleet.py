@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.engines.sky.client import Sight, SkyPilot
@@ -25,6 +24,7 @@ from runslot.engines.sky.rental import (
     Rented,
     bring,
     end_of,
+    renting_file,
     takes_lock,
     write_record,
 )
@@ -231,7 +231,9 @@ class Fleet:
         )
         settings = settings_of(self._config, self._store.url, rented.seconds)
         try:
-            with os.fdopen(open_to_append(self._renting_file(member)), "a") as file:
+            with os.fdopen(
+                open_to_append(renting_file(self._experiment, member.name)), "a"
+            ) as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 self._sky.rent(task, rented.name, settings, rented.managed, file.fileno())
         except RunslotError as error:
@@ -258,18 +260,12 @@ class Fleet:
             is_stop = False
         member.is_stopping = member.is_stopping or is_stop
 
-    def _renting_file(self, member: Rental) -> Path:
-        """Return the file that is locked by whoever rents the machine at this moment."""
-        place = self._experiment.path / "cloud"
-        place.mkdir(exist_ok=True)
-        return place / f"{member.name}.renting"
-
     def _await_renting(self, member: Rental) -> bool:
         """Wait where who rents for a launch that has died is still at it: a machine that comes is
         not to be missed. Tell whether nobody rents it any more.
         """
         is_announced = False
-        with os.fdopen(open_to_append(self._renting_file(member)), "a") as file:
+        with os.fdopen(open_to_append(renting_file(self._experiment, member.name)), "a") as file:
             while True:
                 # at least once: a launch may be closed before its thread is here
                 member.is_renting = not takes_lock(file)
@@ -391,15 +387,21 @@ class Fleet:
         self._begin(member, end)
 
     def _keep_log(self, member: Rental, sight: Sight) -> str:
-        """Keep what the job printed; return why it ended, where its setup failed."""
+        """Keep what the job printed; return why it ended, where it failed."""
         name = member.name
         file = self._experiment.path / "cloud" / f"{name}.log"
         try:
-            write_atomically(file, self._sky.log(name, managed=member.rented.managed))
+            text = self._sky.log(name, managed=member.rented.managed)
+            write_atomically(file, text)
         except (OSError, RunslotError) as error:
             self._say(f"what {name} printed could not be had: {error}")
-        is_setup = sight.job == "FAILED_SETUP"
-        return f"the setup of {name} failed: {file} has what it printed" if is_setup else ""
+            return ""
+        if not sight.job.startswith("FAILED"):
+            return ""
+        refusals = [line.partition("runslot: ")[2] for line in text.splitlines()]
+        cause = next((f": {refusal}" for refusal in reversed(refusals) if refusal), "")
+        subject = "the setup of " if sight.job == "FAILED_SETUP" else ""
+        return f"{subject}{name} failed{cause}: {file} has what it printed"
 
     def _give_back(self, member: Rental) -> None:
         with member.lock:

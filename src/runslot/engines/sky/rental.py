@@ -378,3 +378,21 @@ def takes_lock(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def renting_file(experiment: ExperimentDir, name: str) -> Path:
+    """Return the file that is locked by whoever rents a machine at this moment, which may outlive
+    the launch that wants it.
+    """
+    place = experiment.path / "cloud"
+    place.mkdir(exist_ok=True)
+    return place / f"{name}.renting"
+
+
+def await_renting(experiment: ExperimentDir, name: str) -> bool:
+    """Return when nobody rents a machine; tell whether somebody did."""
+    with os.fdopen(open_to_append(renting_file(experiment, name)), "a") as file:
+        if takes_lock(file):
+            return False
+        fcntl.flock(file, fcntl.LOCK_EX)
+        return True

@@ -45,6 +45,10 @@ _NO_WORKER = 127
 """Status where there is none, as of a shell whose command is not found."""
 _LAST_TAKE_S = 60.0
 """Seconds in which what is just being taken is to have come."""
+_CLAIM_TIMEOUT_S = 600.0
+"""Seconds in which the bucket is to answer at the start: a machine that cannot reach it costs money
+for nothing.
+"""
 _PUSH_TIMEOUT_S = 3600.0
 """Seconds in which a bucket that does not answer is tried again at the end, where the deadline
 leaves them.
@@ -103,6 +107,7 @@ def _unpack(directory: Path, home: Path) -> None:
 def _restore(holdings: Holdings) -> None:
     """Claim the share, bring what machines before had of it, and read what was asked of them."""
     pusher, pool = holdings.pusher, holdings.pool
+    last = time.monotonic() + _CLAIM_TIMEOUT_S
     while True:
         try:
             before = pusher.claim()
@@ -111,6 +116,8 @@ def _restore(holdings: Holdings) -> None:
                 _restore_runs(holdings, before)
             holdings.mailbox.request = read_stop_request(holdings.store, holdings.job.share)
         except Unreachable as error:
+            if time.monotonic() >= last:
+                raise
             say(f"{error}; trying again")
             time.sleep(10)
         else:

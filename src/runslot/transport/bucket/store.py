@@ -129,26 +129,24 @@ class Directory:
 
     def put_new(self, name: str, data: bytes) -> bool:
         """Write a file by a link, which holds on NFS too."""
-        try:
-            self._write(self._path / name, data, os.link)
-        except FileExistsError:
-            return False
-        return True
+        return self._write(self._path / name, data, os.link)
 
-    def _write(self, path: Path, data: bytes, place: Callable[[Path, Path], None]) -> None:
+    def _write(self, path: Path, data: bytes, place: Callable[[Path, Path], None]) -> bool:
         # Of this thread alone: equal parts of two files are put at the same moment.
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.write_bytes(data)
-            place(temporary, path)
-        except FileExistsError:
-            raise
+            try:
+                place(temporary, path)
+            except FileExistsError:
+                return False
         except OSError as error:
             raise Unreachable(f"{path} cannot be written: {error.strerror}") from error
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
+        return True
 
     def get(self, name: str) -> bytes:
         """Return a file's content; `Missing` where there is none."""
