@@ -1,26 +1,28 @@
 #!/usr/bin/env bash
 # The smallest real trial of rented machines: one machine, two runs of a second, at most a dollar. What it sees goes
-# into first-dollar.md, a report to attach to an issue; numbers of accounts and your home are left out of it.
+# into first-dollar.md, a report to attach to an issue; numbers of accounts and your home are left out of it, the names
+# of your bucket and of a project of Google's are not: read it first.
 #
 #   examples/cloud/first-dollar.sh ec2 s3://MY-BUCKET/first-dollar
 #   examples/cloud/first-dollar.sh gcp gs://MY-BUCKET/first-dollar
 #
 # Further words are lines of the launcher: 'region = "eu-central-1"', 'spot = true', 'image = "docker:python:3.12"'.
-# It asks before it rents. Afterwards look into the console of your cloud once: no machine, no disk.
+# It asks before it rents. At Ctrl-C it says what is still rented. Afterwards look into the console of your cloud once:
+# no machine, no disk.
 set -uo pipefail
 kind=${1:-} bucket=${2:-}
 if [[ -z $kind || -z $bucket ]]; then
-    sed -n '2,9s/^# \{0,1\}//p' "$0"
+    sed -n '2,11s/^# \{0,1\}//p' "$0"
     exit 2
 fi
 shift 2
+command -v runslot >/dev/null || { echo "there is no runslot here: activate the environment that has it" >&2; exit 2; }
 report=$PWD/first-dollar.md
 place=$(mktemp -d)
 cd "$place" || exit 1
-declare -A small=([ec2]='instance_type = "t3.small"' [gcp]='instance_type = "e2-small"')
 {
     printf '[launchers.dollar]\nkind = "%s"\nbucket = "%s"\nsync_interval = 30\n' "$kind" "$bucket"
-    [[ " $* " == *instance_type* ]] || echo "${small[$kind]:-}"
+    [[ " $* " == *instance_type* || " $* " == *cpus* || $kind == sky ]] || echo 'cpus = "2+"'
     printf '%s\n' "$@"
 } >runslot.toml
 cat >probe.sh <<'PROBE'
@@ -42,9 +44,14 @@ step() { # TITLE COMMAND…: its output goes to the terminal and into the report
     printf '```\n\nexit status %d, %d s\n' "$code" $((SECONDS - began))
     return $code
 }
+versions() {
+    runslot --version && python3 --version && uname -sm
+    ! command -v sky >/dev/null || sky --version
+}
 trial() {
+    trap : INT # what is at work hears it, and the report goes on
     echo "# First dollar: $kind, $(date -u +%Y-%m-%d)"
-    step "Versions" runslot --version || status=1
+    step "Versions" versions || status=1
     step "Check" runslot launchers check dollar || status=1
     if ((status == 0)); then
         step "Two runs" runslot run --name dollar --root runs --grid value=1,2 --on dollar --max-cost 1 --max-hours 1 \
@@ -56,12 +63,15 @@ trial() {
             step "What SkyPilot printed, the end of it" tail -n 40 runs/dollar/latest/cloud/skypilot.log
         fi
     fi
-    step "What is still rented" runslot cloud ls || status=1
+    step "What is still rented (runslot cloud down NAME gives it back)" runslot cloud ls || status=1
+    ((status)) || step "The bucket, cleaned" runslot cloud clean --yes runs/dollar/latest || status=1
     echo
     echo "in all: $( ((status == 0)) && echo it works || echo "something is wrong")"
     return $status
 }
-trial 2>&1 | tee >(sed -E "s/[0-9]{12}/ACCOUNT/g; s#${HOME}#~#g" >"$report")
+trap : INT
+trial 2>&1 | tee -i output
 status=${PIPESTATUS[0]}
-echo "the report: $report"
+sed -E "s/(^|[^0-9])[0-9]{12}([^0-9]|\$)/\\1ACCOUNT\\2/g; s#${HOME}#~#g" output >"$report"
+echo "the report: $report; what it ran in: $place"
 exit "$status"

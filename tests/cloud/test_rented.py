@@ -973,3 +973,4 @@ def test_the_first_dollar_says_what_it_saw(place: Place) -> None:
     assert "a key is here" not in report
     assert "in all: it works" in report
     assert place.rented() == []
+    assert not [path for path in (place.path / "bucket").rglob("*") if path.is_file()]
