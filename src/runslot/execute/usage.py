@@ -156,6 +156,7 @@ class UsageMeter:
             gpu_memory=None if meter is None else meter.peak,
             gpu_total=sum(gpus) if gpus and meter is not None else None,
             gpu_percent=None if meter is None else meter.mean,
+            gpu_memory_of_all=meter is not None and meter.of_all,
         )
 
 
@@ -167,6 +168,8 @@ class GpuMeter:
         self.percent: float | None = None
         """The last that was said."""
         self.peak: int | None = None
+        self.of_all = False
+        """Whether the peak counts all programs on the GPUs."""
         self._percents = 0.0
         self._count = 0
         self._pending = b""
@@ -204,10 +207,11 @@ class GpuMeter:
                 self._pending += chunk
         *lines, self._pending = self._pending.split(b"\n")
         for line in lines:
-            memory, percent = line.split()
+            memory, percent, of_all = line.split()
             if memory != b"-":
                 self.memory = int(memory)
-                self.peak = max(self.peak or 0, self.memory)
+                if self.memory >= (self.peak or 0):
+                    self.peak, self.of_all = self.memory, of_all == b"1"
             if percent != b"-":
                 self.percent = float(percent)
                 self._percents += self.percent
@@ -248,7 +252,8 @@ def _report(run: int, gpus: tuple[Gpu, ...], keeper: int, write: int) -> NoRetur
         while reader:
             began = time.process_time()
             use = reader.read(tree_of(run))
-            os.write(0, f"{_cell(use.memory) or '-'} {_cell(use.percent) or '-'}\n".encode())
+            cells = [_cell(use.memory) or "-", _cell(use.percent) or "-", "01"[use.of_all]]
+            os.write(0, f"{' '.join(cells)}\n".encode())
             age = SYSTEM_FROM_S + time.monotonic() - born
             time.sleep(pause_after(age, time.process_time() - began))
     finally:

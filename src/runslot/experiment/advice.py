@@ -17,12 +17,12 @@ _LOOKS_NEEDED = 5
 """Looks at the runs together before anything is said of them: about ten seconds."""
 MEMORY_SHARE = 0.95
 """Of a GPU that runs may fill together."""
-_RUNS_PER_GPU_LIMIT = 16
+RUNS_PER_GPU_LIMIT = 16
 _IDLE_SHARE, _IDLE_S = 0.2, 900.0
 """From which share of the slots' time on, and how much of it, idle slots are worth a sentence."""
 _BETWEEN_LAUNCHES_S = 60.0
 """In which nothing runs at all."""
-_GIB = 1 << 30
+GIB = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ def fit_on_gpu(
         return None
     percent = sum((use.gpu_percent or 0.0) * use.looks for use in full_usages) / looks
     cpus = sum((use.cpus or 0.0) * use.looks for use in full_usages) / looks
-    fullest = max(full_usages, key=lambda use: (use.gpu_memory or 0) / (use.gpu_total or 1))
-    gpu_memory, total = fullest.gpu_memory or 0, fullest.gpu_total or 1
-    if not gpu_memory and percent < 1:
-        return Fit(slot.runs_per_gpu, "")
     now = slot.runs_per_gpu
+    held = [(gpu_memory_of_run(use, now), use.gpu_total or 1) for use in full_usages]
+    gpu_memory, total = max(held, key=lambda pair: pair[0] / pair[1])
+    if not gpu_memory and percent < 1:
+        return Fit(now, "")
     by_cores = _times(slot.size * now, cpus)
     largest = max(use.memory or 0 for use in full_usages)
-    by_memory = _RUNS_PER_GPU_LIMIT
+    by_memory = RUNS_PER_GPU_LIMIT
     if memory is not None:
         by_memory = _times(MEMORY_SHARE * memory.size * now, largest * memory.runs)
     fitting = min(
@@ -100,19 +100,26 @@ def fit_on_gpu(
         by_cores,
         by_memory,
         slot.size * now,
-        _RUNS_PER_GPU_LIMIT,
+        RUNS_PER_GPU_LIMIT,
     )
     runs = "a run" if now == 1 else f"{now} runs at a time"
-    parts = f"{gpu_memory / _GIB:.3g} of {total / _GIB:.3g} GiB" + (" each" if now > 1 else "")
+    parts = f"{gpu_memory / GIB:.3g} of {total / GIB:.3g} GiB" + (" each" if now > 1 else "")
     parts += f" and {cpus:.2g} of {slot.size} cores" if fitting == by_cores else ""
     if memory is not None and fitting == by_memory:
-        parts += f" and {largest / _GIB:.3g} of {memory.size / _GIB:.3g} GiB of memory"
+        parts += f" and {largest / GIB:.3g} of {memory.size / GIB:.3g} GiB of memory"
     return Fit(max(1, fitting), f"{runs} used {percent:.0f} % of the GPU, {parts}")
+
+
+def gpu_memory_of_run(usage: Usage, sharers: int) -> int:
+    """Return the bytes of a GPU that one of so many runs held on it: its share where only the
+    memory of all of them is known.
+    """
+    return (usage.gpu_memory or 0) // (sharers if usage.gpu_memory_of_all else 1)
 
 
 def _times(whole: float, part: float) -> int:
     """Return how often a part goes into the whole."""
-    return _RUNS_PER_GPU_LIMIT if part <= 0 else int(whole / part + 1e-9)
+    return RUNS_PER_GPU_LIMIT if part <= 0 else int(whole / part + 1e-9)
 
 
 def idle_advice(outcomes: Sequence[Outcome]) -> str:

@@ -33,6 +33,10 @@ class Usage(RecordBase):
     """Share of the time in which something computed on its GPUs: also other runs, where some share
     them.
     """
+    gpu_memory_of_all: bool = False
+    """`gpu_memory` counts all programs on these GPUs, as in a container: the driver did not tell
+    the run's apart.
+    """
 
 
 @dataclass(frozen=True)

@@ -37,10 +37,12 @@ class GpuUse:
     """Share of the last moment in which something computed on them, whoever it was; the mean over
     the GPUs.
     """
+    of_all: bool = False
+    """The memory is that of all programs, on one of the GPUs at least."""
 
 
-Ask = Callable[[Collection[int]], tuple[int | None, float | None]]
-"""Takes the pids of a run and returns its bytes on one GPU, and that GPU's percent."""
+Ask = Callable[[Collection[int]], GpuUse]
+"""Takes the pids of a run and returns what was seen of one GPU."""
 
 
 class GpuReader:
@@ -58,10 +60,12 @@ class GpuReader:
     def read(self, pids: Collection[int]) -> GpuUse:
         """Return what the GPUs are used for now; `pids` are the run's."""
         answers = [ask(pids) for ask in self._asks]
-        memory = [used for used, _ in answers if used is not None]
-        percents = [percent for _, percent in answers if percent is not None]
+        memory = [use.memory for use in answers if use.memory is not None]
+        percents = [use.percent for use in answers if use.percent is not None]
         return GpuUse(
-            sum(memory) if memory else None, sum(percents) / len(percents) if percents else None
+            sum(memory) if memory else None,
+            sum(percents) / len(percents) if percents else None,
+            any(use.of_all for use in answers),
         )
 
 
@@ -104,7 +108,7 @@ def _nvidia(library: ctypes.CDLL | None, gpu: Gpu) -> Ask | None:
     processes = _processes_call(library)
     is_own_namespace = _has_pids_of_its_own()
 
-    def ask(pids: Collection[int]) -> tuple[int | None, float | None]:
+    def ask(pids: Collection[int]) -> GpuUse:
         rates, memory = _Rates(), _Memory()
         percent: float | None = None  # a MIG device has none
         if library.nvmlDeviceGetUtilizationRates(handle, ctypes.byref(rates)) == _SUCCESS:
@@ -115,10 +119,10 @@ def _nvidia(library: ctypes.CDLL | None, gpu: Gpu) -> Ask | None:
         # WSL it does not know their memory.
         is_known = None not in of_run and bool(of_run or not is_own_namespace)
         if is_known:
-            return sum(used for used in of_run if used is not None), percent
+            return GpuUse(sum(used for used in of_run if used is not None), percent)
         if library.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory)) == _SUCCESS:
-            return int(memory.used), percent
-        return None, percent
+            return GpuUse(int(memory.used), percent, of_all=True)
+        return GpuUse(None, percent)
 
     return ask
 
@@ -158,8 +162,9 @@ def _amd(gpu: Gpu, root: Path) -> Ask | None:
     if gpu.pci is None or not (device / "mem_info_vram_used").exists():
         return None
 
-    def ask(_: Collection[int]) -> tuple[int | None, float | None]:
-        return _number(device / "mem_info_vram_used"), _number(device / "gpu_busy_percent")
+    def ask(_: Collection[int]) -> GpuUse:
+        held, percent = _number(device / "mem_info_vram_used"), _number(device / "gpu_busy_percent")
+        return GpuUse(held, percent, of_all=held is not None)
 
     return ask
 

@@ -133,11 +133,18 @@ class Agent:
         self._launcher.wake()
 
     def _answer_all(self) -> bool:
-        """Answer what was asked; False once the launcher has gone."""
-        while not self._requests.empty():
-            message = self._requests.get()
+        """Answer what was asked; False once the launcher has gone.
+
+        What changed is answered last: to pack it takes a while, in which a slot would be empty.
+        """
+        later: list[dict[str, Any]] = []
+        while later or not self._requests.empty():
+            message = later.pop(0) if self._requests.empty() else self._requests.get()
             if message is None:
                 return False
+            if message["verb"] == "changes" and not self._requests.empty():
+                later.append(message)
+                continue
             for value in message.get("further", ()):  # of a search, whose list of runs grows
                 run = Run.from_json(value)
                 self._runs.setdefault(run.id, run)
@@ -290,28 +297,16 @@ class Agent:
             if outcome is None:
                 continue
             run = self._handles.pop(handle)
-            if isinstance(outcome, Short):
-                self._send(
-                    {
-                        "event": "ended",
-                        "run": run,
-                        "attempt": handle.attempt,
-                        "outcome": _unbegun(handle, outcome),
-                    }
-                )
-                continue
+            end = _unbegun(handle, outcome) if isinstance(outcome, Short) else outcome
             # its keeper has seen to it; it is looked at once more
-            if outcome.kind not in {
-                "succeeded",
-                "failed",
-            }:
+            if end is outcome and end.kind not in {"succeeded", "failed"}:
                 end_what_is_left(handle.run_dir.path)
             self._send(
                 {
                     "event": "ended",
                     "run": run,
                     "attempt": handle.attempt,
-                    "outcome": outcome.to_json(),
+                    "outcome": end.to_json(),
                 }
             )
 
@@ -440,8 +435,7 @@ def _first(requests: BinaryIO) -> dict[str, Any] | None:
     return None
 
 
-def _unbegun(handle: Handle, short: Short) -> dict[str, Any]:
+def _unbegun(handle: Handle, short: Short) -> Outcome:
     """Return the outcome of a run that this host was too short of something to begin."""
-    return Outcome(
-        "lost", handle.attempt, ended=time.time(), message=f"could not be started: {short.by}"
-    ).to_json()
+    message = f"could not be started: {short.by}"
+    return Outcome("lost", handle.attempt, ended=time.time(), message=message)

@@ -177,7 +177,7 @@ class Host:
                 output.seek(0)
                 text = output.read()
             if code != 0:
-                raise self._ssh_error(self.login, text)
+                raise self.failure(self.login, text)
 
     def disconnect(self) -> None:
         """Drop the shared connection at once: one to a host that has vanished would make others
@@ -218,7 +218,7 @@ class Host:
         except subprocess.TimeoutExpired:
             raise self._error(argv, f"no answer within {timeout:g} s", retry=True) from None
         if done.returncode == SSH_FAILED:
-            raise self._ssh_error(argv, done.stderr)
+            raise self.failure(argv, done.stderr)
         return done
 
     def check(
@@ -235,8 +235,8 @@ class Host:
             )
         return done.stdout
 
-    def start(self, argv: Sequence[str], stderr: int) -> subprocess.Popen[bytes]:
-        """Start a command on the host with pipes to its input and from its output; the caller ends
+    def start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
+        """Start a command on the host with pipes to its input and from its outputs; the caller ends
         it.
         """
         self.connect()
@@ -244,7 +244,7 @@ class Host:
             self.command(argv),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=stderr,
+            stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C in the terminal is the launcher's to hear
         )
 
@@ -301,7 +301,7 @@ class Host:
         if code in _RSYNC_FINE:
             return
         if code == SSH_FAILED:
-            raise self._ssh_error(["rsync", *arguments[-2:]], output)
+            raise self.failure(["rsync", *arguments[-2:]], output)
         retry = code in _RSYNC_AWAY or code < 0
         reason = _rsync_reason(code, output.decode(errors="replace"))
         error = self._error(["rsync", *arguments[-2:]], reason, retry)
@@ -348,7 +348,8 @@ class Host:
             check=False,
         ).returncode
 
-    def _ssh_error(self, argv: Sequence[str], output: bytes) -> HostError:
+    def failure(self, argv: Sequence[str], output: bytes) -> HostError:
+        """Return what it means that ssh itself failed, with what it printed."""
         text = output.decode(errors="replace")
         login = shlex.join(self.login)
         for pattern, retry, reason in _REASONS:

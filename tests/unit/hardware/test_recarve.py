@@ -53,7 +53,7 @@ def test_a_larger_run_makes_them_fewer_and_none_makes_them_more(machine):
     assert len(shared) == 5
     assert not recarver.note(shared[0], run_that_used(90, 4)), "what others do is in the percent"
     assert recarver.note(shared[0], run_that_used(90, 11))
-    assert "46% of its GPU's memory" in recarver.sentence
+    assert "a run held 11 of 24 GiB of its GPU" in recarver.sentence
     assert len(recarver.slots(shared)) == 2
     assert not recarver.note(shared[0], run_that_used(1, 1))
 

@@ -60,7 +60,7 @@ def test_a_login_that_is_advised_can_be_pasted(tmp_path: Path) -> None:
         "me@ws1",
     ]
     assert host.login == login
-    error = host._ssh_error(login, b"me@ws1: Permission denied (publickey).")
+    error = host.failure(login, b"me@ws1: Permission denied (publickey).")
     assert error.command == shlex.join(login)
     assert f"`{shlex.join(login)}` must work without a password" in error.reason
 
@@ -74,7 +74,7 @@ def test_a_key_that_changed_is_forgotten_where_ssh_found_it() -> None:
         b"Host key verification failed.\n"
     )
     host = Host("ws1", None, ["ProxyJump=gate.lab:2222"])
-    error = host._ssh_error(host.login, output)
+    error = host.failure(host.login, output)
     assert "`ssh-keygen -f '/home/me/known hosts' -R '[gate.lab]:2222'`" in error.reason
     assert "`ssh -o ProxyJump=gate.lab:2222 ws1`" in error.reason
     assert not error.retry

@@ -10,7 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from runslot.experiment.advice import MEMORY_SHARE, SharedMemory, fit_on_gpu
+from runslot.experiment.advice import (
+    GIB,
+    MEMORY_SHARE,
+    RUNS_PER_GPU_LIMIT,
+    SharedMemory,
+    fit_on_gpu,
+    gpu_memory_of_run,
+)
 from runslot.experiment.records import Outcome, Usage
 from runslot.experiment.states import WELL
 from runslot.hardware.resources import Resources
@@ -33,8 +40,10 @@ class Recarver:
         """What runs used that had a GPU each."""
         self._whole: Slot | None = None
         """The slot of one of them."""
-        self._largest = 0.0
-        """The share of a GPU's memory that a run has held."""
+        self._held = 0
+        """Bytes of its GPU that the largest run has held."""
+        self._room = min((gpu.memory for gpu in topology.gpus if gpu.memory), default=0)
+        """Bytes of the smallest GPU; 0 where nobody has said."""
         self._sharers = 1
         self.sentence = ""
         """How many share a GPU from here on, and why."""
@@ -42,11 +51,12 @@ class Recarver:
     def note(self, slot: Slot, outcome: Outcome) -> bool:
         """Take in what a run used; tell whether another number of them is to share a GPU."""
         usage = outcome.used
-        if usage is None or outcome.kind not in WELL or len(slot.gpus) != 1:
+        if usage is None or len(slot.gpus) != 1:
             return False
-        if usage.gpu_memory and usage.gpu_total:
-            self._largest = max(self._largest, usage.gpu_memory / usage.gpu_total)
-        if slot.runs_per_gpu == 1:
+        # One that failed held it too, perhaps for want of more.
+        self._held = max(self._held, gpu_memory_of_run(usage, slot.runs_per_gpu))
+        self._room = self._room or usage.gpu_total or 0
+        if outcome.kind in WELL and slot.runs_per_gpu == 1:
             self._alone.append(usage)
             self._whole = slot
         before, (self._sharers, reason) = self._sharers, self._fitting()
@@ -58,10 +68,9 @@ class Recarver:
         """Return how many fit, and why: once they share one, a larger run makes them fewer, and
         none more, since what each uses of it cannot be told any longer.
         """
+        by_memory, reason = self._by_memory()
         if self._sharers > 1:
-            most = max(1, int(MEMORY_SHARE / self._largest))
-            reason = f"a run held {self._largest:.0%} of its GPU's memory"
-            return min(self._sharers, most), reason
+            return min(self._sharers, by_memory), reason
         if self._whole is None:
             return 1, ""
         gpus, cores = len(self._topology.gpus), self._topology.cores
@@ -70,7 +79,18 @@ class Recarver:
         fit = fit_on_gpu(self._alone, whole, SharedMemory(self._memory, gpus))
         if fit is None or not fit.reason:
             return 1, ""
-        return min(fit.runs, max(1, len(share) // (self._resources.cpus or 1))), fit.reason
+        runs = min(fit.runs, max(1, len(share) // (self._resources.cpus or 1)))
+        return (by_memory, reason) if by_memory < runs else (runs, fit.reason)
+
+    def _by_memory(self) -> tuple[int, str]:
+        """Return how many have room on the smallest GPU, as large as the largest run, and why."""
+        room = self._room
+        if not self._held or not room:
+            return RUNS_PER_GPU_LIMIT, ""
+        reason = f"a run held {self._held / GIB:.3g} of {room / GIB:.3g} GiB of its GPU"
+        smallest = len({gpu.memory for gpu in self._topology.gpus}) > 1
+        reason = reason.replace("its GPU", "the smallest GPU") if smallest else reason
+        return max(1, int(MEMORY_SHARE * room / self._held)), reason
 
     def slots(self, before: Sequence[Slot]) -> tuple[Slot, ...]:
         """Return the slots from here on; no index is one of `before`."""

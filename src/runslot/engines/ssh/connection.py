@@ -4,17 +4,23 @@ by itself.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from runslot.errors import RunslotError
+from runslot.experiment.files import open_to_append
 from runslot.transport.messages import decode, encode
 
 _LEAVE = 3.0
 """Seconds that a remote end has to leave when its input ends."""
+_WORDS_BYTES = 4096
+"""Of its standard error, which say why it ended."""
 
 
 class Broken(RunslotError):
@@ -52,16 +58,26 @@ class Connection:
     """One remote end, started by the process that is given."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], listener: Callable[[Mapping[str, Any]], None]
+        self,
+        process: subprocess.Popen[bytes],
+        listener: Callable[[Mapping[str, Any]], None],
+        log: Path,
     ) -> None:
+        """`listener` is told what it says by itself; `log` takes what it prints on its standard
+        error.
+        """
         self._process = process
         self._listener = listener
+        self._log = log
+        self._words = b""
         self._answers: dict[int, Reply] = {}
         self._number = 0
         self._lock = threading.Lock()
         self.alive = True
         self.last_heard = time.monotonic()
         threading.Thread(target=self._listen, daemon=True).start()
+        self._copier = threading.Thread(target=self._copy, daemon=True)
+        self._copier.start()
 
     def ask(self, verb: str, **details: Any) -> Reply:
         """Ask something; the answer can be waited for."""
@@ -97,6 +113,29 @@ class Connection:
         """End the connection at once."""
         self._process.kill()
         self._process.wait()
+
+    def end(self) -> int | None:
+        """Return the exit code of one that broke; None where that lives, and does not answer."""
+        try:
+            return self._process.wait(_LEAVE)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def last_words(self) -> bytes:
+        """Return what a remote end that ended had to say last, on its standard error."""
+        self._copier.join(_LEAVE)
+        return self._words
+
+    def _copy(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for line in lines:
+                self._words = (self._words + line)[-_WORDS_BYTES:]
+                self._note(line)
+
+    def _note(self, line: bytes) -> None:
+        with contextlib.suppress(OSError), os.fdopen(open_to_append(self._log), "ab") as log:
+            log.write(line)  # unless the disk is full here, or the directory was moved
 
     def _listen(self) -> None:
         assert self._process.stdout is not None

@@ -25,6 +25,8 @@ _REST = 5.0
 """How many times as long as they took large files rest, while their runs go on: they change with
 every round.
 """
+_HEAD_START_S = 0.03
+"""From the end of a run to the way home of its files, in which the next run starts."""
 _TRIES = 3
 """How often a round may leave files behind before a run is told to have ended without them."""
 
@@ -32,8 +34,14 @@ _TRIES = 3
 class Homecoming:
     """The way home from one host."""
 
-    def __init__(self, host: Host, experiment: OpenExperiment, books: Books) -> None:
+    def __init__(
+        self, host: Host, experiment: OpenExperiment, books: Books, sync_every: float
+    ) -> None:
         self._host = host
+        self._sync_every = sync_every
+        self._next = 0.0
+        """On the monotonic clock: when to look for what changed, though nothing has ended."""
+        self._last_end = 0.0
         self._experiment = experiment
         self._base = Path(experiment.directory.runs_base(experiment.file))
         self._books = books
@@ -46,6 +54,21 @@ class Homecoming:
         self._failures = 0
         """How many rounds in a row left files of ended runs behind."""
 
+    @property
+    def moment(self) -> float:
+        """When the next round is due, on the monotonic clock."""
+        if not self._books.ended():
+            return self._next
+        return min(self._next, self._last_end + _HEAD_START_S)
+
+    def hurry(self, seconds: float) -> None:
+        """Have the next round within so many seconds."""
+        self._next = min(self._next, time.monotonic() + seconds)
+
+    def note_end(self) -> None:
+        """Note that a run was heard to have ended just now."""
+        self._last_end = time.monotonic()
+
     def begin(self) -> None:
         """Begin anew with a new remote end, which offers everything again."""
         self._came = False
@@ -55,6 +78,7 @@ class Homecoming:
 
         `RunslotError` or `OSError` where it did not come home; the next round tries again.
         """
+        self._next = time.monotonic() + self._sync_every
         entries = self._books.under_way()
         if not entries:
             return []

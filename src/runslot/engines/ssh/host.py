@@ -66,13 +66,12 @@ class RemoteHost:
         self._say = say
         self._ring = ring
         self._books = Books(host.name, expected)
-        self._homecoming = Homecoming(host, terms.experiment, self._books)
+        self._homecoming = Homecoming(host, terms.experiment, self._books, terms.sync_every)
         self._connection: Connection | None = None
         self._handshake: Handshake | None = None
         """One that goes on, whose connection's signs of life count too."""
         self._clone: HostClone | None = None
         self._last_heard = time.monotonic()
-        self._next_round = 0.0
         self._due = threading.Event()
         self._standing = SlotStanding(host.name)
         self._trouble = ""
@@ -266,10 +265,9 @@ class RemoteHost:
 
     def _open(self) -> None:
         """Have a remote end there, and take in what it says."""
-        handshake = Handshake(self._host, self._terms, self._hear, self._is_alive)
-        clone = handshake.prepare()
-        self._handshake = handshake
+        self._handshake = handshake = Handshake(self._host, self._terms, self._hear)
         try:
+            clone = handshake.prepare()
             answer = handshake.begin(clone, self._books.expected())
             assert handshake.connection is not None
             self._take_in(handshake.connection, clone, answer)
@@ -325,12 +323,12 @@ class RemoteHost:
         while (
             connection is not None and clone is not None and connection.alive and not self._closing
         ):
-            self._due.wait(max(0.0, min(self._next_round - time.monotonic(), 1.0)))
+            self._due.wait(max(0.0, min(self._homecoming.moment - time.monotonic(), 1.0)))
             self._due.clear()
             if time.monotonic() - connection.last_heard > _SILENCE:
                 connection.kill()
                 self._host.disconnect()
-            elif self._books.ended() or time.monotonic() >= self._next_round:
+            elif time.monotonic() >= self._homecoming.moment:
                 self._bring_home(connection, clone)
             connection = self._connection
         if self._connection is not None and not self._connection.alive:
@@ -338,7 +336,6 @@ class RemoteHost:
             self._connection = None
 
     def _bring_home(self, connection: Connection, clone: HostClone) -> None:
-        self._next_round = time.monotonic() + self._terms.sync_every
         try:
             home = self._homecoming.round(connection, clone)
         except Broken:
@@ -393,9 +390,10 @@ class RemoteHost:
             self._books.end(
                 (message["run"], message["attempt"]), Outcome.from_json(message["outcome"])
             )
+            self._homecoming.note_end()
             self._due.set()
             self._ring()  # its slot is free
-        elif message["event"] == "end":
+        elif message["event"] == "end" and self._connection is not None:  # else: of a handshake
             self._due.set()
             self._ring()
 
@@ -412,16 +410,13 @@ class RemoteHost:
             self._say(f"host {self.name} is back")
         self._trouble, self.may_join = "", False
 
-    def _is_alive(self) -> None:
-        self._last_heard = time.monotonic()
-
     def _heard(self) -> float:
         handshake = self._handshake
         connections = (self._connection, None if handshake is None else handshake.connection)
         return max([self._last_heard, *(link.last_heard for link in connections if link)])
 
     def _soon(self, seconds: float) -> None:
-        self._next_round = min(self._next_round, time.monotonic() + seconds)
+        self._homecoming.hurry(seconds)
         self._due.set()
 
     def _ask(self, verb: str, **details: Any) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from threading import Thread
 
 from runslot.engines.events import Observer, Said
 from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
@@ -288,7 +289,11 @@ class SSHLauncher:
         for remote in self._remotes.values():
             if self._terms.runs and not remote.tried.is_set():
                 self.say(f"{remote.silence()}; its slots were not used")
-            remote.close()
+        closers = [Thread(target=remote.close) for remote in self._remotes.values()]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join()
         self._tell()
         shutil.rmtree(self._terms.experiment.directory.path / INCOMING, ignore_errors=True)
         self._bell.close()

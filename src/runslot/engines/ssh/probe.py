@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runslot.engines.protocol import Finding
+from runslot.transport.messages import decode
 from runslot.transport.ssh import Host, HostError, last_line
 from runslot.transport.zipapp import one_file
 
@@ -26,9 +27,8 @@ MOST_SKEW = 5.0
 """Seconds by which a host's clock may differ before `check` speaks of it; nothing but the times
 shown depends on it.
 """
-_MARK = "runslot-probe:"
 
-_SCRIPT = r"""
+LOOK_AROUND = r"""
 import json, os, re, socket, subprocess, sys, time
 root = os.path.expanduser(sys.argv[1])
 said = {"python": list(sys.version_info[:3]), "executable": sys.executable,
@@ -60,9 +60,13 @@ try:
     said["kills"] = bool(re.search(r"(?m)^\s*KillUserProcesses\s*=\s*(yes|true|1|on)", logind))
 except (IOError, OSError, UnicodeError):
     said["kills"] = False
-print("MARK" + json.dumps(said))
-""".replace("MARK", _MARK)
-"""Read by any Python since 2.7, so that one that is too old can be named."""
+place = root + sys.argv[2]
+"""
+"""Sees what a host has, its arguments the root and the directory below it; read by any Python since
+2.7, so that one that is too old can be named.
+"""
+_SAY = 'print("\\x01runslot " + json.dumps(said))\n'
+"""As `transport.messages` marks what is no noise of a login shell."""
 
 
 @dataclass(frozen=True)
@@ -87,25 +91,23 @@ class Probe:
     """It is set to end all of a user's processes when the last login ends."""
 
 
-def probe(host: Host, python: str, root: str, place: str = "") -> Probe:
-    """Ask a host, with its interpreter `python`, what it has, and make the directory `place` below
-    `root` there, `/` before it; `HostError` where it cannot be asked.
+def probe(host: Host, python: str, root: str) -> Probe:
+    """Ask a host, with its interpreter `python`, what it has; `HostError` where it cannot be
+    asked.
     """
     command = [python, "-", root]
     before = time.time()
-    done = host.run([*command, place], _SCRIPT.encode())
+    done = host.run([*command, ""], f"{LOOK_AROUND}{_SAY}".encode())
     after = time.time()
-    answers = [
-        line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith(_MARK)
-    ]
+    answers = [answer for line in done.stdout.splitlines() if (answer := decode(line))]
     if not answers:
         raise HostError(
             host.name, " ".join(command), no_python(python, done.returncode, last_line(done.stderr))
         )
-    return read(json.loads(answers[-1][len(_MARK) :]), before, after)
+    return read(answers[-1], before, after)
 
 
-def read(answer: dict[str, Any], before: float, after: float) -> Probe:
+def read(answer: Mapping[str, Any], before: float, after: float) -> Probe:
     """Return what was said, the clock compared with this machine's before and after the
     question.
     """
