@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from runslot.engines.local.recarve import Recarver
 from runslot.experiment.records import Outcome, Usage
 from runslot.hardware.resources import Resources
@@ -70,3 +72,50 @@ def test_stated_cores_and_the_machines_memory_bound_it(machine):
     (slot,) = carve(topology, AUTO, 20)
     assert recarver.note(slot, run_that_used(10, 1))
     assert len(recarver.slots((slot,))) == 3, "a run holds 1 GiB of the machine's 4"
+
+
+def with_memory(topology, *gibs):
+    """Return the machine with GPUs of these sizes."""
+    gpus = [replace(gpu, memory=gib * GIB) for gpu, gib in zip(topology.gpus, gibs, strict=True)]
+    return replace(topology, gpus=tuple(gpus))
+
+
+def test_of_gpus_that_differ_the_smallest_says_how_many_fit(machine):
+    topology = with_memory(machine(nodes=2, cores=8, gpus=(0, 1)), 80, 24)
+    large, _ = carve(topology, AUTO, 20)
+    recarver = Recarver(topology, AUTO, 20, 256 * GIB)
+    usage = Usage(6, 1.0, GIB, gpu_memory=10 * GIB, gpu_total=80 * GIB, gpu_percent=5)
+    assert recarver.note(large, Outcome("succeeded", 1, used=usage)), "eight would fit on this one"
+    assert "held 10 of 24 GiB of the smallest GPU: from here on 2 runs" in recarver.sentence
+
+
+def test_a_run_that_failed_for_want_of_memory_makes_them_fewer(machine):
+    topology = machine(cores=8, gpus=(0,))
+    (slot,) = carve(topology, AUTO, 20)
+    recarver = Recarver(topology, AUTO, 20, 256 * GIB)
+    assert recarver.note(slot, run_that_used(10, 6))
+    shared = recarver.slots((slot,))
+    assert len(shared) == 3
+    assert recarver.note(shared[0], run_that_used(90, 11, kind="failed"))
+    assert "2 runs share a GPU" in recarver.sentence
+
+
+def test_what_all_hold_together_is_no_single_run(machine):
+    """In a container the driver names no process: the memory is that of all on the GPU."""
+    topology = machine(cores=8, gpus=(0,))
+    (slot,) = carve(topology, AUTO, 20)
+    recarver = Recarver(topology, AUTO, 20, 256 * GIB)
+    assert recarver.note(slot, run_that_used(31, 6))
+    shared = recarver.slots((slot,))
+    all_three = run_that_used(93, 18)
+    all_three = replace(all_three, used=replace(all_three.used, gpu_memory_of_all=True))
+    assert not recarver.note(shared[0], all_three), "three times six GiB"
+    assert recarver.note(shared[0], run_that_used(93, 18))
+
+
+def test_where_no_gpu_is_nothing_is_decided(machine):
+    topology = machine(cores=4)
+    resources = Resources(runs_per_gpu="auto")
+    recarver = Recarver(topology, resources, 4, 16 * GIB)
+    for slot in carve(topology, resources, 4):
+        assert not recarver.note(slot, run_that_used(31, 6))

@@ -21,7 +21,15 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.errors import InvalidInput
 from runslot.execute.leftovers import end_escaped
-from runslot.experiment.records import Command, ExperimentFile, Run, RunFile, travels_by_value
+from runslot.experiment.records import (
+    Command,
+    ExperimentFile,
+    Outcome,
+    Run,
+    RunFile,
+    travels_by_value,
+)
+from runslot.experiment.status import ExperimentStatus
 from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
 from runslot.hardware.probe import probe
@@ -117,13 +125,19 @@ def recarver_of(file: ExperimentFile, runs: int | None) -> Recarver | None:
 
 
 def _recall(recarver: Recarver, experiment: OpenExperiment) -> bool:
-    """Tell what the runs used that an earlier launch has done; whether it changes the slots."""
-    changes = False
+    """Tell what the runs used that an earlier launch has done, in the order of their ends; whether
+    it changes the slots.
+    """
+    ends: list[tuple[Slot, Outcome]] = []
     for run in experiment.directory.read_runs():
         run_dir = experiment.run_dir(run)
         outcome, attempt = run_dir.read_outcome(), run_dir.read_attempt()
         if outcome is not None and attempt is not None and attempt.occupied is not None:
-            changes |= recarver.note(attempt.occupied, outcome)
+            ends.append((attempt.occupied, outcome))
+    ends.sort(key=lambda end: end[1].ended or 0.0)
+    changes = False
+    for slot, outcome in ends:
+        changes |= recarver.note(slot, outcome)
     return changes
 
 
