@@ -285,7 +285,8 @@ def project(tmp_path: Path, ssh_config: str) -> Iterator[Project]:
         process.kill()
         process.wait()
     for pid in [*made.alive(), *made.remote_ends()]:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it ended just now
+            os.kill(pid, signal.SIGKILL)
 
 
 def kill(pids: list[int]) -> None:
@@ -813,8 +814,8 @@ def test_a_host_without_python(project: Project, node1: Path) -> None:
 def test_a_host_whose_python_is_too_old(project: Project, node1: Path) -> None:
     old = node1 / "here/python3"
     old.unlink()
-    pretend = "import sys; sys.version_info = (3, 8, 18); exec(sys.stdin.read())"
-    old.write_text(f"#!/bin/sh\nshift\nexec python3 -c '{pretend}' \"$@\"\n")
+    pretend = "import sys; sys.version_info = (3, 8, 18)"
+    old.write_text(f'#!/bin/sh\nprogram=$3; shift 3\nexec python3 -uc "{pretend}; $program" "$@"\n')
     old.chmod(0o755)
     project.configure(python="~/here/python3")
     assert "is Python 3.8" in refused(project)

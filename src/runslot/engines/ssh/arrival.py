@@ -22,7 +22,7 @@ from typing import Any
 
 from runslot.engines.ssh.probe import LOOK_AROUND
 
-MESSAGE_BYTES = 1 << 20
+MESSAGE_BYTES = 8 << 20
 """Of all files together that come in a message, at most."""
 _FILES_LIMIT = 2000
 _KEPT_ARCHIVES = 3
@@ -119,8 +119,8 @@ def far_command(python: str, root: str, place: str) -> list[str]:
     else; `place` is the experiment's directory below `root`, `/` before it.
     """
     code = base64.b64encode(zlib.compress(FAR_END.encode(), 9)).decode()
-    program = f"import base64,zlib;exec(zlib.decompress(base64.b64decode('{code}')))"
-    return [python, "-u", "-c", program, root, place, "serve"]
+    program = f'import base64,zlib;exec(zlib.decompress(base64.b64decode("{code}")))'
+    return [python, "-u", "-c", program, "serve", root, place]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from runslot.transport.contents import HostClone, what_runs_need
 from runslot.transport.ssh import SSH_FAILED, Host, HostError, last_line
 
 _LOOK_TIMEOUT_S = 120.0
-_TAKE_TIMEOUT_S = 300.0
+_TAKE_TIMEOUT_S = 600.0
 _OPENING_TIMEOUT_S = 600.0
 """How long a remote end has to look at its machine and to import the experiment's function."""
 
@@ -96,5 +96,7 @@ class Handshake:
             code, words = connection.end(), connection.last_words()
             if code == SSH_FAILED:
                 raise self.host.failure(self.host.login, words) from error
-            reason = str(error) if code is None else no_python(python, code, last_line(words))
+            reason = str(error)
+            if code is not None:
+                reason = no_python(self.host, python, code, last_line(words))
             raise HostError(name, f"{python} -", reason, retry=code is None) from error

@@ -7,6 +7,7 @@ What `runslot launchers check` tries on an ssh host.
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,11 @@ from runslot.transport.ssh import Host, HostError, last_line
 from runslot.transport.zipapp import one_file
 
 LEAST_PYTHON = (3, 10)
+_NEWEST_PYTHON = (3, 15)
+"""Up to which interpreters are looked for by name, where the one that is named is not there."""
+_NO_COMMAND = 127
+"""A shell's exit code where there is no such program."""
+_SEARCH_TIMEOUT_S = 10.0
 LEAST_RSYNC = (3, 1)
 LEAST_DISK = 20_000_000
 """Bytes without which a host is not used: one run's logs would fill it."""
@@ -30,13 +36,14 @@ shown depends on it.
 
 LOOK_AROUND = r"""
 import json, os, re, socket, subprocess, sys, time
-root = os.path.expanduser(sys.argv[1])
+root, place = sys.argv[-2:]
+root = os.path.expanduser(root)
 said = {"python": list(sys.version_info[:3]), "executable": sys.executable,
         "host": socket.gethostname(),
         "root": root, "time": time.time(), "free": None, "rsync": None, "problem": None}
 try:
-    if not os.path.isdir(root + sys.argv[2]):
-        os.makedirs(root + sys.argv[2])
+    if not os.path.isdir(root + place):
+        os.makedirs(root + place)
     made = os.path.join(root, ".probe.%d" % os.getpid())
     with open(made, "w") as file:
         file.write("x" * 4096)
@@ -60,10 +67,10 @@ try:
     said["kills"] = bool(re.search(r"(?m)^\s*KillUserProcesses\s*=\s*(yes|true|1|on)", logind))
 except (IOError, OSError, UnicodeError):
     said["kills"] = False
-place = root + sys.argv[2]
+place = root + place
 """
-"""Sees what a host has, its arguments the root and the directory below it; read by any Python since
-2.7, so that one that is too old can be named.
+"""Sees what a host has, its last arguments the root and the directory below it; read by any Python
+since 2.7, so that one that is too old can be named.
 """
 _SAY = 'print("\\x01runslot " + json.dumps(said))\n'
 """As `transport.messages` marks what is no noise of a login shell."""
@@ -102,7 +109,9 @@ def probe(host: Host, python: str, root: str) -> Probe:
     answers = [answer for line in done.stdout.splitlines() if (answer := decode(line))]
     if not answers:
         raise HostError(
-            host.name, " ".join(command), no_python(python, done.returncode, last_line(done.stderr))
+            host.name,
+            " ".join(command),
+            no_python(host, python, done.returncode, last_line(done.stderr)),
         )
     return read(answers[-1], before, after)
 
@@ -127,11 +136,29 @@ def read(answer: Mapping[str, Any], before: float, after: float) -> Probe:
     )
 
 
-def no_python(python: str, code: int, output: str) -> str:
-    """Say that an interpreter did not start."""
+def no_python(host: Host, python: str, code: int, output: str) -> str:
+    """Say that an interpreter did not start, and which other there is."""
     least = ".".join(map(str, LEAST_PYTHON))
     problem = f"{python} did not start (exit code {code}{': ' + output if output else ''})"
+    other = _other_python(host) if code == _NO_COMMAND and "/" not in python else ""
+    if other:
+        return f'{problem}, and {other} is there: name it with `python = "{other}"`'
     return f"{problem}; install Python {least} or newer there, or name one with `python`"
+
+
+def _other_python(host: Host) -> str:
+    """Return the newest interpreter that will do among those that are found by name; empty where
+    there is none.
+    """
+    minors = range(_NEWEST_PYTHON[1], LEAST_PYTHON[1] - 1, -1)
+    names = " ".join(f"python3.{minor}" for minor in minors)
+    search = f"for name in {names}; do command -v $name; done"
+    try:
+        output = host.run(["sh", "-c", search], timeout=_SEARCH_TIMEOUT_S).stdout
+    except HostError:
+        return ""
+    names_there = re.findall(r"(?m)^/.*/(python3\.\d+)$", output.decode(errors="replace"))
+    return next(iter(names_there), "")
 
 
 def obstacle(probed: Probe, python: str, by_value: str | None) -> str | None:
