@@ -278,7 +278,7 @@
     holder.put = () => {
       const together = facets.length > 1 ? bounds(lines, state.log) : null;
       drawing.querySelectorAll(".place").forEach((place, i) => place.replaceChildren(chart(facets[i][1], { width: Math.max(240, place.clientWidth || 560), height: together ? 210 : whole, bounds: together, xName: page.x, yName: page.metric, log: state.log, at,
-        onHover: light, onCursor: follow, onFix: (step) => choose({ at: String(step) }) })));
+        focus: `cursor ${facets[i][0]}`, onHover: light, onCursor: follow, onFix: (step) => choose({ at: String(step) }) })));
     };
     holder.append(el("p", { class: "account" }, [lacking ? `${lacking} of these have no curve here` : "", ...(isCrowded ? ["means alone, as there are many", ...(page.curve_notes || []).slice(1)] : page.curve_notes || [])].filter(Boolean).join(" · ")));
     return holder;

@@ -45,7 +45,7 @@
     function legend(shown) {
       if (!isOn) return null;
       const group = (way, name, entries) => el("div", { class: "channel", "data-way": way }, el("b", {}, name),
-        entries.map(([text, members, stroke]) => el("button", { class: "icon", "data-focus": `channel ${way} ${text}`, "data-value": text, title: `Select those with ${name}=${text}`, onpointerenter: () => view.light(members.map((v) => v.label)), onpointerleave: () => view.light(null),
+        entries.map(([text, members, stroke]) => el("button", { class: "icon", "data-focus": `channel ${way} ${text}`, "data-value": text, title: `Select those with ${name}=${text}`, onpointerenter: () => view.light(members.map((v) => v.label)), onpointerleave: () => view.light(null), onfocus: () => view.light(members.map((v) => v.label)), onblur: () => view.light(null),
           onclick: () => { const labels = members.map((v) => v.label), on = labels.every((label) => state.show.includes(label)); choose({ show: on ? state.show.filter((label) => !labels.includes(label)) : [...new Set([...state.show, ...labels])] }); } },
         chip(stroke.colour, stroke.dash), text)));
       const ofKey = (way, name) => group(way, name, values.get(name).map((text, i) => [text, shown.filter((v) => view.valueOf(v, name) === text), way === "colour" ? { colour: colourAt(i, values.get(name).length), dash: "solid" } : { colour: "currentColor", dash: STROKES[i] }]).filter(([, members]) => members.length));

@@ -188,12 +188,13 @@
     if (options.at !== undefined && options.at !== null && Number.isFinite(x(options.at))) {
       root.append(svg("line", { x1: x(options.at), x2: x(options.at), y1: box.top, y2: box.bottom, class: "fixed" }));
     }
-    frame.append(root, follow(root, all, xs, { x, y, box, xName, onCursor: options.onCursor, onFix: options.onFix }));
+    frame.append(root, follow(root, all, xs, { x, y, box, xName, at: options.at, focus: options.focus, onCursor: options.onCursor, onFix: options.onFix }));
     return frame;
   }
 
-  // The values of all curves at the pointer's x, best read from top to bottom as the curves lie.
-  function follow(root, all, xs, { x, y, box, xName, onCursor = () => {}, onFix = null }) {
+  // The values of all curves at the pointer's x, best read from top to bottom as the curves lie. By keyboard, where a
+  // step can be fixed: ← and → go along the steps, Enter fixes one.
+  function follow(root, all, xs, { x, y, box, xName, at: fixed = null, focus = "cursor", onCursor = () => {}, onFix = null }) {
     const line = svg("line", { y1: box.top, y2: box.bottom, class: "cursor", visibility: "hidden" });
     const tip = document.createElement("div");
     tip.className = "tip";
@@ -201,10 +202,7 @@
     let step = null;
     const leave = () => { line.setAttribute("visibility", "hidden"); tip.hidden = true; step = null; onCursor(null); };
     root.append(line);
-    root.addEventListener("pointermove", (event) => {
-      const px = event.clientX - root.getBoundingClientRect().left;
-      if (px < box.left || px > box.right || !all.length) { leave(); return; }
-      const at = x.back(px);
+    function point(at) {
       const values = all.map((one) => { const i = nearest(xs.get(one), at); return { one, x: xs.get(one)[i], value: one.curve.y[i] }; })
         .filter((item) => item.value !== null && item.value !== undefined);
       if (!values.length) return;
@@ -214,19 +212,42 @@
       values.sort((a, b) => (y(a.value) ?? 0) - (y(b.value) ?? 0));
       const head = document.createElement("b");
       head.textContent = `${xName} ${short(step)}`;
-      tip.replaceChildren(head, ...values.map(({ one, value }) => {
+      const words = values.map(({ one, value }) => [one, `${Number(value.toPrecision(5))}  ${one.full || one.name}`]);
+      tip.replaceChildren(head, ...words.map(([one, text]) => {
         const row = document.createElement("div"), chip = document.createElement("i");
         chip.style.background = one.colour;
-        row.append(chip, `${Number(value.toPrecision(5))}  ${one.full || one.name}`);
+        row.append(chip, text);
         return row;
       }));
       tip.hidden = false;
-      tip.style.left = px < (box.left + box.right) / 2 ? `${px + 14}px` : "";
-      tip.style.right = px < (box.left + box.right) / 2 ? "" : `${root.clientWidth - px + 14}px`;
+      const px = x(step), isLeft = px < (box.left + box.right) / 2;
+      tip.style.left = isLeft ? `${px + 14}px` : "";
+      tip.style.right = isLeft ? "" : `${root.clientWidth - px + 14}px`;
+      if (onFix) { root.setAttribute("aria-valuenow", step); root.setAttribute("aria-valuetext", `${xName} ${short(step)}: ${words.map(([, text]) => text).join("; ")}`); }
+    }
+    root.addEventListener("pointermove", (event) => {
+      const px = event.clientX - root.getBoundingClientRect().left;
+      if (px < box.left || px > box.right || !all.length) leave();
+      else point(x.back(px));
     });
     root.addEventListener("pointerleave", leave);
-    if (onFix) root.addEventListener("click", () => { if (step !== null) onFix(step); });
+    if (onFix && all.length) byKeyboard();
     return tip;
+
+    function byKeyboard() {
+      const steps = [...new Set(all.flatMap((one) => xs.get(one)))].sort((a, b) => a - b), last = steps.length - 1;
+      const start = fixed !== null && Number.isFinite(fixed) ? fixed : steps[last];
+      for (const [name, value] of Object.entries({ tabindex: 0, role: "slider", "data-focus": focus, "aria-valuemin": steps[0], "aria-valuemax": steps[last], "aria-valuenow": start, "aria-valuetext": `${xName} ${short(start)}` })) root.setAttribute(name, value);
+      root.addEventListener("click", () => { if (step !== null) onFix(step); });
+      root.addEventListener("blur", leave);
+      root.addEventListener("keydown", (event) => {
+        const now = nearest(steps, step === null ? start : step);
+        const to = { ArrowLeft: step === null ? now : now - 1, ArrowRight: step === null ? now : now + 1, PageDown: now - 10, PageUp: now + 10, Home: 0, End: last }[event.key];
+        if (to !== undefined) { event.preventDefault(); point(steps[Math.max(0, Math.min(last, to))]); }
+        if (event.key === "Enter" && step !== null) { event.preventDefault(); onFix(step); }
+        if (event.key === "Escape" && step !== null) { event.stopPropagation(); leave(); }
+      });
+    }
   }
 
   // One dot with its interval on the scale that all rows share.

@@ -57,14 +57,13 @@
       const attributes = view.embedded ? [] : page.attributes.map(also);
       const further = view.embedded ? [] : [...page.metrics.filter((name) => name !== page.metric), ...(page.text_metrics || [])];
       const metrics = further.map(also);
-      const find = keys.length + metrics.length > 8 ? el("input", { type: "search", class: "field", "aria-label": "Find a column", placeholder: "find", oninput: (event) => {
-        const word = event.target.value.toLowerCase();
-        for (const one of event.target.closest(".sheet").querySelectorAll(".column")) one.hidden = !one.textContent.toLowerCase().includes(word);
-      } }) : null;
+      const find = keys.length + metrics.length > 8 ? el("input", { type: "search", class: "field", "aria-label": "Find a column", placeholder: "find", "data-focus": "columns find", value: view.open.column || "", oninput: (event) => { view.open.column = event.target.value; narrow(event.target.closest(".sheet")); } }) : null;
+      const narrow = (sheet) => { const word = (view.open.column || "").toLowerCase(); for (const one of sheet.querySelectorAll(".column")) one.hidden = !one.textContent.toLowerCase().includes(word); };
       const reset = state.less.length || state.also.length || state.left.length ? el("button", { class: "plain", "data-focus": "columns reset", onclick: () => choose({ less: [], also: [], left: [] }) }, "Reset") : null;
       const node = el("details", { class: "sheet-holder", id: "columns", ontoggle: (event) => { view.open.columns = event.target.open; } }, el("summary", { class: "plain", "data-focus": "columns" }, "Columns"),
         el("div", { class: "sheet" }, find, section("Settings", keys), section("Statistics", statistics), section("Attributes", attributes), section("Other metrics", metrics), reset));
       node.open = Boolean(view.open.columns);
+      if (find) narrow(node);
       return node;
     }
 
@@ -212,7 +211,7 @@
       const faint = colour === "currentColor" ? "var(--dim)" : colour, mark = variant.mean === null ? null : interval(variant, scale, off ? "gray" : faint, small ? 110 : 80);
       const cells = placed.list.map((column, i) => placed.dress(column.cell(variant, mark, faint), i));
       cells[carrier].prepend(fold, stroke);
-      const part = el("tr", { "data-variant": label, class: [ticked ? "on" : "", off ? "off" : "", pinned ? "pinned" : ""].join(" ").trim() || null, onpointerenter: () => view.light(label), onpointerleave: () => view.light(null) }, placed.dress(el("td", { class: "hands" }, hands(variant)), -1), cells);
+      const part = el("tr", { "data-variant": label, class: [ticked ? "on" : "", off ? "off" : "", pinned ? "pinned" : ""].join(" ").trim() || null, onpointerenter: () => view.light(label), onpointerleave: () => view.light(null), onfocusin: () => view.light(label), onfocusout: () => view.light(null) }, placed.dress(el("td", { class: "hands" }, hands(variant)), -1), cells);
       const edit = editing && editing.place.label === label ? el("tr", { class: "runs" }, el("td", { colspan: 20 }, editing.node)) : null;
       return [part, edit, isOpen ? runsRow(label) : null];
     }
