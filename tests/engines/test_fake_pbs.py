@@ -354,3 +354,50 @@ def test_short_runs_share_tasks(server: Server) -> None:
     assert server.notes() == 8
     links = [*server.place.experiment.glob("pbs/*/takers/*")]
     assert len(links) == 8
+
+
+def test_a_run_whose_node_could_do_nothing_is_submitted_anew_and_no_try_is_spent(
+    openpbs: Server,
+) -> None:
+    """PBS can be told to keep off no node; twice the node's Python does not start."""
+    python, trials = openpbs.place.directory / "python", openpbs.state / "trials"
+    python.write_text(
+        f"#!/bin/sh\necho >>{trials}\n[ $(wc -l <{trials}) -gt 2 ] || exit 7\n"
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    sleep = openpbs.state.parent / "bin" / "sleep"  # the node's hold-off
+    sleep.write_text(f'#!/bin/sh\necho "$1" >>{openpbs.state}/pauses\n')
+    sleep.chmod(0o755)
+    openpbs.configure(f'python = "{python}"')
+    openpbs.go()
+
+    openpbs.place(*openpbs.run("program.py:wait", "--wait"))
+
+    status = openpbs.place.status()
+    assert status["counts"] == {"succeeded": 1}
+    assert status["runs"][0]["outcome"]["attempt"] == 1
+    assert len(openpbs.calls("qsub")) == 3
+    assert (openpbs.state / "pauses").read_text() == "10\n10\n"
+    words = openpbs.place("status", str(openpbs.place.experiment)).stdout
+    assert f"cannot do its tasks: Python does not start ({python})" in words
+
+
+def test_a_run_whose_nodes_can_do_nothing_is_lost_with_the_cause(openpbs: Server) -> None:
+    """After it was submitted anew three times; a resume does it when they can."""
+    sleep = openpbs.state.parent / "bin" / "sleep"
+    sleep.write_text("#!/bin/sh\n")
+    sleep.chmod(0o755)
+    python = openpbs.place.directory / "python"
+    openpbs.configure(f'python = "{python}"')
+
+    openpbs.place(*openpbs.run("program.py:wait", "--wait"), status=1)
+
+    (run,) = openpbs.place.status()["runs"]
+    assert run["outcome"]["kind"] == "lost"
+    assert f"Python does not start ({python})" in run["outcome"]["message"]
+    assert len(openpbs.calls("qsub")) == 4
+    python.symlink_to(sys.executable)
+    openpbs.go()
+    openpbs.place("resume", str(openpbs.place.experiment), "--wait")
+    assert openpbs.place.status()["counts"] == {"succeeded": 1}

@@ -9,7 +9,6 @@ a launcher nor runs any more.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from pathlib import Path
 
@@ -35,6 +34,8 @@ def enlist(experiment: ExperimentDir) -> Path | None:
 
     None where there is no directory to write to: the launch goes on, and is not listed.
     """
+    import hashlib  # with OpenSSL, which workers need not load
+
     identity = identify()
     path = experiment.path.resolve()
     name = (

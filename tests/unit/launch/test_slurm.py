@@ -393,7 +393,7 @@ def test_a_node_that_does_not_see_the_directory_tells_it_at_home_and_to_its_succ
     cause = f"it does not see {node.experiment}"
     assert f"node1: {cause}" in node.execute()
     aside = node.home / ".runslot" / "unfit" / "digits-0123abcd"
-    assert (aside / "node1").read_text().strip() == cause
+    assert (aside / "node1").read_text().splitlines() == [cause, "3"]
     assert not node.experiment.exists()
     (node.submission / "unfit").mkdir(parents=True)
     (node.submission / "tasks.json").touch()
@@ -405,10 +405,11 @@ def test_a_node_that_does_not_see_the_directory_tells_it_at_home_and_to_its_succ
 def test_an_interpreter_that_is_too_old_is_named(node: Node) -> None:
     node.answer("python", "echo 'it is 3.8, and 3.10 is needed' >&2; exit 1")
     node.execute()
-    cause = (node.submission / "unfit" / "node1").read_text()
+    cause, task = (node.submission / "unfit" / "node1").read_text().splitlines()
     assert cause == f"Python does not start ({node.programs}/python): " + (
-        "it is 3.8, and 3.10 is needed\n"
+        "it is 3.8, and 3.10 is needed"
     )
+    assert task == "3"
 
 
 @pytest.mark.parametrize("refused", ["sbatch", "three nodes"])
@@ -422,6 +423,20 @@ def test_where_no_other_node_can_be_had_nothing_is_kept_off_and_the_cause_is_sai
     calls = node.execute(AVOIDED="" if refused == "sbatch" else "node7,node8,node9")
     assert "scontrol update" not in calls
     assert node.log.splitlines()[-1].startswith("this node (node1) cannot do the task: Python")
+
+
+def test_a_node_holds_each_further_task_twice_as_long_that_it_cannot_do(node: Node) -> None:
+    """Else it would be free at once for the next one, and eat them all."""
+    (node.programs / "python").unlink()
+    node.answer("sbatch", "exit 1")
+    node.answer("sleep", 'echo "sleep $1" >>"$CALLS"')
+    for _ in range(4):
+        calls = node.execute().splitlines()
+    pauses = [call for call in calls if call.startswith("sleep")]
+    assert pauses == ["sleep 10", "sleep 20", "sleep 40", "sleep 80"]
+    note = (node.submission / "unfit" / "node1").read_text().splitlines()
+    assert note[0].startswith("Python does not start")
+    assert note[1:] == ["3"] * 4
 
 
 def test_nodes_that_the_user_excludes_are_not_counted_among_the_unfit(node: Node) -> None:

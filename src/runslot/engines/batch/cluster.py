@@ -71,6 +71,8 @@ class BatchCluster(ABC):
     """Whether `cancel` with `kill` ends all processes of a task at once, those of other sessions
     included.
     """
+    excludes_nodes: ClassVar[bool] = False
+    """Whether a node that cannot do a task has another one do it, by the script."""
     away: ClassVar[re.Pattern[str]]
     """What is said where the system cannot be reached now."""
     unsure: ClassVar[re.Pattern[str]]

@@ -4,12 +4,18 @@ of it; for the launcher, and for whoever else looks.
 
 from __future__ import annotations
 
+from collections import Counter
+
+from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.queue import Look
 from runslot.engines.batch.submissions import TaskPlace, last_line
 from runslot.engines.batch.task import SAYING, RunEvidence, Task
 from runslot.experiment.files import write_json
 from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import RunDir
+
+_UNFIT_ENDS_LIMIT = 3
+"""After which a run is lost whose node, each time, could not do its task."""
 
 
 def settle(run_dir: RunDir, outcome: Outcome) -> None:
@@ -40,8 +46,26 @@ def evidence_of(
         sight.gone(place),
         last_line=_last_word(place, task) if says else "",
         latest=0 if record is None else record.attempt,
+        unfit=says and place.task in place.submission.unfit_tasks(),
         dropped=sight.dropped(place) and not place.submission.log(place.task).exists(),
     )
+
+
+class UnfitEnds:
+    """How often nodes could not do the tasks of runs, where the system can keep off no node: such a
+    run is submitted anew, and the node's hold-off (`script`) lets others get it.
+    """
+
+    def __init__(self, cluster: BatchCluster) -> None:
+        self._limit = 0 if cluster.excludes_nodes else _UNFIT_ENDS_LIMIT
+        self._count_by_run: Counter[str] = Counter()
+
+    def count(self, run: str, evidence: RunEvidence) -> bool:
+        """Tell whether a run is to be submitted anew, whose task has ended."""
+        if not evidence.unfit or evidence.latest >= evidence.attempt:
+            return False
+        self._count_by_run[run] += 1
+        return self._count_by_run[run] <= self._limit
 
 
 def _last_word(place: TaskPlace, task: Task | None) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from runslot.engines.batch.cluster import BatchCluster
-from runslot.engines.batch.evidence import evidence_of, settle
+from runslot.engines.batch.evidence import UnfitEnds, evidence_of, settle
 from runslot.engines.batch.pilots import all_places
 from runslot.engines.batch.queue import POLITE, Look, look
 from runslot.engines.batch.script import ScriptWriter
@@ -103,6 +103,7 @@ class BatchLauncher(Launcher):
         """Where earlier launchers put runs, by run id."""
         self._runs: dict[str, Run] = {}
         self._takers = Takers()
+        self._unfit_ends = UnfitEnds(cluster)
 
     # ---- slots: the queue is the system's --------------------------------------------------------
 
@@ -280,24 +281,22 @@ class BatchLauncher(Launcher):
         )
         if outcome is None or outcome is evidence.outcome or watch.stopped:
             return outcome
-        if not self._takers.is_open(watch.run, watch.place):
+        is_open = self._takers.is_open(watch.run, watch.place)
+        if is_open and not self._site.take([watch.place.submission.taker(watch.run)])[0]:
+            return None  # a task has begun it; else none can any more
+        was_left = self._takers.was_left(watch.run, watch.place)
+        if outcome.kind != "lost" or not (was_left or self._unfit_ends.count(watch.run, evidence)):
             return outcome
-        return self._bar(handle, outcome)
+        self._give_back(handle)
+        return None
 
-    def _bar(self, handle: Handle, outcome: Outcome) -> Outcome | None:
-        """Return how a run ended that its task did not begin, once no other task can; where that
-        task has done others, the run is submitted anew.
-        """
+    def _give_back(self, handle: Handle) -> None:
+        """Have a run submitted anew, of which nothing has begun."""
         watch = self._watched[handle]
-        if not self._site.take([watch.place.submission.taker(watch.run)])[0]:
-            return None  # one has begun it
-        if outcome.kind != "lost" or not self._takers.was_left(watch.run, watch.place):
-            return outcome
         self._watched_before = max(self._watched_before, len(self._watched))
         del self._watched[handle]
         self._later[handle] = watch.run
         self._rest = [*self._rest, [(watch.run, watch.place.attempt)]]
-        return None
 
     def _conclude(self, handle: Handle, outcome: Outcome) -> None:
         """Leave the outcome in the run's directory, and watch it no longer."""

@@ -15,7 +15,10 @@ from typing import ClassVar
 from runslot.engines.batch.submissions import EMPTY, UNFIT, PackLimits, Submission
 
 _UNFIT_PAUSE_S = 10
-"""For which a node that cannot do a task keeps it, so that nodes that can get the others."""
+"""For which a node that cannot do a task keeps it, so that nodes that can get the others; twice as
+long for each further one.
+"""
+_UNFIT_LONGEST_PAUSE_S = 1280
 _SPREAD_TASKS = 64
 """Tasks over which runs are spread that are expected to be short, before one gets several."""
 _PYTHON_TRIAL = (
@@ -185,10 +188,16 @@ def _unfit_lines(job_name: str, elsewhere: Sequence[str]) -> list[str]:
         '    place="$aside"',
         '    mkdir -p "$aside" 2>/dev/null && exec >>"$aside/$task.log" 2>&1',
         "  fi",
-        """  { printf '%s\\n' "$cause" >"$place/$node"; } 2>/dev/null""",
+        '  note="$place/$node"',
+        '  { [ -s "$note" ] || printf \'%s\\n\' "$cause" >>"$note"; } 2>/dev/null',
+        '  { echo "$task" >>"$note"; } 2>/dev/null',
         *(f"  {line}" for line in elsewhere),
         '  echo "this node ($node) cannot do the task: $cause"',
-        f"  sleep {_UNFIT_PAUSE_S}",
+        f'  pause={_UNFIT_PAUSE_S} count="$(wc -l 2>/dev/null <"$note")"',
+        f'  while [ "${{count:-0}}" -gt 2 ] && [ "$pause" -lt {_UNFIT_LONGEST_PAUSE_S} ]; do',
+        "    pause=$((2 * pause)) count=$((count - 1))",
+        "  done",
+        '  sleep "$pause"',
         "  exit 1",
         "}",
     ]

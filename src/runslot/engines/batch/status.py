@@ -33,7 +33,7 @@ def refreshed_by(config: BatchConfig, status: ExperimentStatus) -> ExperimentSta
     answer.
     """
     submissions = read_submissions(status.directory, config.system)
-    status = replace(status, waits=(*status.waits, *unfit_lines(submissions)))
+    status = replace(status, waits=(*status.waits, *unfit_lines(config, submissions)))
     takers = Takers()
     placed = all_places(status.directory, submissions, takers)
     pilots = pilot_places(submissions)
@@ -80,13 +80,14 @@ def _with_pilots(
     )
 
 
-def unfit_lines(submissions: Iterable[Submission]) -> list[str]:
+def unfit_lines(config: BatchConfig, submissions: Iterable[Submission]) -> list[str]:
     """Return a line for each node that could not do its tasks: which, and what it lacked."""
     causes: dict[str, str] = {}
     for submission in submissions:
         causes |= submission.unfit_nodes()
+    fate = "is kept off" if config.commands.excludes_nodes else "cannot do its tasks"
     return [
-        f"node {node} is kept off{f': {cause}' if cause else ''}"
+        f"node {node} {fate}{f': {cause}' if cause else ''}"
         for node, cause in sorted(causes.items())
     ]
 

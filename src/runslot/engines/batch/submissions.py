@@ -8,7 +8,7 @@ system has it. The directory is the batch system's word: `slurm`, `pbs`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -135,12 +135,17 @@ class Submission:
 
     def unfit_nodes(self) -> dict[str, str]:
         """Return which nodes could not do its tasks, by name, and what they lacked."""
-        causes: dict[str, str] = {}
+        return {note.name: _first_line(note) for note in self._unfit_notes()}
+
+    def unfit_tasks(self) -> set[int]:
+        """Return the tasks that a node could not do, as far as they stand in its note."""
+        lines = {line for note in self._unfit_notes() for line in _lines(note)[1:]}
+        return {int(line) for line in lines if line.isdecimal()}
+
+    def _unfit_notes(self) -> Iterator[Path]:
         for place in (Path.home() / ".runslot" / UNFIT / self.job_name, self.path / UNFIT):
             if place.is_dir():
-                notes = (note for note in sorted(place.iterdir()) if note.suffix != ".log")
-                causes |= {note.name: _first_line(note) for note in notes}
-        return causes
+                yield from (note for note in sorted(place.iterdir()) if note.suffix != ".log")
 
     @property
     def tasks_file(self) -> Path:
@@ -305,8 +310,12 @@ def last_line(log: Path) -> str:
 
 
 def _first_line(note: Path) -> str:
+    return next(iter(_lines(note)), "")
+
+
+def _lines(note: Path) -> list[str]:
     try:
         with note.open(errors="replace") as file:
-            return one_line(file.readline(_LINE_LIMIT).strip())
+            return [one_line(line.strip()[:_LINE_LIMIT]) for line in file]
     except OSError:  # on a disk that comes and goes
-        return ""
+        return []

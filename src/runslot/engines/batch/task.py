@@ -144,6 +144,8 @@ class RunEvidence:
     """Its task has left no log, and the system, which has others of its array, knows nothing of it:
     it was cancelled as it waited.
     """
+    unfit: bool = False
+    """Its task ended before it began, since the node could not do it."""
     system: str = "Slurm"
     """The batch system's name, for people."""
 

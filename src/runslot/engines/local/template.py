@@ -5,7 +5,6 @@ a run is forked from.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import select
 import signal
@@ -352,6 +351,8 @@ class Import:
 
 
 def _digest(path: Path) -> str:
+    import hashlib  # with OpenSSL, which costs as much as ten modules of ours
+
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

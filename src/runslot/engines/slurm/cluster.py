@@ -60,6 +60,7 @@ class SlurmCluster(BatchCluster):
     programs = ("sbatch", "squeue", "scancel", "scontrol")
     variables = "SLURM_"
     kept_variables = ("SLURM_CONF", "SLURM_CLUSTERS")
+    excludes_nodes = True
     set_variables = ("SLURM_BITSTR_LEN=0",)  # else long lists of indices are cut off
     away = _AWAY
     unsure = re.compile(r"timed out|Zero Bytes|communication", re.IGNORECASE)
