@@ -19,7 +19,7 @@ from runslot.experiment.files import open_to_append
 from runslot.transport.zipapp import one_file
 
 _PATIENCE = {
-    "credentials": 180,
+    "credentials": 400,
     "offer": 180,
     "quotas": 180,
     "identity": 180,
@@ -27,8 +27,8 @@ _PATIENCE = {
     "log": 120,
     "give_back": 1200,
 }
-"""Seconds for an answer; its first question starts SkyPilot's server. Renting takes as long as the
-cloud does.
+"""Seconds for an answer; the first, for credentials, starts SkyPilot's server, which takes minutes
+on a machine that is busy. Renting takes as long as the cloud does.
 """
 
 

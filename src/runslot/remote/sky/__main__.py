@@ -158,21 +158,6 @@ class _Machine:
     is_all_done: bool = False
     """Whether nothing was left to take when the worker ended."""
 
-    @property
-    def job(self) -> Job:
-        """What this machine is to do."""
-        return self.holdings.job
-
-    @property
-    def pusher(self) -> Pusher:
-        """What sends to the bucket."""
-        return self.holdings.pusher
-
-    @property
-    def mailbox(self) -> Mailbox:
-        """What home asks."""
-        return self.holdings.mailbox
-
     def run(self) -> int:
         """Watch the worker to its end, push all the while, and once more at the end."""
         self._listen()
@@ -183,18 +168,18 @@ class _Machine:
         if not self._has_work():
             say("nothing is left to do")
             return self._push_rest(0)
-        sender = Sender(self.pusher, self.job.sync_interval)
+        sender = Sender(self.holdings.pusher, self.holdings.job.sync_interval)
         status = self._work(sender)
         sender.close()
         if sender.taken_over:
             return 1
         self._settle()
         # What it never had is not done either.
-        return self._push_rest(status or int(bool(self.mailbox.settled)))
+        return self._push_rest(status or int(bool(self.holdings.mailbox.settled)))
 
     def _has_work(self) -> bool:
         """Tell whether there are runs to do, of which the first are taken."""
-        stops = self.mailbox.request.runs
+        stops = self.holdings.mailbox.request.runs
         stopped = [
             run for run in self.holdings.open_runs() if self.holdings.directories[run] in stops
         ]
@@ -223,7 +208,7 @@ class _Machine:
                     worker = self._start(end.fileno())
                 except OSError as error:
                     self.failure = (
-                        f"python = {self.job.python!r} cannot be started: {error.strerror}"
+                        f"python = {self.holdings.job.python!r} cannot be started: {error.strerror}"
                     )
                     return _NO_WORKER
                 end.close()
@@ -245,8 +230,8 @@ class _Machine:
 
     def _watch(self, worker: subprocess.Popen[bytes], sender: Sender, supplier: Supplier) -> None:
         """Return when the worker has ended; nothing here waits for the bucket or for the cloud."""
-        self.mailbox.watch()
-        notices = Looking("notices", LOOK_FOR_NOTICE, lambda: spot_notice(self.job.cloud))
+        self.holdings.mailbox.watch()
+        notices = Looking("notices", LOOK_FOR_NOTICE, lambda: spot_notice(self.holdings.job.cloud))
         signalled = False
         while worker.poll() is None:
             self._look()
@@ -261,15 +246,15 @@ class _Machine:
                 worker.send_signal(signal.SIGTERM)
                 sender.interval = min(sender.interval, _HASTE)
                 sender.now()  # what there is, before the runs have ended
-            self.mailbox.pass_on(supplier.given_up)
+            self.holdings.mailbox.pass_on(supplier.given_up)
             if self._settle():
                 sender.now()
             self._wait(worker)
 
     def _look(self) -> None:
-        if time.time() >= self.end - self.job.reserve:
+        if time.time() >= self.end - self.holdings.job.reserve:
             self._ask("deadline")
-        if self.mailbox.request.everything:
+        if self.holdings.mailbox.request.everything:
             self._ask("stopped")
 
     def _ask(self, reason: str) -> None:
@@ -277,8 +262,8 @@ class _Machine:
             self.reasons.append(reason)
 
     def _settle(self) -> bool:
-        settled = self.mailbox.settle()
-        self.pusher.settled = self.mailbox.settled
+        settled = self.holdings.mailbox.settle()
+        self.holdings.pusher.settled = self.holdings.mailbox.settled
         return settled
 
     def _listen(self) -> None:
@@ -293,9 +278,14 @@ class _Machine:
         runs = self.holdings.open_runs()
         batch = self.directory / "own.json"
         batch.write_text(json.dumps([[[run, self.holdings.attempts[run]] for run in runs]]))
-        self.mailbox.worker_directories |= {self.holdings.directories[run] for run in runs}
-        most = -(-len(self.holdings.directories) // self.job.share.of)
-        argv = [str(Path(self.job.python).expanduser()), str(archive), "work", str(self.home)]
+        self.holdings.mailbox.worker_directories |= {self.holdings.directories[run] for run in runs}
+        most = -(-len(self.holdings.directories) // self.holdings.job.share.of)
+        argv = [
+            str(Path(self.holdings.job.python).expanduser()),
+            str(archive),
+            "work",
+            str(self.home),
+        ]
         argv += ["--moved", "--name", self.worker_name, "--batch", str(batch), "--task", "0"]
         argv += ["--supply", str(link), "--most", str(most)]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
@@ -325,7 +315,7 @@ class _Machine:
         last = min(time.time() + _PUSH_TIMEOUT_S, self.end)
         while True:
             try:
-                byte_count = self.pusher.push(state, message)
+                byte_count = self.holdings.pusher.push(state, message)
             except TakenOver as error:
                 say(str(error))
                 return 1
@@ -338,8 +328,8 @@ class _Machine:
             else:
                 say(f"pushed {byte_count} bytes; {state}")
                 if state == "deadline":
-                    lifetime.end_early(self.job.cloud)
-                asked_to = state == "stopped" and self.mailbox.request.everything
+                    lifetime.end_early(self.holdings.job.cloud)
+                asked_to = state == "stopped" and self.holdings.mailbox.request.everything
                 return 0 if asked_to or state == "deadline" else status
 
 

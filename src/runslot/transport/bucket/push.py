@@ -225,25 +225,16 @@ class Pusher:
         was unsteady.
         """
         small = [group for group in groups if group.size <= PART]
-        waiting: list[tuple[FileGroup, Future[Arrived | None]]] = []
-        position = 0
-        while position < len(small) or waiting:
-            while position < len(small) and len(waiting) < 4 * _AT_ONCE:
-                waiting.append((small[position], pool.submit(self._upload, small[position], None)))
-                position += 1
-            group, future = waiting.pop(0)
-            try:
-                self._check_until()
-                yield group, future.result()
-            except BaseException:
-                for _, other in waiting:
-                    other.cancel()
-                raise
+        yield from zip(small, pool.map(self._upload_small, small), strict=True)
         for group in groups:
             if group.size > PART:
                 self._check_until()
                 self._commit()  # what is small is seen before what is large has travelled
                 yield group, self._upload(group, pool)
+
+    def _upload_small(self, group: FileGroup) -> Arrived | None:
+        self._check_until()
+        return self._upload(group, None)
 
     def _upload(self, group: FileGroup, pool: ThreadPoolExecutor | None) -> Arrived | None:
         arrived: Arrived = {}
