@@ -35,6 +35,12 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
     "promotion, 1 seed and 2 test seeds": {**ASHA, "seeds": 1, "test_seeds": 2},
     "promotion, 3 seeds": ASHA,
     "promotion, 3 seeds, eta=4": {"prune": "asha:first=3,eta=4,last=39"},
+    "promotion, 1 seed, no rung said": {"prune": "asha", "seeds": 1},
+    "promotion, 1 seed and 1 test seed, no rung said": {
+        "prune": "asha",
+        "seeds": 1,
+        "test_seeds": 1,
+    },
     "stopping, 1 seed and 1 test seed": {**ASHA, "seeds": 1, "test_seeds": 1, "can_pause": False},
     "stopping, 3 seeds": {**ASHA, "can_pause": False},
     "whole runs, 1 seed and 1 test seed": {"can_pause": False, "seeds": 1, "test_seeds": 1},
@@ -202,8 +208,8 @@ def measure(seeds: int) -> Table:
         "The example's grid",
         f"""\
 `examples/digits.py` over lr = 0.1, 0.01, 0.001 and hidden = 32, 64 with {SEEDS} seeds, searched
-instead of run through, {SLOTS} at once, with `asha:first=3,last=39`: medians of {seeds} seeds of
-the sampler, each beginning with another seed of the grid's, and the most that one took. `the grid's
+instead of run through, {SLOTS} at once, with `asha:first=3,last=39`, or with `asha` alone where no
+rung is said: medians of {seeds} seeds of the sampler, each beginning with another seed of the grid's, and the most that one took. `the grid's
 best`: how often the winner was the variant with the best mean of {SEEDS}; `behind`: by how much
 accuracy the worst winner missed it. The grid, lr and hidden:
 {ranking}.""",

@@ -182,7 +182,8 @@ def test_more_trials_continue_a_search_and_another_space_is_refused(job):
     assert "runs on this machine, not on slurm" in job.refused(
         *run, *SEARCH, "--trials", "5", "--on", "cluster"
     )
-    job(*run, *SEARCH, "--trials", "5")
+    spelt_otherwise = ("--search", "lr=uniform(0.0, 1.0)", "--sampler", "random")
+    job(*run, *spelt_otherwise, "--trials", "5")
 
     assert states(job, directory) == {"succeeded": 5}
     assert len(events(directory, "winner")) == 2

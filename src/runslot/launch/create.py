@@ -166,6 +166,10 @@ def widen(experiment: ExperimentDir, plan: Plan, widened: Widened) -> None:
     before = experiment.read()
     file = replace(plan.file, created=before.created, runs_root=before.runs_root, name=before.name)
     file = replace(file, run_count=len(experiment.read_runs()))
+    if file.search is not None:
+        from runslot.search.start import continued  # few launches search
+
+        file = continued(before, file)
     # The place stays what it was, unless another one is asked for.
     file = replace(
         file,

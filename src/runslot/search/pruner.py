@@ -23,8 +23,8 @@ from runslot.search.objective import Mode, merit
 Rule = Literal["asha", "hyperband", "median"]
 RULES: tuple[Rule, ...] = ("asha", "hyperband", "median")
 LEVELS = 4
-"""Rungs below the whole run where only its length is given: with eta = 3 the first is at 1/81 of
-it.
+"""Rungs below the whole run, at most, where only its length is given: with eta = 3 the first is at
+1/81 of it.
 """
 MEDIAN_TRIALS = 5
 """Trials that a rung must have been reached by before a median says anything (as in Vizier and
@@ -52,6 +52,8 @@ class Pruner:
     """Of `median`: that many must have come to a rung before one is pruned there."""
     brackets: int = 3
     """Of `hyperband`."""
+    levels: int = LEVELS
+    """Rungs below the whole run where the first is not given."""
 
     def __post_init__(self) -> None:
         if self.first is not None:
@@ -76,7 +78,7 @@ class Pruner:
         first = self.first
         if first is None:
             assert self.last is not None
-            first = self.last / self.eta**LEVELS
+            first = self.last / self.eta**self.levels
         return Rungs(first, self.eta, self.last)
 
     def settled(self, steps: Sequence[float]) -> Pruner:
@@ -145,9 +147,20 @@ def _judge_by_median(
     return table.with_end(trial), verdict
 
 
-def make_pruner(text: str) -> Pruner | None:
+def levels_for(text: str, trials: int | None) -> int:
+    """Return how many rungs below the whole run so many trials can fill, of which each lets one in
+    eta go on: the first of more would choose by the least of a run, and leave the others nothing.
+    """
+    pruner = make_pruner(text)
+    if pruner is None or trials is None:
+        return LEVELS
+    levels = (level for level in range(1, LEVELS) if pruner.eta**level >= trials)
+    return next(levels, LEVELS)
+
+
+def make_pruner(text: str, levels: int = LEVELS) -> Pruner | None:
     """Read `asha`, `asha:first=1,eta=3,last=81`, `median:trials=5`, `hyperband:brackets=3`; None
-    for `none`.
+    for `none`. `levels`: see `Pruner`.
     """
     if text == "none":
         return None
@@ -170,7 +183,7 @@ def make_pruner(text: str) -> Pruner | None:
             raise InvalidInput(f"{text!r}: {key} stands in it twice")
         options[key] = _number(value, text, key)
     try:
-        return Pruner(rule, **options)  # type: ignore[arg-type]  # refused there
+        return Pruner(rule, levels=levels, **options)  # type: ignore[arg-type]  # refused there
     except InvalidInput as error:
         raise InvalidInput(f"{text!r}: {error}") from None
 

@@ -49,12 +49,15 @@ class SearchReport:
 
     @property
     def is_over(self) -> bool:
-        """Whether a resume has nothing to do: the winner is tested, or every trial has failed."""
+        """Whether a resume has nothing to do: the winner is tested, or no trial can win, since all
+        have failed, or diverged.
+        """
         study = self.study
         has_all_trials = study.closed or (
             self.limit is not None and len(study.trials) >= self.limit
         )
-        return study.is_over or (has_all_trials and self.counts.keys() == {"failed"})
+        is_at_its_end = has_all_trials and not {"running", "stopped"} & self.counts.keys()
+        return study.is_over or (is_at_its_end and self.best is None)
 
     @property
     def best(self) -> Trial | None:
@@ -75,7 +78,8 @@ class SearchReport:
         lines += [f"rungs: {rungs}"] if (rungs := self._rungs()) else []
         lines += [f"race: {words}"] if (words := self._race()) else []
         if self.best is None:
-            return [*lines, f"no trial has a value of {metric} yet"]
+            rest = "at its end: none can win" if self.is_over else "yet"
+            return [*lines, f"no trial has a value of {metric} {rest}"]
         word = "best" if study.best is not None else "best so far"
         value = f"{metric} {_shown(study.value_of(self.best))} ({self._judged(self.best)})"
         lines.append(f"{word}: trial {self.best.number}, {settings_of(self.best)}: {value}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Function, Run
+from runslot.search.pruner import levels_for
 from runslot.search.race import parse_race
 from runslot.search.spec import Search, SearchRecord
 from runslot.variants import Variant, canonical, flatten, is_plain, to_jsonable
@@ -70,11 +71,12 @@ def make_record(
         trials=search.trials,
         sampler=search.sampler or "auto",
         prune=search.prune,
+        levels=levels_for(search.prune, search.trials if has_space else len(variants)),
         seeds=tuple(map(str, seeds)),
         race=race,
         test_seeds=tuple(str(first_test + number) for number in range(search.test_seeds)),
         budget=search.budget,
-        sources=tuple(search.sources),
+        sources=tuple(map(str, search.sources)),
         step=search.step,
         judged=search.judged,
         over_seeds=search.over_seeds,

@@ -112,7 +112,7 @@ class Suggestions:
         except InvalidInput as error:
             raise InvalidInput(f"the space asks for {name!r}: {error}") from None
         if name in self.params:
-            if not _is_same(self._distributions[name], distribution):
+            if not is_same(self._distributions[name], distribution):
                 raise InvalidInput(
                     f"the space asks for {name!r} twice, of different values; give each a name of"
                     f" its own"
@@ -275,7 +275,8 @@ def _call(function: Callable[[Suggestions], Any], suggestions: Suggestions) -> A
         raise InvalidInput(f"{name}(trial){line}: {type(error).__name__}: {error}") from error
 
 
-def _is_same(first: Distribution, second: Distribution) -> bool:
+def is_same(first: Distribution, second: Distribution) -> bool:
+    """Tell whether two distributions have the same values, equally likely."""
     if isinstance(first, Choice) and isinstance(second, Choice):
         return repr(first.options) == repr(second.options)
     return first == second

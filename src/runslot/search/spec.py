@@ -7,10 +7,10 @@ record alone: what is asked later must not depend on the script that asked first
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from pathlib import PurePath
 from typing import Any
 
 from runslot.errors import InvalidInput, one_of, refuse_unknown_words, whole
@@ -18,7 +18,7 @@ from runslot.experiment.records import Function
 from runslot.experiment.shape import PARTS, RecordBase
 from runslot.search.objective import MODES, SUMMARIES, Mode, Objective, Summary
 from runslot.search.samplers import SAMPLERS
-from runslot.variants.distributions import Distribution
+from runslot.variants.distributions import Choice, Distribution
 
 SpaceWords = str | Sequence[str] | Mapping[str, Any] | Callable[..., Any]
 """What a search draws from: `lr=loguniform(1e-5,1e-1)` words, a dict, `file.py:space`, or a
@@ -60,7 +60,7 @@ class Search:
     """
     budget: float | None = None
     """Seconds after which no further trial begins."""
-    sources: Sequence[str] = ()
+    sources: str | PurePath | Sequence[str | PurePath] = ()
     """Earlier experiments of the same parameters, whose runs are told as well."""
     step: str = ""
     """The column that counts how far a run is; by default the one that results take."""
@@ -92,9 +92,11 @@ class Search:
                 f"over_seeds must be one of {', '.join(SUMMARIES)}, not {self.over_seeds!r:.80}"
             )
         one_of(self.sampler or "auto", "sampler", SAMPLERS)
-        if not isinstance(self.prune, str):
-            raise InvalidInput(f"prune must be one of {', '.join(PRUNERS)}, not {self.prune!r:.80}")
+        for name in ("prune", "step", "judged"):
+            if not isinstance(value := getattr(self, name), str):
+                raise InvalidInput(f"{name} must be a text, not {value!r:.80}")
         one_of(self.prune.partition(":")[0], "prune", PRUNERS)
+        self._read_sources()
         for name, least in (("trials", 1), ("test_seeds", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None or name != "trials":
@@ -108,6 +110,15 @@ class Search:
             ):
                 raise InvalidInput(f"{name} must be a number of 0 or more, not {value!r:.80}")
         self.objective()
+
+    def _read_sources(self) -> None:
+        one = isinstance(self.sources, (str, PurePath))
+        sources = (self.sources,) if one else self.sources
+        if not isinstance(sources, Sequence) or not all(
+            isinstance(source, (str, PurePath)) for source in sources
+        ):
+            raise InvalidInput(f"sources must be directories, not {sources!r:.80}")
+        object.__setattr__(self, "sources", tuple(map(str, sources)))
 
     def objective(self) -> Objective:
         """Return how rows become values."""
@@ -152,34 +163,17 @@ def _names_function(space: object) -> bool:
 def _distribution_words(key: str, value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, Distribution):
-        inside = ",".join(
-            json.dumps(item)
-            for item in value.__dict__.values()
-            if not isinstance(item, (list, tuple))
-        )
-        name = type(value).__name__.lower()
-        return (
-            f"{name}({inside})"
-            if name != "choice"
-            else _choice_words(key, value.__dict__["options"])
-        )
     if isinstance(value, (list, tuple)):
-        return _choice_words(key, value)
+        value = Choice(tuple(value))
+    if isinstance(value, Distribution):
+        try:
+            return value.words()
+        except InvalidInput as error:
+            raise InvalidInput(f"{key}: {error}") from None
     raise InvalidInput(
         f"the space of a search has {key}: {value!r:.80}, which is neither a list of choices nor"
         " loguniform(…)"
     )
-
-
-def _choice_words(key: str, values: Sequence[Any]) -> str:
-    try:
-        return f"choice({','.join(json.dumps(value) for value in values)})"
-    except (TypeError, ValueError):
-        raise InvalidInput(
-            f"the choices of {key} must be numbers, texts, lists or dicts of these: a search"
-            " writes them into its files"
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -215,6 +209,10 @@ class SearchRecord(RecordBase):
     named_by_variant: bool = False
     """Trials of a function are named by the variant that it returned; older searches, by what it
     asked for.
+    """
+    levels: int = 4
+    """Rungs below a whole run where `prune` does not say where the first is: of the number of
+    trials that the search began with; older searches have four.
     """
     layout: str = ""
     """`hydra`: the runs' directories are numbers, and the best stands in a file, as sweepers of

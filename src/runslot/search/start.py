@@ -30,7 +30,7 @@ from runslot.search.samplers import (
     RandomSampler,
     Sampler,
 )
-from runslot.search.space import SearchSpace, parse_space
+from runslot.search.space import SearchSpace, is_same, parse_space
 from runslot.search.spec import Search, SearchRecord
 from runslot.search.study import Study
 from runslot.search.trial import Event
@@ -174,7 +174,7 @@ def make_study(
         sampler = make_sampler(record.sampler, record.objective.mode)
         asker = Asker(space, sampler, int.from_bytes(digest[:4], "big"))
     race = parse_race(record.race, within=record.within) if record.race else None
-    return Study(record, space, asker, make_pruner(record.prune), race)
+    return Study(record, space, asker, make_pruner(record.prune, record.levels), race)
 
 
 def trials_limit(record: SearchRecord) -> int | None:
@@ -210,7 +210,7 @@ def refuse_other_search(before: ExperimentFile, file: ExperimentFile, trials: in
             " new search, and give it what this one has shown with --from"
         )
     old, new = record_of(before), record_of(file)
-    if _space_text(old) != _space_text(new):
+    if not _is_same_space(old, new):
         raise InvalidInput(
             f"the experiment searches {_space_text(old)}, not {_space_text(new)}: "
             "start a new search, and give it what this one has shown with --from"
@@ -231,6 +231,13 @@ def refuse_other_search(before: ExperimentFile, file: ExperimentFile, trials: in
         raise InvalidInput(
             f"trials is {new.trials}, and the experiment has had {trials}: give it at least as many"
         )
+
+
+def continued(before: ExperimentFile, file: ExperimentFile) -> ExperimentFile:
+    """Return the file of a search that goes on as it was asked for now; its rungs stay."""
+    if before.search is None:
+        return file
+    return replace(file, search=replace(record_of(file), levels=record_of(before).levels).to_json())
 
 
 _KEPT = (
@@ -259,6 +266,18 @@ def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(value) or "no settings"
     return ",".join(value) if isinstance(value, tuple) else repr(value)
+
+
+def _is_same_space(old: SearchRecord, new: SearchRecord) -> bool:
+    """Tell whether two searches draw from the same, in the same order, however it was spelt."""
+    first, second = (
+        parse_space(record.space).parameters if record.space else {} for record in (old, new)
+    )
+    return (
+        old.function == new.function
+        and list(first) == list(second)
+        and all(is_same(first[key], second[key]) for key in first)
+    )
 
 
 def _space_text(record: SearchRecord) -> str:

@@ -10,7 +10,7 @@ import pytest
 from runslot import InvalidInput
 from runslot.search.asha import Promotion, Rungs, Score, arrivals
 from runslot.search.objective import Objective
-from runslot.search.pruner import Pruner, make_pruner
+from runslot.search.pruner import Pruner, levels_for, make_pruner
 
 
 def test_words_name_a_rule_and_its_numbers() -> None:
@@ -118,3 +118,24 @@ def test_there_are_no_more_brackets_than_rungs() -> None:
     table = pruner.table("max")
     assert table is not None
     assert table.brackets == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "trials", "levels"),
+    [
+        ("asha", 1, 1), ("asha", 3, 1), ("asha", 6, 2), ("asha", 9, 2), ("asha", 10, 3),
+        ("asha", 27, 3), ("asha", 28, 4), ("asha", 5000, 4), ("asha", None, 4),
+        ("asha:eta=2", 6, 3), ("median", 6, 2), ("none", 6, 4),
+    ],
+)  # fmt: skip
+def test_there_are_no_more_rungs_than_the_trials_can_fill(words, trials, levels) -> None:
+    assert levels_for(words, trials) == levels
+
+
+def test_the_first_rung_lies_where_so_many_trials_can_fill_all_of_them() -> None:
+    pruner = make_pruner("asha", levels_for("asha", 6))
+    assert pruner is not None
+    assert pruner.settled([0, 20, 39]).rungs.first == pytest.approx(39 / 9)
+    told = make_pruner("asha:first=3,last=39", 1)
+    assert told is not None
+    assert told.rungs.first == 3

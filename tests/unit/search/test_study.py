@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from runslot.errors import InvalidInput
 from runslot.search.optuna_log import optuna_log
+from runslot.search.report import SearchReport
 from runslot.search.roster import make_record
 from runslot.search.spec import Search
 from runslot.search.start import make_study, space_of
@@ -202,12 +204,34 @@ def test_no_slot_waits_while_trials_are_left():
         ({"space": {"lr": object()}}, "neither a list of choices"),
         ({"space": {"lr": [object()]}}, "numbers, texts, lists or dicts"),
         ({"mtric": "x"}, "did you mean 'metric'"),
+        ({"judged": 3}, "judged must be a text"),
+        ({"step": 3}, "step must be a text"),
+        ({"sources": 3}, "sources must be directories"),
     ],
 )
 def test_what_a_search_cannot_mean_is_refused_by_name(words, said):
     given = {"metric": "acc", "mode": "max", **words}
     with pytest.raises(InvalidInput, match=said):
         Search(**given).words()
+
+
+def test_a_search_that_no_trial_can_win_has_nothing_left_to_resume():
+    study = study_of(record(trials=2))
+    runs = [move.run for move in study.moves(2, False)]
+    for run in runs:
+        study.note_start(run.id)
+    study.note_end(runs[0].id, "succeeded", math.nan)
+    assert not SearchReport(study, 2).is_over
+    assert SearchReport(study, 2).lines()[-1] == "no trial has a value of acc yet"
+    study.note_end(runs[1].id, "succeeded", math.nan)
+    assert study.moves(2, False) == []
+    assert SearchReport(study, 2).is_over
+    assert SearchReport(study, 2).lines()[-1].endswith("none can win")
+
+
+def test_directories_of_earlier_experiments_are_one_or_several():
+    for sources in ("runs/a", Path("runs/a"), ["runs/a"], [Path("runs/a")]):
+        assert Search("acc", "max", SPACE, trials=3, sources=sources).sources == ("runs/a",)
 
 
 def test_optuna_reads_the_copy_of_a_study(tmp_path):
