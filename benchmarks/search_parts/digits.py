@@ -210,8 +210,9 @@ def measure(seeds: int) -> Table:
 `examples/digits.py` over lr = 0.1, 0.01, 0.001 and hidden = 32, 64 with {SEEDS} seeds, searched
 instead of run through, {SLOTS} at once, with `asha:first=3,last=39`, or with `asha` alone where no
 rung is said: medians of {seeds} seeds of the sampler, each beginning with another seed of the
-grid's, and the most that one took. `the grid's best`: how often the winner was the variant with the best mean of {SEEDS}; `behind`: by how much
-accuracy the worst winner missed it. The grid, lr and hidden:
+grid's, and the most that one took. `the grid's best`: how often the winner was the variant with the
+best mean of {SEEDS}; `behind`: by how much accuracy the worst winner missed it. The grid, lr and
+hidden:
 {ranking}.""",
         columns,
         rows,
