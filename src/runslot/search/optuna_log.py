@@ -72,7 +72,7 @@ def _trial(study: Study, trial: Trial) -> dict[str, Any]:
 def _code(distribution: Distribution, value: Any) -> float:
     """Return a value as Optuna keeps it: a choice by its place."""
     if isinstance(distribution, Choice):
-        return float(list(map(_text, distribution.options)).index(_text(value)))
+        return float(distribution.index(value) or 0)
     return float(value)
 
 

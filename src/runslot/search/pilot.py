@@ -234,7 +234,7 @@ class PilotSearcher(Searcher):
         self.is_leaving = self._has_begun and not self._crew.may_begin(self._longest)
         if self.is_leaving and not self._is_settled:  # what comes next, others decide
             return ()
-        self._close_late()
+        self._close_late(self._used + self._flown(time.time()))
         before = set(self._study.runs)
         if (further := room - len(self._waiting())) > 0:
             try:
@@ -278,12 +278,6 @@ class PilotSearcher(Searcher):
         self._write_all([{"event": "handed", **about, "name": self._crew.job}])
         self._own_runs.add(entry.id)
         self._has_begun = True
-
-    def _close_late(self) -> None:
-        budget = self._record.budget
-        used = self._used + self._flown(time.time())
-        if budget is not None and used > budget and not self._study.closed:
-            self._write({"event": "search_closed", "why": f"its budget of {budget:g} s is used up"})
 
     # ---- what happens ----------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ would.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -85,13 +85,7 @@ class CmaEsSampler:
             if trial.status not in {"complete", "pruned"}:
                 continue
             if trial.number not in self._places:
-                is_inside = space.replay(trial.number, trial.params) is not None
-                place = (
-                    [place_of(space.parameters[name], trial.params[name]) for name in names]
-                    if is_inside
-                    else None
-                )
-                self._places[trial.number] = None if place is None else tuple(place)
+                self._places[trial.number] = point_of(space, names, trial)
             point = self._places[trial.number]
             if point is not None:
                 points.append((point, merit(trial.value, self.mode)))
@@ -186,6 +180,13 @@ class Strategy:
 def has_order(distribution: Distribution) -> bool:
     """Tell whether neighbours are alike: all but choices that are no rising or falling numbers."""
     return not isinstance(distribution, Choice) or is_ordered(distribution.options)
+
+
+def point_of(space: SearchSpace, names: Iterable[str], trial: TrialState) -> Point | None:
+    """Return where a trial is in the cube of these parameters; None for one of another space."""
+    if space.replay(trial.number, trial.params) is None:
+        return None
+    return tuple(place_of(space.parameters[name], trial.params[name]) for name in names)
 
 
 def place_of(distribution: Distribution, value: Any) -> float:

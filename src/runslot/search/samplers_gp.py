@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from runslot.errors import InvalidInput, NotInstalled, extra_said
 from runslot.search.objective import Mode, merit
 from runslot.search.samplers import QuasiRandomSampler, TrialState, seen_of, startup_of
-from runslot.search.samplers_cmaes import has_order, place_of
+from runslot.search.samplers_cmaes import Point, has_order, point_of
 from runslot.search.space import Proposed, SearchSpace
 from runslot.variants.distributions import Choice, Distribution, LogIntegers
 
@@ -132,18 +132,12 @@ class Cube:
         self._is_free = self.sizes == 0
         self._safe_sizes = np.where(self._is_free, 1, self.sizes)
         self._with_order = np.array([has_order(value) for value in self.parameters.values()])
-        self._places: dict[int, list[float] | None] = {}
+        self._places: dict[int, Point | None] = {}
 
-    def place(self, trial: TrialState) -> list[float] | None:
+    def place(self, trial: TrialState) -> Point | None:
         """Return where a trial is; None for one of another space."""
         if trial.number not in self._places:
-            is_inside = self.space.replay(trial.number, trial.params) is not None
-            names = self.parameters.items()
-            self._places[trial.number] = (
-                [place_of(value, trial.params[name]) for name, value in names]
-                if is_inside
-                else None
-            )
+            self._places[trial.number] = point_of(self.space, self.parameters, trial)
         return self._places[trial.number]
 
     def points(self, trials: Sequence[TrialState]) -> NDArray[Any]:

@@ -329,10 +329,7 @@ class Searcher:
         """
         if self.problem:
             return ()
-        budget = self._record.budget
-        used = self._used + time.monotonic() - self._began
-        if budget is not None and used > budget and not self._study.closed:
-            self._write({"event": "search_closed", "why": f"its budget of {budget:g} s is used up"})
+        if self._close_late(self._used + time.monotonic() - self._began):
             self._observer(Said("the search's budget is used up: no further trial begins"))
         known_ids = set(self._study.runs)
         try:
@@ -354,6 +351,16 @@ class Searcher:
             self._unlisted = []
         starting, self._unstarted = self._unstarted, []
         return starting
+
+    def _close_late(self, used: float) -> bool:
+        """Let no further trial begin where so many seconds are beyond the budget; whether that is
+        news.
+        """
+        budget = self._record.budget
+        if budget is None or used <= budget or self._study.closed:
+            return False
+        self._write({"event": "search_closed", "why": f"its budget of {budget:g} s is used up"})
+        return True
 
     def finish(self) -> None:
         """Say what came out so far."""
