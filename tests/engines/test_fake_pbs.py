@@ -4,12 +4,14 @@ processes.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -401,3 +403,108 @@ def test_a_run_whose_nodes_can_do_nothing_is_lost_with_the_cause(openpbs: Server
     openpbs.go()
     openpbs.place("resume", str(openpbs.place.experiment), "--wait")
     assert openpbs.place.status()["counts"] == {"succeeded": 1}
+
+
+# ---- searches ------------------------------------------------------------------------------------
+
+SEARCH = (
+    "--search", "lr=uniform(0,1)", "--metric", "loss", "--mode", "min", "--sampler", "random", "-q",
+)  # fmt: skip
+TRIALS = """
+import os, time
+from pathlib import Path
+from runslot import logger
+
+def train(lr, seed=0):
+    for epoch in range(1, 4):
+        time.sleep(0.05)
+        while Path("hold").exists():
+            time.sleep(0.05)
+        logger.record_dict({"epoch": epoch, "loss": (lr - 0.3) ** 2 + 0.01 * seed + 1 / epoch})
+        logger.dump_tabular()
+"""
+
+
+def search(server: Server, *words: str) -> None:
+    (server.place.directory / "program.py").write_text(TRIALS)
+    server.place(*server.run("program.py:train", *SEARCH, *words))
+
+
+def until_over(server: Server) -> dict[str, Any]:
+    until(lambda: server.place.status()["search"]["is_over"], what="the search is over")
+    return server.place.status()
+
+
+def jobs(server: Server) -> dict[str, Any]:
+    return json.loads((server.state / "jobs.json").read_text())
+
+
+def events(server: Server, name: str) -> list[dict[str, Any]]:
+    lines = (server.place.experiment / "journal.jsonl").read_text().splitlines()
+    return [event for line in lines if (event := json.loads(line))["event"] == name]
+
+
+def test_pilots_of_a_search_ask_for_its_trials_and_test_the_winner(server: Server) -> None:
+    """The launch ends at once; nothing has to stay alive where it was made."""
+    server.configure("at_a_time = 2")
+    search(server, "--trials", "5", "--test-seeds", "1")
+
+    assert until_over(server)["counts"] == {"succeeded": 6}
+    assert len({event["run"] for event in events(server, "ended")}) == 6
+    assert len(events(server, "ended")) == 6
+    (job,) = jobs(server).values()
+    assert len(job["tasks"]) == 2
+
+
+def test_a_pilot_whose_walltime_is_up_starts_again_where_users_may_do_so(openpbs: Server) -> None:
+    """Where they may not, it ends, and a resume sends another one."""
+    openpbs.configure("at_a_time = 1", 'time = "0:00:30"')
+    (openpbs.state / "no-qrerun").touch()
+    search(openpbs, "--trials", "3")
+    until(lambda: openpbs.calls("qrerun"), what="it wants to start again")
+    until(
+        lambda: all(
+            t["state"] == "X" for job in jobs(openpbs).values() for t in job["tasks"].values()
+        ),
+        what="it has ended",
+    )
+    assert openpbs.place.status()["counts"].get("succeeded") == 1
+
+    (openpbs.state / "no-qrerun").unlink()
+    openpbs.place("resume", str(openpbs.place.experiment))
+    assert until_over(openpbs)["counts"] == {"succeeded": 3}
+    assert len(openpbs.calls("qrerun")) == 2
+
+
+def test_a_run_whose_pilot_was_killed_is_done_by_another(openpbs: Server) -> None:
+    """PBS knows that the job is gone, and no trial is asked twice."""
+    openpbs.configure("at_a_time = 2")
+    (openpbs.place.directory / "hold").touch()
+    search(openpbs, "--trials", "3")
+    until(lambda: openpbs.place.status()["counts"].get("running") == 2, what="both are at work")
+    with (openpbs.state / "jobs.json").open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        known = json.load(file)
+        task = known["1"]["tasks"]["0"]
+        os.kill(task["daemon"], signal.SIGKILL)
+        for process in descendants(task["pid"]):
+            os.kill(process, signal.SIGKILL)
+        task["state"] = "X"
+        file.seek(0)
+        file.truncate()
+        json.dump(known, file)
+    (openpbs.place.directory / "hold").unlink()
+    openpbs.place("resume", str(openpbs.place.experiment), "--wait")
+
+    assert until_over(openpbs)["counts"] == {"succeeded": 3}
+    assert [event["trial"] for event in events(openpbs, "trial")] == [0, 1, 2]
+    assert Counter(e["outcome"]["kind"] for e in events(openpbs, "ended"))["lost"] == 1
+
+
+def descendants(process: int) -> list[int]:
+    """Return a process and all below it, the lowest first."""
+    try:
+        text = Path(f"/proc/{process}/task/{process}/children").read_text()
+    except FileNotFoundError:
+        return []
+    return [*(below for child in text.split() for below in descendants(int(child))), process]

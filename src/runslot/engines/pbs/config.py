@@ -39,6 +39,7 @@ class PBS(BatchConfig):
     """How its commands are spelt; else they are asked."""
 
     commands = PBSCluster
+    grows = True
     probe_time = "0:01:00"
     usual_array_size = USUAL_ARRAY_SIZE
     line_keys = ("queue", "account", "mem")
