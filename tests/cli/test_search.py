@@ -332,6 +332,18 @@ def test_earlier_experiments_are_told_and_none_of_their_settings_runs_again(job)
     )  # fmt: skip
 
 
+def test_trials_of_a_function_are_told_by_what_they_were_asked(job):
+    """Not by their variants, in which the function has named it otherwise."""
+    (job.directory / "space.py").write_text(
+        "def space(trial):\n"
+        "    return {'lr': trial.suggest_categorical('tenths', [1, 2]) / 10, 'epochs': 1}\n"
+    )
+    run = ("run", "job.py:train", "--search", "space.py:space", "--sampler", "random", *BEST)
+    first = job(*run, "--trials", "2", "-q").stdout.strip()
+
+    assert "nothing left to try" in job.refused(*run, "--trials", "1", "--from", first)
+
+
 def test_a_function_of_a_trial_asks_for_what_depends_on_what_it_got(job):
     (job.directory / "space.py").write_text(
         "def space(trial):\n"

@@ -76,7 +76,7 @@ def make_record(
         race=race,
         test_seeds=tuple(str(first_test + number) for number in range(search.test_seeds)),
         budget=search.budget,
-        sources=tuple(map(str, search.sources)),
+        sources=search.source_paths(),
         step=search.step,
         judged=search.judged,
         over_seeds=search.over_seeds,

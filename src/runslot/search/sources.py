@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput, NotFound
+from runslot.experiment.journal import read_events
 from runslot.experiment.records import ExperimentFile
-from runslot.experiment.status import find_experiments, read_status
+from runslot.experiment.status import ExperimentStatus, find_experiments, read_status
 from runslot.search.rows import RunRows
 from runslot.search.space import SearchSpace
 from runslot.search.spec import SearchRecord
@@ -23,6 +25,32 @@ def _refuse_other_mode(record: SearchRecord, file: ExperimentFile, source: str) 
             f"{source} searched for {earlier.get('mode')} {record.metric}, and this search is for"
             f" {record.mode}: one of the two modes is wrong"
         )
+
+
+def _params_by_run(status: ExperimentStatus) -> dict[str, Mapping[str, Any]]:
+    """Return by run id what the trials of an earlier search were asked; empty where it is none.
+
+    The variant need not tell: a function may have made another one of what it asked for.
+    """
+    by_run: dict[str, Mapping[str, Any]] = {}
+    trials: dict[int, Mapping[str, Any]] = {}
+    for event in read_events(status.directory.journal_file) if status.file.search else ():
+        if event["event"] == "trial":
+            trials[event["trial"]] = event.get("params", {})
+        if event["event"] in {"trial", "further"}:
+            runs = event.get("runs") or [event.get("run", "")]
+            by_run |= dict.fromkeys(runs, trials.get(event["trial"], {}))
+    return by_run
+
+
+def _params_of(
+    space: SearchSpace | None, params: Mapping[str, Any] | None, variant: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    if space is None:
+        return None
+    if params and space.replay(0, params) is not None:
+        return dict(params)
+    return space.params_of(variant)
 
 
 def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict[str, Any]]:
@@ -45,8 +73,9 @@ def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict
         for directory in experiments:
             status = read_status(directory)
             _refuse_other_mode(record, status.file, source)
+            journal = _params_by_run(status)
             for entry in status.runs:
-                params = None if space is None else space.params_of(entry.run.variant)
+                params = _params_of(space, journal.get(entry.run.id), entry.run.variant)
                 if params is None or entry.state not in {"succeeded", "failed", "timed_out"}:
                     continue
                 run_count += 1
@@ -61,7 +90,7 @@ def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict
                     record.objective.of_run(numbers) if entry.state == "succeeded" else None
                 )
         if not run_count:
-            keys = ", ".join(word.partition("=")[0] for word in record.space)
+            keys = ", ".join(word.partition("=")[0] for word in record.space) or record.function
             raise InvalidInput(
                 f"{source} has no run of this space ({keys}): --from is for the same parameters"
             )

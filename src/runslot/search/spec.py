@@ -96,7 +96,7 @@ class Search:
             if not isinstance(value := getattr(self, name), str):
                 raise InvalidInput(f"{name} must be a text, not {value!r:.80}")
         one_of(self.prune.partition(":")[0], "prune", PRUNERS)
-        self._read_sources()
+        object.__setattr__(self, "sources", self.source_paths())
         for name, least in (("trials", 1), ("test_seeds", 0), ("seed", 0)):
             value = getattr(self, name)
             if value is not None or name != "trials":
@@ -111,14 +111,16 @@ class Search:
                 raise InvalidInput(f"{name} must be a number of 0 or more, not {value!r:.80}")
         self.objective()
 
-    def _read_sources(self) -> None:
-        one = isinstance(self.sources, (str, PurePath))
-        sources = (self.sources,) if one else self.sources
+    def source_paths(self) -> tuple[str, ...]:
+        """Return the directories of earlier experiments, of which one may be given alone."""
+        sources: object = self.sources
+        if isinstance(sources, (str, PurePath)):
+            sources = (sources,)
         if not isinstance(sources, Sequence) or not all(
             isinstance(source, (str, PurePath)) for source in sources
         ):
             raise InvalidInput(f"sources must be directories, not {sources!r:.80}")
-        object.__setattr__(self, "sources", tuple(map(str, sources)))
+        return tuple(map(str, sources))
 
     def objective(self) -> Objective:
         """Return how rows become values."""
