@@ -99,15 +99,17 @@ def fit_on_gpu(
         _times(MEMORY_SHARE * total, gpu_memory),
         by_cores,
         by_memory,
-        slot.size * now,
         RUNS_PER_GPU_LIMIT,
     )
+    cores = slot.size * now
     runs = "a run" if now == 1 else f"{now} runs at a time"
     parts = f"{gpu_memory / GIB:.3g} of {total / GIB:.3g} GiB" + (" each" if now > 1 else "")
     parts += f" and {cpus:.2g} of {slot.size} cores" if fitting == by_cores else ""
     if memory is not None and fitting == by_memory:
         parts += f" and {largest / GIB:.3g} of {memory.size / GIB:.3g} GiB of memory"
-    return Fit(max(1, fitting), f"{runs} used {percent:.0f} % of the GPU, {parts}")
+    parts += f", and {cores} cores are beside it" if cores < fitting else ""
+    fitting = max(1, min(fitting, cores))
+    return Fit(fitting, f"{runs} used {percent:.0f} % of the GPU, {parts}")
 
 
 def gpu_memory_of_run(usage: Usage, sharers: int) -> int:

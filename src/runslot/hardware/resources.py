@@ -86,6 +86,11 @@ class Resources:
                 f"resources: runs_per_gpu is {self.runs_per_gpu}, but gpus is 0: ask for a GPU"
                 " per run"
             )
+        if self.runs_per_gpu == "auto" and (self.gpus or 0) > 1:
+            raise InvalidInput(
+                f"resources: runs_per_gpu is auto, which is for runs of one GPU, but gpus is"
+                f" {self.gpus}: give the number"
+            )
 
 
 _LEAST = {

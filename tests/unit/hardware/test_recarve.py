@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from runslot.engines.local.recarve import Recarver
+from runslot.errors import InvalidInput
 from runslot.experiment.records import Outcome, Usage
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
@@ -119,3 +122,28 @@ def test_where_no_gpu_is_nothing_is_decided(machine):
     recarver = Recarver(topology, resources, 4, 16 * GIB)
     for slot in carve(topology, resources, 4):
         assert not recarver.note(slot, run_that_used(31, 6))
+    assert "there is no GPU" in recarver.obstacle
+
+
+def test_of_mig_devices_it_is_said_that_none_is_shared(machine):
+    topology = machine(cores=4, gpus=(0,))
+    assert not Recarver(topology, AUTO, 4, 16 * GIB).obstacle
+    devices = tuple(replace(gpu, mig="1g.10gb") for gpu in topology.gpus)
+    recarver = Recarver(replace(topology, gpus=devices), AUTO, 4, 16 * GIB)
+    assert "MIG" in recarver.obstacle
+
+
+def test_runs_of_several_gpus_are_refused():
+    with pytest.raises(InvalidInput, match="runs_per_gpu is auto, which is for runs of one GPU"):
+        Resources(gpus=2, runs_per_gpu="auto")
+
+
+def test_what_few_cores_allow_is_said(machine):
+    topology = machine(cores=2, gpus=(0,))
+    (slot,) = carve(topology, AUTO, 20)
+    recarver = Recarver(topology, AUTO, 20, 256 * GIB)
+    idle = run_that_used(31, 6)
+    assert recarver.note(slot, replace(idle, used=replace(idle.used, cpus=0.1)))
+    assert "and 2 cores are beside it: from here on 2 runs share a GPU" in recarver.sentence
+    slots = recarver.slots(())
+    assert recarver.describe(slots).startswith("2 slots of 1 core and 1 GPU shared by 2 runs each")

@@ -52,8 +52,11 @@ class ThisMachine(LauncherConfig):
         """
         slots, slots_text = choose_slots(experiment.file, runs, lambda line: observer(Said(line)))
         recarver = recarver_of(experiment.file, runs)
+        if recarver is not None and (obstacle := recarver.obstacle):
+            observer(Said(obstacle))
         if recarver is not None and _recall(recarver, experiment):
-            slots, slots_text = recarver.slots(()), recarver.sentence
+            slots = recarver.slots(())
+            slots_text = recarver.describe(slots)
         launcher = local_launcher(experiment, slots, observer, recarver)
         try:
             check_function(launcher, experiment)

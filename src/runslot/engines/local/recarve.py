@@ -21,7 +21,7 @@ from runslot.experiment.advice import (
 from runslot.experiment.records import Outcome, Usage
 from runslot.experiment.states import WELL
 from runslot.hardware.resources import Resources
-from runslot.hardware.slots import Slot, carve
+from runslot.hardware.slots import Slot, carve, describe_slots
 from runslot.hardware.topology import Topology
 
 
@@ -45,8 +45,7 @@ class Recarver:
         self._room = min((gpu.memory for gpu in topology.gpus if gpu.memory), default=0)
         """Bytes of the smallest GPU; 0 where nobody has said."""
         self._sharers = 1
-        self.sentence = ""
-        """How many share a GPU from here on, and why."""
+        self._reason = ""
 
     def note(self, slot: Slot, outcome: Outcome) -> bool:
         """Take in what a run used; tell whether another number of them is to share a GPU."""
@@ -59,10 +58,31 @@ class Recarver:
         if outcome.kind in WELL and slot.runs_per_gpu == 1:
             self._alone.append(usage)
             self._whole = slot
-        before, (self._sharers, reason) = self._sharers, self._fitting()
-        share_text = "1 run has" if self._sharers == 1 else f"{self._sharers} runs share"
-        self.sentence = f"{reason}: from here on {share_text} a GPU"
+        before, (self._sharers, self._reason) = self._sharers, self._fitting()
         return self._sharers != before
+
+    @property
+    def obstacle(self) -> str:
+        """Why runs will never share a GPU here; empty where they may."""
+        gpus = self._topology.gpus
+        if not gpus:
+            return "runs_per_gpu is auto, and there is no GPU that runs could share"
+        if all(gpu.mig is not None for gpu in gpus):
+            return (
+                "runs_per_gpu is auto, and of MIG devices the driver does not tell how busy they"
+                " are: one run has each; give the number to have them shared"
+            )
+        return ""
+
+    @property
+    def sentence(self) -> str:
+        """How many share a GPU from here on, and why."""
+        share_text = "1 run has" if self._sharers == 1 else f"{self._sharers} runs share"
+        return f"{self._reason}: from here on {share_text} a GPU"
+
+    def describe(self, slots: Sequence[Slot]) -> str:
+        """Return what was chosen at the beginning of a launch, and why, in one line."""
+        return f"{describe_slots(self._topology, slots)}, since {self._reason}"
 
     def _fitting(self) -> tuple[int, str]:
         """Return how many fit, and why: once they share one, a larger run makes them fewer, and
@@ -79,8 +99,13 @@ class Recarver:
         fit = fit_on_gpu(self._alone, whole, SharedMemory(self._memory, gpus))
         if fit is None or not fit.reason:
             return 1, ""
-        runs = min(fit.runs, max(1, len(share) // (self._resources.cpus or 1)))
-        return (by_memory, reason) if by_memory < runs else (runs, fit.reason)
+        cpus = self._resources.cpus or 1
+        by_cores = max(1, len(share) // cpus)
+        if by_memory < min(fit.runs, by_cores):
+            return by_memory, reason
+        if by_cores < fit.runs:
+            return by_cores, f"{fit.reason}, and a run has {cpus} of {len(share)} cores"
+        return fit.runs, fit.reason
 
     def _by_memory(self) -> tuple[int, str]:
         """Return how many have room on the smallest GPU, as large as the largest run, and why."""
