@@ -40,7 +40,22 @@ def test_jobs_leave_what_the_basic_launcher_leaves(project: Project) -> None:
             )
             assert ours == basic
         assert (project.directory / "out" / job / "train.log").exists()
+        ours, basic = (_hydra_yaml(project.directory / place / job) for place in ("out", "basic"))
+        assert ours == basic
     assert (project.directory / "out" / "multirun.yaml").exists()
+
+
+def _hydra_yaml(job: Path) -> str:
+    """Return what Hydra saved of itself, but for what names the launcher and the directory."""
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.load(job / ".hydra" / "hydra.yaml")
+    text = (job / ".hydra" / "hydra.yaml").read_text()
+    assert text == OmegaConf.to_yaml(config)
+    for key in ("launcher", "overrides.hydra", "sweep.dir", "runtime.output_dir"):
+        OmegaConf.update(config.hydra, key, None)
+    config.hydra.runtime.choices["hydra/launcher"] = None
+    return OmegaConf.to_yaml(config)
 
 
 def test_what_no_pickle_holds_comes_along(project: Project) -> None:
@@ -90,6 +105,20 @@ def main(cfg):
         ["1", "2", "False"],
         ["2", "4", "False"],
     ]
+
+
+def test_a_fork_that_waits_for_what_a_thread_held_is_not_waited_for(project: Project) -> None:
+    project.write(
+        "import _thread\n@main\ndef main(cfg):\n    print(cfg.lr)\n",
+        main=(
+            "_thread.start_new_thread(time.sleep, (100,))\n"  # which threading does not list
+            "    os.register_at_fork(after_in_child=lambda: time.sleep(100))\n    main()\n"
+        ),
+    )
+    batches = ("hydra/sweeper=basic", "hydra.sweeper.max_batch_size=1")
+    text = project.train("lr=1,2", *batches)
+    assert text.count("new interpreter") == 2
+    assert project.outcomes() == ["succeeded"] * 2
 
 
 def test_a_task_function_that_cannot_travel_says_why(project: Project) -> None:

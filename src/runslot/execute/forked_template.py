@@ -25,6 +25,9 @@ from runslot.execute.template import Template
 def serve_fork(descriptor: int, function: Callable[..., Any], open_files: int) -> None:
     """Serve on the socket with this file descriptor; the runs may have so many files open."""
     _prepare(open_files)
+    rehearse = getattr(function, "rehearse", None)
+    if rehearse is not None:  # while the launcher goes on
+        rehearse()
     ForkedTemplate(Channel.of(descriptor), function).serve()
 
 

@@ -10,15 +10,22 @@ source of configurations says is not kept. It knows the inside of Hydra 1.3 and 
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import astuple, replace
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.defaults_list import Overrides, create_defaults_list
+from hydra.conf import ConfigSourceInfo
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from runslot.hydra.node_copy import copy_of
 
 _HYDRAS_OWN = "hydra._internal."
 
@@ -103,28 +110,91 @@ def _kept_defaults_list(
 def _with_globals(function: Any, **names: Any) -> Any:
     """Return a function that differs in what these of its module's names mean."""
     space = {**function.__globals__, **names}
-    copied = FunctionType(function.__code__, space, function.__name__, function.__defaults__)
+    copied = FunctionType(
+        function.__code__, space, function.__name__, function.__defaults__, function.__closure__
+    )
     copied.__kwdefaults__ = function.__kwdefaults__
     return copied
 
 
+class ParsedOverrides:
+    """Stands for `OverridesParser` where overrides are parsed, most of which are those of the job
+    before.
+    """
+
+    def __init__(self) -> None:
+        self._parser = OverridesParser.create()
+        self._overrides: dict[str, Override] = {}
+
+    def create(self) -> ParsedOverrides:
+        """Return what parses."""
+        return self
+
+    def parse_overrides(self, overrides: list[str]) -> list[Override]:
+        """Return the overrides, which are the caller's own."""
+        return [copy.copy(self._parsed(text, overrides)) for text in overrides]
+
+    def _parsed(self, text: str, overrides: list[str]) -> Override:
+        override = self._overrides.get(text)
+        if override is None:
+            try:
+                (override,) = self._parser.parse_overrides([text])
+            except Exception:
+                self._parser.parse_overrides(overrides)  # whose error says which it is
+                raise
+            if type(override.value()) in _CONSTANT:
+                self._overrides[text] = override
+        return override
+
+
+_CONSTANT = frozenset({str, int, float, bool, type(None)})
+
+
+@functools.cache
+def _source_node(path: str, schema: str, provider: str) -> Any:
+    return OmegaConf.structured(ConfigSourceInfo(path, schema, provider))
+
+
+def _source_info(path: str, schema: str, provider: str) -> Any:
+    """Return what stands for `ConfigSourceInfo` of these, which omegaconf reads faster."""
+    return copy_of(_source_node(path, schema, provider))
+
+
+_METHODS = (
+    "load_sweep_config",
+    "_load_configuration_impl",
+    "_parse_overrides_and_create_caching_repo",
+)
+"""Of Hydra's loader, which go by other names of its module."""
+
+
 class Composer(ConfigLoaderImpl):  # type: ignore[misc]  # Hydra is untyped here
     """Hydra's loader, which merges what a defaults list names once."""
-
-    _load_configuration_impl = _with_globals(
-        ConfigLoaderImpl._load_configuration_impl, create_defaults_list=_kept_defaults_list
-    )
 
     def __init__(self, loader: ConfigLoaderImpl) -> None:
         self.__dict__.update(vars(loader))
         self.__dict__.pop("load_sweep_config", None)
         self.parts = ConfigParts()
         self.repository = _Repository(loader.repository.get_sources(), self.parts)
+        self.parser = ParsedOverrides()
+        for name in _METHODS:
+            function = getattr(ConfigLoaderImpl, name)
+            own = _with_globals(
+                function,
+                create_defaults_list=_kept_defaults_list,
+                OverridesParser=self.parser,
+                ConfigSourceInfo=_source_info,
+            )
+            self.__dict__[name] = MethodType(own, self)
 
     @staticmethod
     def can_replace(loader: Any) -> bool:
         """Tell whether a loader is Hydra's own."""
-        return type(loader) is ConfigLoaderImpl and type(loader.repository) is ConfigRepository
+        return (
+            type(loader) is ConfigLoaderImpl
+            and type(loader.repository) is ConfigRepository
+            and all(hasattr(loader, name) for name in _METHODS)
+        )
 
     def _compose_config_from_defaults_list(self, defaults: Any, repo: Any) -> Any:
         merge = super()._compose_config_from_defaults_list

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from runslot.hydra.node_copy import quick_copies
+
 
 class ComposedConfigs:
     """Keeps what Hydra's sweepers compose to check a batch: its launch needs the same."""
@@ -45,7 +47,10 @@ class ComposedConfigs:
 
     def _compose(self, config: Any, overrides: list[str]) -> Any:
         composer = self._composer
-        return type(composer).load_sweep_config(composer, config, overrides)
+        with quick_copies():
+            if composer is self._loader:  # whose own name for it is `_load`
+                return type(composer).load_sweep_config(composer, config, overrides)
+            return composer.load_sweep_config(config, overrides)
 
 
 def composer_of(loader: Any) -> Any:

@@ -16,6 +16,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from omegaconf import open_dict
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.functions import unpickle
 from runslot.experiment.current import current_run
+from runslot.hydra.node_copy import quick_copies
+from runslot.hydra.yaml_parts import YamlParts
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +49,20 @@ class Application:
         """By the number of the job; empty in an interpreter that it has travelled to."""
         self._chance = random.getstate()
         """As the launching process, or the template, has it: Python seeds `random` in forks."""
+        self._yaml = YamlParts()
+
+    def rehearse(self) -> None:
+        """Do what all jobs would do again, in the process that they are forked from."""
+        for config in islice(self._configs.values(), 1):
+            self._rehearse(config)
+
+    def _rehearse(self, config: Any) -> None:
+        self._yaml.learn(config)
 
     def __getstate__(self) -> dict[str, Any]:
         """Travel with the state of Hydra's process, and without the configurations."""
-        return {"singletons": Singleton.get_state(), **self.__dict__, "_configs": {}}
+        state = {**self.__dict__, "_configs": {}, "_yaml": YamlParts()}
+        return {"singletons": Singleton.get_state(), **state}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Singleton.set_state(state.pop("singletons"))
@@ -76,13 +89,14 @@ class Application:
         directory, in the place of an earlier attempt's, and an exception of its is raised.
         """
         (directory / RETURN_FILE).unlink(missing_ok=True)
-        job = run_job(
-            hydra_context=self._context,
-            task_function=self._task_function,
-            config=config,
-            job_dir_key="hydra.sweep.dir",
-            job_subdir_key="hydra.sweep.subdir",
-        )
+        with quick_copies(), self._yaml.in_use():
+            job = run_job(
+                hydra_context=self._context,
+                task_function=self._task_function,
+                config=config,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
         write_return(directory, job)
         if job.status != JobStatus.COMPLETED:
             raise job._return_value

@@ -98,29 +98,37 @@ class Multirun:
         application = Application(self._context, self._task_function, configs)
         local = plan.file.launcher is None and plan.file.container is None
         here = local and plan.file.interpreter is None
-        plan = replace(plan, pickles=self._pickles(application, configs, needed=not here))
         experiment = ExperimentDir(root)
-        fresh = not self._has_experiment
-        if fresh:
-            root.mkdir(parents=True, exist_ok=True)
-            clear(experiment, plan.runs)
-        _record(experiment, plan, self._moves)
-        self._has_experiment = True
-        reason = fork_here(application) if here else ""
-        if reason:
-            log.info("The jobs start in forks of a new interpreter, not of this one: %s", reason)
         try:
-            outcomes = launch(experiment, Narrator(), wait=True)
+            # First, while this process has no threads: what is recorded, one brings to the disk.
+            reason = fork_here(application) if here else ""
+            if reason:
+                log.info(
+                    "The jobs start in forks of a new interpreter, not of this one: %s", reason
+                )
+            plan = replace(plan, pickles=self._pickles(application, configs, needed=not here))
+            fresh = not self._has_experiment
+            if fresh:
+                root.mkdir(parents=True, exist_ok=True)
+                clear(experiment, plan.runs)
+            _record(experiment, plan, self._moves)
+            self._has_experiment = True
+            outcomes = self._supervise(experiment, fresh)
+        finally:
+            end_fork()
+        return self._returns(plan.runs, configs, outcomes)
+
+    def _supervise(self, experiment: ExperimentDir, fresh: bool) -> Outcomes:
+        """Launch what is recorded; a fresh experiment that is refused is removed again."""
+        try:
+            return launch(experiment, Narrator(), wait=True)
         except KeyboardInterrupt:
-            place = shlex.quote(os.path.relpath(root))
+            place = shlex.quote(os.path.relpath(experiment.path))
             log.warning("Stopped: `runslot resume %s` does what is missing", place)
             raise SystemExit(INTERRUPTED) from None
         except RunslotError:
             self._has_experiment = not (fresh and _withdraw(experiment))
             raise
-        finally:
-            end_fork()
-        return self._returns(plan.runs, configs, outcomes)
 
     def _compose(self, number: int, overrides: Sequence[str]) -> Any:
         config = self._composed.config(overrides)

@@ -87,16 +87,19 @@ class TrialSearch:
         plan = self._plan
         assert plan is not None
         here = plan.file.container is None and plan.file.interpreter is None
-        plan = replace(plan, pickles={**plan.pickles, **self._pickles(needed=not here)})
         experiment = ExperimentDir(self._root)
-        earlier = experiment.read_runs() if experiment.runs_file.exists() else []
-        clear(experiment, [*earlier, *plan.runs])
-        write_plan(experiment, plan)
-        reason = fork_here(self._application) if here else ""
-        if reason:
-            log.info("The trials start in forks of a new interpreter, not of this one: %s", reason)
-        log.info("Search: %s", plan.file.space)
         try:
+            # First, while this process has no threads: what is recorded, one brings to the disk.
+            reason = fork_here(self._application) if here else ""
+            if reason:
+                log.info(
+                    "The trials start in forks of a new interpreter, not of this one: %s", reason
+                )
+            plan = replace(plan, pickles={**plan.pickles, **self._pickles(needed=not here)})
+            earlier = experiment.read_runs() if experiment.runs_file.exists() else []
+            clear(experiment, [*earlier, *plan.runs])
+            write_plan(experiment, plan)
+            log.info("Search: %s", plan.file.space)
             launch(experiment, _narrate, wait=True)
         except KeyboardInterrupt:
             place = shlex.quote(os.path.relpath(self._root))

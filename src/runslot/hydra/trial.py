@@ -42,6 +42,10 @@ class TrialApplication(Application):
         RunDir(run.directory).objective.unlink(missing_ok=True)  # of an attempt before
         report_return(self._execute(self.compose(variant, root, name), run.directory))
 
+    def rehearse(self) -> None:
+        """Do what all trials would do again, in the process that they are forked from."""
+        self._rehearse(self._config)
+
     def compose(self, variant: Mapping[str, Any], root: Path, name: str) -> Any:
         """Return the configuration of the job of a variant, in the directory of this name."""
         overrides = self._space.overrides(variant)
