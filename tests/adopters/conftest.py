@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ class Project:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.processes: list[subprocess.Popen[str]] = []
 
     def write(self, body: str, config: str = "lr: 1\n", main: str = "main()\n") -> None:
         conf = self.directory / "conf"
@@ -37,13 +38,15 @@ class Project:
         (self.directory / "train.py").write_text(text)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "train.py", *arguments],
             cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self.processes.append(process)
+        return process
 
     def train(self, *arguments: str, code: int = 0) -> str:
         process = self.start(*OURS, "hydra.sweep.dir=out", *arguments)
@@ -74,14 +77,18 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+def project(tmp_path: Path) -> Iterator[Project]:
     directory = tmp_path / "project"
     directory.mkdir()
-    return Project(directory)
+    project = Project(directory)
+    yield project
+    for process in project.processes:  # a test that failed leaves nothing that others stumble over
+        with process:
+            process.kill()
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 110
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -234,15 +234,25 @@ def why_unsafe_to_fork(cause: str = "importing it") -> str:
     surviving = _SURVIVING_GPU if gpus and _is_nvml_alone() else ()
     if gpus and not surviving:
         return f"{cause} opened the GPU ({gpus[0]})"
+    for name in lost_threads(surviving).values():
+        return f"{cause} started threads ({name}), which a fork does not have"
+    return ""
+
+
+def lost_threads(surviving: tuple[str, ...] = ()) -> dict[str, str]:
+    """Return the names of the threads that a fork of this process lacks, by their ids; those that
+    begin with `surviving` it can do without.
+    """
+    names: dict[str, str] = {}
     for thread in Path("/proc/self/task").glob("*"):
         try:
             name = (thread / "comm").read_text().strip()
         except OSError:  # it has ended since it was listed
             continue
-        survives = name in _SURVIVING or name.startswith(tuple(surviving))
+        survives = name in _SURVIVING or name.startswith(surviving)
         if thread.name != str(os.getpid()) and not survives:
-            return f"{cause} started threads ({name}), which a fork does not have"
-    return ""
+            names[thread.name] = name
+    return names
 
 
 def _open_targets() -> Iterator[str]:

@@ -24,7 +24,7 @@ from typing import Any
 from runslot.engines.local.template import TemplateProcess
 from runslot.execute.channel import Channel
 from runslot.execute.spawn import PACKAGE, original_limit
-from runslot.execute.template import why_unsafe_to_fork
+from runslot.execute.template import lost_threads, why_unsafe_to_fork
 from runslot.experiment.files import DISK_THREAD
 
 _THREAD_END_S = 1.0
@@ -37,6 +37,12 @@ _SIGNALS = (
     signal.SIGUSR1,
     signal.SIGUSR2,
 )
+
+
+_lasting: dict[str, str] = {}
+"""Threads that were still there after a fork, by their ids, and what was said of them: they are
+waited for once, not at every launch.
+"""
 
 
 class ForkedProcess:
@@ -118,11 +124,14 @@ def _fork(serve: Callable[[int], None], bare: bool) -> str:
     if pid == 0:
         _become_template(channel, far_end.detach(), serve)
     far_end.close()
-    template = TemplateProcess(channel, ForkedProcess(pid))
+    process = ForkedProcess(pid)
     if reason := _why_unsafe():
-        template.close()
+        # Not by a word: without its threads it may wait for ever for what one of them held.
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        channel.close()
         return reason
-    template.wait_for(sys.executable, bare)
+    TemplateProcess(channel, process).wait_for(sys.executable, bare)
     return ""
 
 
@@ -139,6 +148,8 @@ def _why_not() -> str:
             thread.join()
         elif thread is not threading.current_thread():
             return f"it has threads ({thread.name}), which a fork does not have"
+    for thread_id in lost_threads().keys() & _lasting.keys():
+        return _lasting[thread_id]
     if threading.current_thread() is not threading.main_thread():
         return "jobs are launched from a thread, which is all that a fork would have"
     return ""
@@ -153,6 +164,8 @@ def _why_unsafe() -> str:
     until = time.monotonic() + _THREAD_END_S
     while (reason := why_unsafe_to_fork("it has")) and time.monotonic() < until:
         time.sleep(0.002)
+    if reason:
+        _lasting.update(dict.fromkeys(lost_threads(), reason))
     return reason
 
 
