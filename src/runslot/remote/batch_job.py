@@ -191,12 +191,14 @@ class JobAllocation(ThisMachine):
 
 def _fork_template(file: ExperimentFile) -> None:
     """Have this process forked as the template of the task's runs: many tasks begin at once on a
-    node, and a second interpreter costs each as much as all else.
+    node, and a second interpreter costs each as much as all else. Not so a pilot, which has loaded
+    what decides about its search, with pools of threads.
     """
     is_bare = (
         isinstance(file.work, Command) or file.container is not None or file.policy.start == "cold"
     )
-    if is_bare or (file.interpreter is None and file.python == sys.executable):
+    is_own_python = file.interpreter is None and file.python == sys.executable
+    if file.search is None and (is_bare or is_own_python):
         fork_empty(is_bare)  # where it cannot be, one is started when it is needed
 
 
