@@ -282,6 +282,32 @@ def test_a_lost_machine_without_others_is_said_with_what_rents_for_its_runs(plac
     assert place.rented() == []
 
 
+def test_a_bucket_that_is_away_for_a_while_is_said_once_and_costs_no_run(place: Place) -> None:
+    launch = place.start(*place.sweep("--grid", "pause=0.5", "--grid", "steps=8"))
+    wait_for(lambda: results(place.runs))
+    bucket = place.path / "bucket"
+    bucket.rename(place.path / "away")
+    bucket.write_text("refuses whatever is written")
+    wait_for(lambda: "pulling again later" in (place.path / "out").read_text())
+    time.sleep(6)
+    bucket.unlink()
+    (place.path / "away").rename(bucket)
+    assert launch.wait(150) == 0, (place.path / "out").read_text()
+    lines = (place.path / "out").read_text().splitlines()
+    problems = [line for line in lines if line.endswith("pulling again later")]
+    assert len(problems) == len(set(problems))
+    assert place.done == ALL
+    assert place.rented() == []
+
+
+def test_a_machine_that_ends_before_its_first_turn_costs_no_run(place: Place) -> None:
+    place.configure(setup=["case $PWD in *-2/*) kill -9 $$;; esac", "true"])
+    done = place.call(*place.sweep("--grid", "pause=0.3"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert place.done == ALL
+    assert place.rented() == []
+
+
 def test_a_machine_that_comes_late_takes_what_is_left(place: Place) -> None:
     (place.path / "stand-in" / "slow-2").write_text("12")
     done = place.call(*place.sweep("--seeds", "8", "--grid", "pause=0.4", "--grid", "steps=4"))

@@ -62,7 +62,8 @@ class SkyLauncher(Launcher):
         self._config = config
         self._budget = budget
         self._store = store
-        self._say: Callable[[str], None] = lambda text: observer(Said(text))
+        self._observer = observer
+        self._last_text = ""
         self._question = terminal(observer)
         self._handled: dict[Handle, Run] = {}
         self._changed = threading.Event()
@@ -270,6 +271,11 @@ class SkyLauncher(Launcher):
         while answer[:1] not in {"l", "s"}:
             answer = self._question("l, to leave them, or s, to stop: ")
         return answer[:1] == "s"
+
+    def _say(self, text: str) -> None:
+        if text != self._last_text:  # as while a bucket does not answer: once is enough
+            self._last_text = text
+            self._observer(Said(text))
 
     def _tell(self) -> None:
         self._has_news = True
