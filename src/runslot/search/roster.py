@@ -127,6 +127,11 @@ class Roster:
         A function may make another variant of what it asked for: what runs is what is named.
         """
         refuse_seed(variant)
+        if key := next(filter(_is_described, flatten(to_jsonable(plain(variant)))), ""):
+            raise InvalidInput(
+                f"{key.partition('.$')[0]} of trial {number} is what JSON cannot hold: return"
+                " numbers, texts, lists and dicts, and let the function that trains make the rest"
+            )
         settings = variant if self._record.named_by_variant else params
         name = self._plain(named(settings) if settings is variant else part_name([*params.items()]))
         content = canonical(settings)
@@ -166,6 +171,11 @@ class Roster:
         return "/".join(
             re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-") or "-" for part in name.split("/")
         )
+
+
+def _is_described(key: str) -> bool:
+    """Tell whether a value is described in JSON, rather than there: a set, a function."""
+    return any(part.startswith("$") for part in key.split("."))
 
 
 def refuse_shared_keys(record: SearchRecord, variant: Mapping[str, Any]) -> None:

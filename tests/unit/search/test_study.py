@@ -14,6 +14,7 @@ from runslot.errors import InvalidInput
 from runslot.search.optuna_log import optuna_log
 from runslot.search.report import SearchReport
 from runslot.search.roster import make_record
+from runslot.search.space import SearchSpace
 from runslot.search.spec import Search
 from runslot.search.start import make_study, space_of
 from runslot.search.study import Study
@@ -183,6 +184,14 @@ def test_a_run_that_is_not_the_best_of_its_rung_pauses_there_though_it_is_the_la
         study.note_end(run.id, "paused", value)
 
     assert [move.run for move in study.moves(2, True)] == [first]
+
+
+@pytest.mark.parametrize("value", [{1, 2}, print, {"inside": {1, 2}}])
+def test_a_space_that_returns_what_json_cannot_hold_is_refused_by_the_key(value):
+    """Its runs would get a description of it."""
+    space = SearchSpace(function=lambda trial: {"lr": trial.suggest_float("lr", 0, 1), "x": value})
+    with pytest.raises(InvalidInput, match="^x(.inside)? of trial 0 is what JSON cannot hold"):
+        make_study(record(), "test", space).moves(1, False)
 
 
 def test_no_slot_waits_while_trials_are_left():
