@@ -17,9 +17,10 @@ from runslot.errors import InvalidInput
 from runslot.results import compare, load
 from runslot.results.summary import Mode
 from runslot.results.verdicts import decide
-from runslot.view.data.answer import Answer, answer_of, best_chances, clause_of, number_words
+from runslot.view.data.answer import Answer, answer_of, best_chances, clause_of
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import choose
+from runslot.view.data.sentence import number_words
 from runslot.view.web.answer import document
 from runslot.view.web.answer_curves import metric_curves
 from runslot.view.web.answer_routes import belongs_to_plots, safe
@@ -244,6 +245,27 @@ def test_differences_that_are_all_the_same_have_no_digits_of_rounding(write_run:
     runs = LiveRuns([root])
     page = document(runs.now(), Choices(), "", Texts(runs.roots))
     assert page["variants"][1]["delta"]["text"] == "−0.3"
+
+
+def test_equal_values_have_no_leader_and_hundreds_of_settings_no_list(write_run: Write) -> None:
+    for lr in (0.1, 0.2, 0.3):
+        for seed in (0, 1):
+            score = 0.5 if lr < 0.3 else 0.1 + seed / 10
+            write_run(f"{lr}/{seed}", {"lr": lr, "seed": seed}, {"step": [0], "score": [score]})
+    root = write_run("0.1/2", {"lr": 0.1, "seed": 2}, {"step": [0], "score": [0.5]}).parents[1]
+    assert answered(root).sentence.startswith("lr=0.1 and 1 other lead with 0.5 (highest score)")
+    for run in root.glob("0.3/*/progress.csv"):
+        run.write_text("step,score\n0,0.5\n")
+    assert answered(root).sentence == "All 3 variants have the same score: 0.5."
+    other = root.parent / "many"
+    for number in range(2):
+        run = other / f"v{number}" / "0"
+        run.mkdir(parents=True)
+        settings = {f"p{i}": i + number for i in range(200)}
+        (run / "variant.json").write_text(json.dumps({**settings, "seed": 0}))
+        (run / "progress.csv").write_text(f"step,score\n0,{number}\n")
+    sentence = answered(other).sentence
+    assert sentence.startswith("p0=1, p1=2, p2=3, p3=4, p4=5, p5=6 and 194 more settings leads ")
 
 
 def test_the_advice_is_of_the_noncentral_t(write_run: Write) -> None:

@@ -18,11 +18,7 @@ import polars as pl
 from runslot.experiment.states import UNDER_WAY
 from runslot.results.accounts import DIVERGED, Accounting, GroupAccount, tasks_of
 from runslot.results.results import Results
-from runslot.results.statistics.decisions import (
-    MORE_AT_MOST,
-    decide_beside,
-    seeds_advised,
-)
+from runslot.results.statistics.decisions import decide_beside
 from runslot.results.statistics.differences import Difference, Sample, difference
 from runslot.results.statistics.magnitude import divided, exponent_of
 from runslot.results.statistics.rankings import best_intervals
@@ -33,44 +29,10 @@ from runslot.results.text.labels import text_of_value, texts_of
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Groups, default_series, default_y, group
 from runslot.view.data.ranks import account_of, mode_for, scores_of
+from runslot.view.data.sentence import RankedVariant, sentence_of
 
 _DRAWS = 4000
 """Draws of all means at once, for the probability that each is the best."""
-_ROUNDING = 1e-12
-"""A width that is this small a part of its mean is what floats make of none."""
-_TASKS_SAID = 3
-"""Tasks whose leader the sentence names; of more it says how many."""
-
-
-@dataclass(frozen=True)
-class RankedVariant:
-    """One row of the answer."""
-
-    place: int
-    """In `Groups.groups`."""
-    label: str
-    values: tuple[str, ...]
-    """Of `Answer.keys`, as text."""
-    task: str
-    mean: float | None
-    """None where nothing counts, or a run diverged and the rule gives its group no value."""
-    low: float | None
-    high: float | None
-    n: int
-    runs: int
-    standings: Mapping[str, int]
-    best_chance: float | None
-    """The probability that its true mean is the best of its task."""
-    delta: Difference | None
-    """To the baseline; None for the baseline itself."""
-    separable: bool | None
-    """Whether it is decided that the leader of its task is better, all variants of the task taken
-    together; None for the leader, and where that cannot be told."""
-    more: float | None
-    """How many further seeds of both would decide it; infinite where hardly any number would."""
-    may_be_best: bool | None = None
-    """By Hsu's comparison with the best, all variants of the task taken together; None where that
-    cannot be told, and while runs are to come."""
 
 
 @dataclass(frozen=True)
@@ -326,102 +288,6 @@ def _shares(posteriors: Sequence[tuple[float, float, int]], sign: int, seed: int
         ]
         wins[values.index(max(values))] += 1
     return [count / _DRAWS for count in wins]
-
-
-def sentence_of(
-    variants: Sequence[RankedVariant], keys: Sequence[str], metric: str, mode: Mode
-) -> str:
-    """Return the answer in words: who leads, with what, and from whom that can be told apart."""
-    tasks = list(dict.fromkeys(variant.task for variant in variants))
-    side = "highest" if mode == "max" else "lowest"
-    if len(tasks) == 1:
-        return f"{_leader_words(variants, variants[0].label, metric, side)}."
-    parts = []
-    for task in tasks[:_TASKS_SAID]:
-        rivals = [variant for variant in variants if variant.task == task]
-        names = _names(rivals, keys)
-        parts.append(f"{task}: {_leader_words(rivals, names, metric, '')}")
-    more = len(tasks) - _TASKS_SAID
-    rest = f"; {more} more {'task' if more == 1 else 'tasks'} below" if more > 0 else ""
-    return f"By {side} {metric}, {'; '.join(parts)}{rest}."
-
-
-def _names(rivals: Sequence[RankedVariant], keys: Sequence[str]) -> str:
-    """Return the leader's settings in which the variants of its task differ."""
-    differing = [i for i in range(len(keys)) if len({rival.values[i] for rival in rivals}) > 1]
-    words = [f"{keys[i]}={rivals[0].values[i]}" for i in differing]
-    return ", ".join(words) or rivals[0].label
-
-
-def _leader_words(rivals: Sequence[RankedVariant], name: str, metric: str, side: str) -> str:
-    leader = rivals[0]
-    if leader.mean is None:
-        count = sum(rival.standings.get(DIVERGED, 0) for rival in rivals)
-        reason = f": {count} {'run' if count == 1 else 'runs'} diverged" if count else " yet"
-        return f"No variant has a value of {metric}{reason}"
-    value = number_words(leader.mean, leader.low, leader.high)
-    peers = [rival for rival in rivals[1:] if rival.mean is not None]
-    if not peers:
-        name = "The only variant" if len(rivals) == 1 and not rivals[0].values else name
-        return f"{name} has {metric} {value}, and there is nothing to compare it with"
-    lead = f"{name} leads with {value}" + (f" ({side} {metric})" if side else "")
-    unclear = [rival for rival in peers if rival.separable is not True]
-    sizes = sorted({rival.n for rival in (leader, *unclear)})
-    n = f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
-    if not unclear:
-        return f"{lead}, better than {_all_words(len(peers))} at n = {leader.n}"
-    if leader.n == 1 or all(rival.n == 1 for rival in peers):
-        return f"{lead}; one run each says nothing of how sure that is: run more seeds"
-    advice = _hsu_words(rivals, unclear) + (_advice(unclear) if side else "")
-    if len(unclear) == 1:
-        return f"{lead}, not separable from {unclear[0].label} at {n}{advice}"
-    is_all = len(unclear) == len(peers)
-    whole = "either of the others" if len(peers) == 2 else f"any of the {len(peers)} others"
-    whom = whole if is_all else f"{len(unclear)} others"
-    return f"{lead}, not separable from {whom} at {n}{advice}"
-
-
-def _hsu_words(rivals: Sequence[RankedVariant], unclear: Sequence[RankedVariant]) -> str:
-    """Return how many may be the best by Hsu's comparison, where it rules out some of those that
-    cannot be told apart from the leader two by two: it asks less, and one spread of all of them."""
-    judged = [rival for rival in rivals if rival.may_be_best is not None]
-    candidates = sum(rival.may_be_best is True for rival in judged)
-    is_open = 0 < candidates <= len(unclear) and len(judged) > 2
-    if not is_open or any(rival.n < 2 for rival in judged):
-        return ""
-    whom = "it alone" if candidates == 1 else f"{candidates} of all {len(judged)}"
-    return f" (by Hsu's comparison, with one spread for all, {whom} may be the best)"
-
-
-def _advice(unclear: Sequence[RankedVariant]) -> str:
-    """Return how many further seeds would decide between the leader and those that cannot be told
-    apart from it, if they differ as much as they seem to."""
-    needs = [rival.more for rival in unclear]
-    if all(need is None for need in needs):
-        return ""
-    advised = seeds_advised(needs)
-    if advised is None:
-        return f"; they differ so little that {MORE_AT_MOST} more seeds would hardly decide"
-    more, decided = advised
-    words = f"about {more} more {'seed' if more == 1 else 'seeds'} each would decide"
-    return f"; {words}" + f" against {decided} of them" * (decided < len(unclear))
-
-
-def _all_words(count: int) -> str:
-    return {1: "the other one", 2: "both others"}.get(count, f"all {count} others")
-
-
-def number_words(mean: float, low: float | None, high: float | None, digits: int = 6) -> str:
-    """Return a mean as precise as its interval: `0.973 ± 0.015`; without one, with `digits`."""
-    width = 0.0 if low is None or high is None else (high - low) / 2
-    if width <= _ROUNDING * abs(mean):
-        return f"{mean:.{digits}g}"
-    decimals = 1 - math.floor(math.log10(width))
-    if -6 <= decimals <= 9:
-        places = max(decimals, 0)
-        return f"{mean:.{places}f} ± {width:.{places}f}"
-    further = max(0, math.floor(math.log10(abs(mean) or width)) + decimals)
-    return f"{mean:.{further}e} ± {width:.1e}"
 
 
 def bad_counts(standings: Mapping[str, int]) -> dict[str, int]:

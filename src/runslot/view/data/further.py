@@ -17,8 +17,9 @@ import polars as pl
 from runslot.results.results import Results
 from runslot.results.statistics.scores import mean_interval
 from runslot.results.summary import FINAL
-from runslot.view.data.answer import Answer, number_words
+from runslot.view.data.answer import Answer
 from runslot.view.data.groups import in_order, text_of
+from runslot.view.data.sentence import number_words
 
 _WORDS_SAID = 3
 """Different words of one variant that a cell has."""

@@ -28,17 +28,16 @@ from runslot.results.text.sources import reading_lines
 from runslot.view.data.alignment import shared_start
 from runslot.view.data.answer import (
     Answer,
-    RankedVariant,
     answer_of,
     bad_counts,
     clause_of,
-    number_words,
 )
 from runslot.view.data.choices import Choices
 from runslot.view.data.further import ATTRIBUTES, further_cells, mixed_cells
 from runslot.view.data.groups import default_y
 from runslot.view.data.marks import COLOURS as LINE_COLOURS
 from runslot.view.data.marks import DASHES
+from runslot.view.data.sentence import RankedVariant, number_words
 from runslot.view.web.answer_curves import (
     answer_curves,
     curves_for_file,

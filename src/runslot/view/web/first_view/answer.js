@@ -8,7 +8,7 @@
   const embedded = document.getElementById("data");
   const LISTS = ["show", "off", "log", "also", "less", "pick", "group", "left"];
   const WORDS = ["base", "find", "k", "order", "task", "view", "at", "size", "big", "more", "hx", "hy", "search", "colour", "dash", "facet"];
-  const USUAL_CURVES = 5, CHANNEL_CURVES = 20, MOST_OVERLAID = 24, MOST_BANDED = 10;
+  const USUAL_CURVES = 5, CHANNEL_CURVES = 20, MOST_OVERLAID = 24, MOST_BANDED = 10, MOST_SETTINGS = 6;
   const POLL_MS = 2000, REST_MS = 15000, LONGEST_MS = 120000;
   const writes = !embedded && document.querySelector('meta[name="runslot-writes"]') !== null;
   let page = null, state = null, hovered = null, cursor = null, wait = POLL_MS, timer = null;
@@ -152,7 +152,9 @@
     return briefs.get(key).get(valueOf(variant, key));
   }
   const brief = (key) => { const last = key.split(".").pop(); return page.keys.filter((other) => other.split(".").pop() === last).length === 1 ? last : key; };
-  const labelOf = (variant) => (page.keys.length ? keysShown().map((key) => `${key}=${briefValue(variant, key)}`).join(", ") : variant.label);
+  const labelOf = (variant) => (page.keys.length ? few(keysShown().map((key) => `${key}=${briefValue(variant, key)}`)) : variant.label);
+  // Of hundreds of settings the first ones.
+  const few = (words) => (words.length > MOST_SETTINGS ? `${words.slice(0, MOST_SETTINGS).join(", ")} and ${words.length - MOST_SETTINGS} more` : words.join(", "));
   const currentTask = () => (page.tasks.includes(state.task) ? state.task : page.tasks[0]);
 
   function words(variant) { return `${variant.label} ${variant.values.map((value, i) => `${page.keys[i]}=${value}`).join(" ")} ${(variant.tags || []).join(" ")} ${(variant.note || []).join(" ")}`.toLowerCase(); }
@@ -259,8 +261,8 @@
   function shortName(variant, among, some) {
     const differing = some || page.keys.filter((_, i) => new Set(among.map((v) => v.values[i])).size > 1);
     const keys = differing.length ? differing : page.keys;
-    const words = keys.map((key) => `${brief(key)}=${briefValue(variant, key)}`).join(", ") || variant.label;
-    return words.length > 26 && keys.length ? keys.map((key) => briefValue(variant, key)).join(", ") : words;
+    const words = few(keys.map((key) => `${brief(key)}=${briefValue(variant, key)}`)) || variant.label;
+    return words.length > 26 && keys.length ? few(keys.map((key) => briefValue(variant, key))) : words;
   }
 
   function curves(shown) {

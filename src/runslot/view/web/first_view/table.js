@@ -3,7 +3,7 @@
 (function () {
   "use strict";
   const { el, chip, interval, sparkline, extent, short, valueAt } = window.runslotChart;
-  const FIRST_ROWS = 20;
+  const FIRST_ROWS = 20, MOST_SETTINGS = 8;
   const STATISTICS = { interval: "interval", n: "n", chance: "P(best)", delta: "Δ", curve: "curve" };
   let everything = false, editing = null;
 
@@ -95,13 +95,13 @@
       const small = window.innerWidth < 700, left = state.left, keys = keysShown(), baseline = view.inTask().find((v) => v.label === page.baseline);
       const merged = isCompact() ? keys.filter((key) => !left.includes(idOf(key))) : [], apart = keys.filter((key) => !merged.includes(key));
       const differs = (variant, key) => baseline && variant !== baseline && view.valueOf(variant, key) !== view.valueOf(baseline, key);
-      const words = (variant, some) => some.map((key, i) => [i ? " · " : "", el("span", { class: differs(variant, key) ? "differs" : null, title: `${key}=${view.valueOf(variant, key)}` }, view.briefValue(variant, key))]);
+      const words = (variant, all) => all.slice(0, MOST_SETTINGS).map((key, i) => [i ? " · " : "", el("span", { class: differs(variant, key) ? "differs" : null, title: `${key}=${view.valueOf(variant, key)}` }, view.briefValue(variant, key))]).concat(all.length > MOST_SETTINGS ? el("abbr", { class: "mixed", tabindex: "0", title: variant.label }, ` and ${all.length - MOST_SETTINGS} more`) : []);
       const list = [];
       const add = (id, head, cell, isSetting = false) => list.push({ id, head, cell, isSetting });
       if (small) add("variant", () => el("th", { class: "narrow", scope: "col" }, "variant"), (v) => el("td", { class: "narrow", title: v.label }, view.labelOf(v), tags(v)), true);
       if (!small && !page.keys.length) add("variant", () => el("th", { class: "wide", scope: "col" }, "variant"), (v) => el("td", { class: "wide" }, v.label, tags(v)), true);
       apart.filter((key) => !small || left.includes(idOf(key))).forEach((key, i, all) => add(idOf(key), () => head(view.brief(key), idOf(key), "wide", key), (v) => el("td", { class: [v.tags || v.note ? "wide tagged" : "wide", differs(v, key) ? "differs" : ""].join(" ").trim(), title: view.valueOf(v, key) }, view.briefValue(v, key), !small && !merged.length && i === all.length - 1 ? tags(v) : null), true));
-      if (merged.length && !small) add("settings", () => el("th", { class: "wide settings", scope: "col" }, merged.map((key) => [keyButton(key), " "])), (v) => el("td", { class: "wide settings" }, words(v, merged), tags(v)), true);
+      if (merged.length && !small) add("settings", () => el("th", { class: "wide settings", scope: "col" }, merged.slice(0, MOST_SETTINGS).map((key) => [keyButton(key), " "])), (v) => el("td", { class: "wide settings" }, words(v, merged), tags(v)), true);
       add("mean", () => { const th = head(page.metric, "mean", "num", `mean ± half of its ${100 * page.level} % interval`); th.append(el("span", { class: "at", id: "at" }, view.step === null ? "" : ` at ${page.x} ${short(view.step)}`)); return th; },
         (v, mark) => el("td", { class: "num mean" }, el("span", { class: v.mean === null ? "faint value" : "value" }, meanText(v)), small && mark ? el("div", {}, mark) : null));
       if (!small && !hidden("interval")) add("interval", () => el("th", { scope: "col", class: "scale", draggable: "true", "data-column": "interval", title: `from ${scale[0].toPrecision(4)} to ${scale[1].toPrecision(4)}, the same for all rows` }, `${short(scale[0])} … ${short(scale[1])}`), (v, mark) => el("td", { class: "scale" }, mark));
