@@ -1,10 +1,12 @@
-"""Runs of half a second as one array of Slurm: beside the array that one types by hand, and
-submitit's `map_array`. From the command to the last end, and to the first run's begin.
+"""Runs of half a second as one array of Slurm: beside the array that one types by hand, of the same
+command or the same function, and submitit's `map_array`. From the command to the last end, and to
+the first run's begin.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -17,6 +19,7 @@ from engine_parts.machine import Table, interleaved, ratio
 
 RUN_S = 0.5
 _LOOK_S = 0.05
+_SUBMITIT_NAME = "submitit map_array, a function"
 _PROGRAM = f"""\
 import time
 
@@ -49,18 +52,19 @@ def measure(directory: Path, runs: int, rounds: int, python: str) -> Table:
     if shutil.which("sbatch") is None:
         missing.append("Slurm")
     else:
-        contestants["a bare array"] = lambda: bare_array(directory, runs)
-        if _has_submitit(python):
-            contestants["submitit map_array"] = lambda: map_array(directory, runs, python)
-        else:
-            missing.append("submitit")
         for what, target in (("function", ["program.py:train"]), ("command", ["--", *_sleep()])):
+            contestants[f"a bare array, a {what}"] = lambda w=what: bare_array(directory, runs, w)
             name = f"runslot, a {what}"
             contestants[name] = lambda n=name, t=target: runslot(directory, runs, t, firsts, n)
+        if _has_submitit(python):
+            contestants[_SUBMITIT_NAME] = lambda: map_array(directory, runs, python)
+        else:
+            missing.append("submitit")
     results = interleaved(rounds, contestants)
     rows = []
     for name, values in results.items():
-        others = [results.get(peer) for peer in ("a bare array", "submitit map_array")]
+        what = "command" if name.endswith("command") else "function"
+        others = [results.get(peer) for peer in (f"a bare array, a {what}", _SUBMITIT_NAME)]
         ratios = ["" if other is None else f"{ratio(values, other):.2f}" for other in others]
         first = f"{statistics.median(firsts[name]):.2f}" if name in firsts else ""
         rows.append((name, f"{statistics.median(values):.2f}", *ratios, first))
@@ -77,18 +81,22 @@ def _sleep() -> list[str]:
 
 
 def _has_submitit(python: str) -> bool:
+    if shutil.which(python) is None:
+        return False
     argv = [python, "-c", "import submitit"]
     return subprocess.run(argv, capture_output=True, check=False).returncode == 0
 
 
-def bare_array(directory: Path, runs: int) -> float:
-    """Submit an array by hand, each task of which leaves a file."""
+def bare_array(directory: Path, runs: int, what: str) -> float:
+    """Submit an array by hand, each task of which does the same as a run, and leaves a file."""
     ends = directory / "ends"
     ends.mkdir()
-    script = f"sleep {RUN_S:g}; : >'{ends}'/$SLURM_ARRAY_TASK_ID"
+    call = shlex.join([sys.executable, "-c", "from program import train; train(0)"])
+    command = call if what == "function" else shlex.join(_sleep())
+    script = f"{command}; : >'{ends}'/$SLURM_ARRAY_TASK_ID"
     began = time.perf_counter()
     argv = ["sbatch", f"--array=0-{runs - 1}", "--output=/dev/null", f"--wrap={script}"]
-    subprocess.run(argv, check=True, capture_output=True)
+    subprocess.run(argv, cwd=directory, check=True, capture_output=True)
     while len([*ends.iterdir()]) < runs:
         time.sleep(_LOOK_S)
     seconds = time.perf_counter() - began
