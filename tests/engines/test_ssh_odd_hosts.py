@@ -60,7 +60,8 @@ class OddHost:
         with socket.socket() as sock:
             sock.bind(("127.0.0.1", 0))
             self.port = sock.getsockname()[1]
-        login = directory / "login"
+        self.login = login = directory / "login"
+        """What every login executes."""
         exports = {"HOME": self.home, "RUNSLOT_LOCKS": directory / "locks"}
         lines = ["#!/bin/sh", *(f"export {name}='{value}'" for name, value in exports.items())]
         login.write_text("\n".join([*lines, f"cd {self.home}", shell, ""]))
@@ -179,15 +180,22 @@ def test_whatever_the_login_shell_is(odd: Any, shell: str) -> None:
 
 
 def test_a_shell_that_talks_at_every_login(odd: Any) -> None:
-    """Small files come home all the same; what wants rsync says what is in its way."""
+    """Small files come home all the same; what wants rsync waits there until that is mended."""
+    quiet = 'exec sh -c "$SSH_ORIGINAL_COMMAND"'
     noise = "echo Welcome; echo 'disk 90 %' >&2; printf 'news: '"
-    host = odd(f'{noise}; exec sh -c "$SSH_ORIGINAL_COMMAND"', "Banner /etc/passwd")
-    host.run(WRITES)
+    host = odd(f"{noise}; {quiet}", "Banner /etc/passwd")
+    words = ["run", "--name", "t", "--cpus-per-run", "1", *host.place.options()]
+    launch = host.place.start(*words, "--", "sh", "-c", f"BYTES=200000; {WRITES}")
+    log = host.place.directory / "launch.log"
+    until(lambda: "let ~/.bashrc there print nothing" in log.read_text(), 120, "it is said")
     assert list(host.place.experiment.rglob("place.txt"))
-    shutil.rmtree(host.place.directory / "runs")
-    said = host.run(f"BYTES=2000000; {WRITES}")
-    assert "let ~/.bashrc there print nothing" in said
-    assert list(host.place.experiment.rglob("place.txt"))
+    assert not list(host.place.experiment.rglob("weights.bin"))
+
+    host.login.write_text(host.login.read_text().replace(f"{noise}; ", ""))
+    assert launch.wait(120) == 0
+    (weights,) = host.place.experiment.rglob("weights.bin")
+    assert weights.stat().st_size == 200_000
+    assert "come home again" in log.read_text()
 
 
 def test_one_session_at_a_time(odd: Any) -> None:
