@@ -244,6 +244,19 @@ def test_its_cores_are_not_given_to_others_while_it_computes_there(
         launcher.close()
 
 
+def test_launchers_with_other_locks_do_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep = Sweep(tmp_path, "command", clean=False)
+    sweep.kill(launcher_too=True)
+    (left,) = [left for left in find_leftovers() if left.pid == sweep.escaped]
+    assert "left of " in str(left)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("RUNSLOT_LOCKS", str(tmp_path))
+        assert sweep.escaped not in {left.pid for left in find_leftovers()}
+    stop(sweep.directory, say=lambda _: None)
+
+
 def test_what_a_user_runs_by_hand_in_a_runs_place_takes_no_cores(tmp_path: Path) -> None:
     Experiment("by-hand", ["true"], root=tmp_path).launch(silent)
     (run_dir,) = tmp_path.glob("by-hand/2*/run_0")

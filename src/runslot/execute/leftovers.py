@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.errors import RunslotError
+from runslot.execute.spawn import ROOM_MARK
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.owner import other_owner
@@ -30,6 +31,7 @@ from runslot.experiment.processes import (
     values_of_processes,
 )
 from runslot.experiment.rundir import RunDir
+from runslot.hardware.lockfile import DIRECTORY_VARIABLE
 
 _DYING = 1.0
 """Seconds that a process which was killed, and has closed its files, takes at most until it is
@@ -96,7 +98,9 @@ def find_leftovers() -> list[Leftover]:
     attempt, and by the control groups of dead keepers. Reads all of this user's processes: once a
     launch, not once a run.
     """
-    marked = values_of_processes(RUN_VARIABLE)
+    marked = {
+        pid: run for pid, run in values_of_processes(RUN_VARIABLE).items() if run.strip(ROOM_MARK)
+    }
     lost = {run: _cores_of_lost(RunDir(run)) for run in set(marked.values())}
     pus = {pid: _affinity(pid) for pid in marked}
     leftovers = {
@@ -107,7 +111,16 @@ def find_leftovers() -> list[Leftover]:
     leftovers |= {
         pid: Leftover(pid, marked.get(pid, ""), _affinity(pid)) for pid in members_of_dead()
     }
-    return [leftover for pid, leftover in leftovers.items() if start_time(pid) is not None]
+    if not leftovers:
+        return []
+    # Launchers with other locks do not see each other, nor what is left of their runs.
+    locks = values_of_processes(DIRECTORY_VARIABLE)
+    own = os.environ.get(DIRECTORY_VARIABLE)
+    return [
+        leftover
+        for pid, leftover in leftovers.items()
+        if locks.get(pid, own) == own and start_time(pid) is not None
+    ]
 
 
 def _cores_of_lost(run_dir: RunDir) -> frozenset[int]:

@@ -199,6 +199,8 @@ def _take_in_autogroup(niceness: int) -> None:
 
 
 _ROOM = 4096
+ROOM_MARK = "-"
+"""What room is full of until a run has marked its process: no run's directory is so."""
 _address: int | None = None
 _size = _ROOM
 _prefix = b""
@@ -206,7 +208,7 @@ _prefix = b""
 
 def room() -> dict[str, str]:
     """Return what a template's environment has beside its launcher's."""
-    return {RUN_VARIABLE: "-" * _ROOM} if sys.platform == "linux" else {}
+    return {RUN_VARIABLE: ROOM_MARK * _ROOM} if sys.platform == "linux" else {}
 
 
 def find_room() -> None:
@@ -214,7 +216,7 @@ def find_room() -> None:
     run.
     """
     global _address  # noqa: PLW0603  of this process, as its environment is
-    if sys.platform == "linux" and os.environ.get(RUN_VARIABLE) == "-" * _ROOM:
+    if sys.platform == "linux" and os.environ.get(RUN_VARIABLE) == ROOM_MARK * _ROOM:
         import ctypes  # no launcher needs it, which asks for `room` alone
 
         getenv = ctypes.CDLL(None).getenv
