@@ -25,8 +25,10 @@ _PYTHON_TRIAL = (
     "import sys; v = sys.version_info; "
     "sys.exit(0 if v >= (3, 10) else 'it is %d.%d, and 3.10 is needed' % (v[0], v[1]))"
 )
-_TURN_S = 5
-"""For which a start waits for others of its node, at most."""
+_TURN_S = 20
+"""For which a start waits for others of its node, at most: long enough that a busy node's tasks do
+not all begin at once after it.
+"""
 _TURN_LINES = (
     "# Where a node leaves open which CPUs its jobs use, they begin in turns: of many that begin",
     "# at once none would be done soon, and those that come later find the runs taken.",
