@@ -30,6 +30,9 @@ from runslot.results.statistics.differences import Difference, Sample, Verdict, 
 from runslot.results.statistics.rankings import BestInterval, RankTest, best_intervals, friedman
 from runslot.results.statistics.selection import shrunken_means
 
+_WHOLE_FROM, _WHOLE_BELOW = 1e4, 1e15
+"""Means that are written with all their digits before the point."""
+
 
 @dataclass(frozen=True)
 class VariantVerdict:
@@ -187,10 +190,15 @@ def _sentence(rows: Sequence[VariantVerdict], label: str, metric: str, is_best: 
         return "no variant has a value" if is_best and len(rows) > 1 else f"{label} has no value"
     if is_best:
         return _leader_sentence(rows, reference, rivals, metric)
-    mean = f"{reference.sample.mean:.4g}"
+    mean = _mean_words(reference.sample.mean)
     if not rivals:
         return f"{label} has {metric}{mean}, and there is nothing to compare it with"
     return f"beside {label} ({metric}{mean}): {counts}"
+
+
+def _mean_words(mean: float) -> str:
+    """Return a mean in four digits; of larger ones, as of steps, all before the point."""
+    return f"{mean:.0f}" if _WHOLE_FROM <= abs(mean) < _WHOLE_BELOW else f"{mean:.4g}"
 
 
 def _leader_sentence(
@@ -199,15 +207,18 @@ def _leader_sentence(
     rivals: Sequence[VariantVerdict],
     metric: str,
 ) -> str:
-    label, mean = leader.label, f"{leader.sample.mean:.4g}"
+    label, mean = leader.label, _mean_words(leader.sample.mean)
     if not rivals:
         rest = "no other variant has a value" if len(rows) > 1 else "it is the only variant"
         return f"{label} has {metric}{mean}, and {rest}"
+    if all(row.sample.mean == leader.sample.mean for row in rivals):
+        whole = "both variants have" if len(rivals) == 1 else f"all {len(rivals) + 1} variants have"
+        return f"{whole} the same {metric}{mean}"
     if all(row.difference is None or row.difference.p is None for row in rivals):
         return f"{label} leads with {metric}{mean}; one run each does not say how sure that is"
     count = sum(row.verdict == "not decided" for row in rivals)
     if not count:
-        rest = "the other one" if len(rivals) == 1 else f"all {len(rivals)} others"
+        rest = {1: "the other one", 2: "both others"}.get(len(rivals), f"all {len(rivals)} others")
         return f"{label} leads with {metric}{mean}, better than {rest}"
     whom = f"{count} other" if count == 1 else f"{count} others"
     sizes = {len(row.sample.scores) for row in rows if row.sample.has_value}

@@ -386,3 +386,15 @@ def test_a_column_that_no_variant_of_two_launches_has_is_left_out(sweep: Any) ->
         compare(load(after)), compare(load(before)), compare(load([before, after]))
     )
     assert "experiment" not in words_of(verdicts)
+
+
+def test_equal_means_have_no_leader_and_large_ones_all_their_digits(
+    tmp_path: Path, write_run: Any
+) -> None:
+    for lr in (0.1, 0.2, 0.3):
+        for seed in (0, 1):
+            write_run({"lr": lr}, seed, [{"score": 0.5, "steps": 1234567 + seed + lr * 10}])
+    results = load(tmp_path)
+    alike = decide(compare(results, "score"))
+    assert alike.sentence() == "all 3 variants have the same score 0.5."
+    assert "leads with steps 1234570" in decide(compare(results, "steps")).sentence()
