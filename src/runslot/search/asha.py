@@ -267,12 +267,19 @@ def promote(
 
 
 def _last_promotion(table: RungTable) -> Promotion | None:
-    for rung in reversed(range(len(table.scores))):
-        if rung >= table.rungs.highest:
+    """Return the best of the highest rung, if it waits there: a winner is a whole run, also where
+    one that is worse has come further, as one does that ended before it could pause.
+    """
+    for rung in reversed(range(min(len(table.scores), table.rungs.highest))):
+        ranking = [
+            trial
+            for trial in table.ranking(rung)
+            if table.is_number(rung, trial) and trial not in table.ended
+        ]
+        if ranking and table.judged(ranking[0]) == rung + 1 and table.is_waiting(rung, ranking[0]):
+            return Promotion(ranking[0], rung)
+        if len(ranking) >= ENOUGH:  # the best of them has gone on
             return None
-        for trial in table.ranking(rung):
-            if table.is_waiting(rung, trial) and table.is_number(rung, trial):
-                return Promotion(trial, rung)
     return None
 
 

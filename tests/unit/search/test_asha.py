@@ -122,6 +122,18 @@ def test_the_search_ends_with_a_whole_run() -> None:
     assert path == [Promotion(1, 0), Promotion(1, 1), Promotion(1, 2)]
 
 
+def test_the_best_goes_on_to_its_end_though_a_worse_run_has_come_there() -> None:
+    """A quick run may end before it can pause; what is better is not left waiting for that."""
+    table = table_of({0: 0.5, 1: 0.9}, {0: 0.5, 1: 0.9}, {0: 0.5, 1: 0.9}, {0: 0.5})
+    for rung in (0, 1, 2):
+        table = table.with_promotion(Promotion(0, rung))
+    for rung in (0, 1):
+        table = table.with_promotion(Promotion(1, rung))
+    assert promote(table, is_last=True) == Promotion(1, 2)
+    table, _ = judge(table.with_promotion(Promotion(1, 2)), 1, 3, Score(27, 0.4), can_pause=True)
+    assert promote(table, is_last=True) is None
+
+
 def test_the_winner_is_the_best_where_enough_were_compared() -> None:
     lucky = table_of({0: 0.99, 1: 0.5, 2: 0.4, 3: 0.3}, {1: 0.6, 2: 0.7})
     best = winner(lucky)
