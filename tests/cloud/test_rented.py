@@ -283,15 +283,19 @@ def test_a_lost_machine_without_others_is_said_with_what_rents_for_its_runs(plac
 
 
 def test_a_bucket_that_is_away_for_a_while_is_said_once_and_costs_no_run(place: Place) -> None:
+
+    def lead_to(target: Path) -> None:  # at once: a push would make a directory of its own
+        (place.path / "link").symlink_to(target)
+        (place.path / "link").replace(place.path / "bucket")
+
+    (place.path / "objects").mkdir()
+    lead_to(place.path / "objects")
     launch = place.start(*place.sweep("--grid", "pause=0.5", "--grid", "steps=8"))
     wait_for(lambda: results(place.runs))
-    bucket = place.path / "bucket"
-    bucket.rename(place.path / "away")
-    bucket.write_text("refuses whatever is written")
+    lead_to(place.ledger)  # no directory: whatever is written or read is refused
     wait_for(lambda: "pulling again later" in (place.path / "out").read_text())
     time.sleep(6)
-    bucket.unlink()
-    (place.path / "away").rename(bucket)
+    lead_to(place.path / "objects")
     assert launch.wait(150) == 0, (place.path / "out").read_text()
     lines = (place.path / "out").read_text().splitlines()
     problems = [line for line in lines if line.endswith("pulling again later")]
