@@ -25,6 +25,7 @@ from runslot.experiment.records import Command, ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
 
 _PARTS = (
+    "record",
     "terminal_text",
     "errors",
     "first_import",
