@@ -15,16 +15,16 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from runslot.errors import InvalidInput, nearest
+from runslot.record import record
 
 
-@dataclass(frozen=True)
+@record
 class Subcommand:
     """A command: the function that carries it out, or a `typer.Typer` of further ones, and its line
     in the help.

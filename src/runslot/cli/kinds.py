@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import LONGEST_S
+from runslot.record import record
 
 
-@dataclass(frozen=True)
+@record
 class Kind:
     """What a key takes: the JSON Schema of its values, and how one is read."""
 
@@ -336,7 +336,7 @@ ENV = Kind(_SETTINGS_SCHEMA, _read_env)
 # ---- records of the table ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Word:
     """A key of a sweep file: what it takes, and what the schema says of it."""
 
@@ -350,7 +350,7 @@ class Word:
     """What it is set to by its option, where that is a flag."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Option:
     """An option of the command line."""
 

@@ -7,7 +7,6 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +20,7 @@ from runslot.errors import NotFound, RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.experiment.status import find_experiments, read_status
+from runslot.record import record
 
 
 def ls(
@@ -46,7 +46,7 @@ def ls(
         typer.echo(f"runslot: {problem}", err=True)
 
 
-@dataclass(frozen=True)
+@record
 class ExperimentLine:
     """One experiment, or one collection."""
 
@@ -71,7 +71,7 @@ class ExperimentLine:
         return StateCounts(total, at_work, tuple(problems))
 
 
-@dataclass(frozen=True)
+@record
 class StateCounts:
     """How the runs of one experiment, or one collection, stand."""
 

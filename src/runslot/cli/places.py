@@ -17,6 +17,7 @@ from runslot.experiment.records import Run
 from runslot.experiment.rundir import COLLECTION, LATEST, ExperimentDir, RunDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.experiment.status import ExperimentStatus, find_experiments, read_status
+from runslot.record import record
 from runslot.terminal_text import shown
 
 
@@ -165,7 +166,7 @@ def existing_place(path: Path) -> Path:
     raise NotFound(f"there is no {path}, neither here nor in {root}{near}")
 
 
-@dataclass(frozen=True)
+@record
 class RunPlace:
     """A run, and the experiment whose it is."""
 

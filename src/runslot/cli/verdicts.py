@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -18,6 +18,7 @@ from runslot.cli.further_seeds import further_seeds_command
 from runslot.cli.places import places_of
 from runslot.cli.render.console import console
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.comparison import Comparison, Spread, compare
 from runslot.results.confirmation import confirmed
 from runslot.results.export import write_frame
@@ -30,7 +31,7 @@ from runslot.results.trials import with_trials
 from runslot.results.verdicts import Verdicts, decide, decide_experiments, decide_pair
 
 
-@dataclass(frozen=True)
+@record
 class Question:
     """Which runs are compared, and by what."""
 
@@ -75,7 +76,7 @@ class Question:
         return replace(comparison_at, chosen=comparison.chosen)
 
 
-@dataclass(frozen=True)
+@record
 class Output:
     """How the answer is written."""
 

@@ -5,15 +5,15 @@ record each.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
+from runslot.record import record
 
 
-@dataclass(frozen=True)
+@record
 class LaunchStarted:
     """The first word: what will run, where."""
 
@@ -30,14 +30,14 @@ class LaunchStarted:
     """What is searched for, in words, where further runs are decided by what these show."""
 
 
-@dataclass(frozen=True)
+@record
 class RunsAdded:
     """Further runs were decided on, by what the others have shown."""
 
     runs: tuple[Run, ...]
 
 
-@dataclass(frozen=True)
+@record
 class SearchStands:
     """How a search stands, some time after that has changed."""
 
@@ -50,7 +50,7 @@ class SearchStands:
     """The same, the best so far and the rungs in words, as `runslot status` has them."""
 
 
-@dataclass(frozen=True)
+@record
 class RunStarted:
     """An attempt of a run was started, or adopted from an earlier launcher."""
 
@@ -61,7 +61,7 @@ class RunStarted:
     adopted: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class RunWaits:
     """A run's slot is held by someone else."""
 
@@ -70,7 +70,7 @@ class RunWaits:
     by: str
 
 
-@dataclass(frozen=True)
+@record
 class RunEnded:
     """An attempt ended; `retry` where another follows."""
 
@@ -80,7 +80,7 @@ class RunEnded:
     retry: bool
 
 
-@dataclass(frozen=True)
+@record
 class RunDropped:
     """A run will not be started."""
 
@@ -88,7 +88,7 @@ class RunDropped:
     reason: str
 
 
-@dataclass(frozen=True)
+@record
 class StopNoted:
     """A stop was asked for; `kill` where grace is over."""
 
@@ -98,14 +98,14 @@ class StopNoted:
     """Seconds that runs have."""
 
 
-@dataclass(frozen=True)
+@record
 class Said:
     """Something worth a line."""
 
     text: str
 
 
-@dataclass(frozen=True)
+@record
 class Asks:
     """Somebody is asked something at the terminal: nothing may be drawn there until this is
     over.
@@ -115,7 +115,7 @@ class Asks:
     over: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class LaunchEnded:
     """The last word."""
 
@@ -123,7 +123,7 @@ class LaunchEnded:
     counts: dict[str, int]
 
 
-@dataclass(frozen=True)
+@record
 class LaunchLeft:
     """The last word of a launch whose runs go on in an engine's own queue."""
 

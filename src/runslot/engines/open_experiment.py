@@ -31,10 +31,11 @@ from runslot.experiment.records import Command, ExperimentFile, Outcome, Policy,
 from runslot.experiment.rundir import VARIANT_CONFIG, ExperimentDir, RunDir
 from runslot.experiment.shape import Shape
 from runslot.hardware.lockfile import user_name
+from runslot.record import record
 from runslot.transport.code_snapshot import as_here, from_copy
 
 
-@dataclass(frozen=True)
+@record
 class Request:
     """What another terminal asks of this launcher."""
 
@@ -43,7 +44,7 @@ class Request:
     arguments: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@record
 class OddRequest:
     """A file among the requests that is none: an editor's, a sync client's, a torn one."""
 
@@ -401,7 +402,7 @@ def _is_complete(run_dir: RunDir) -> bool:
 # ---- the door through which it came --------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class FrontDoor:
     """What differs between the doors."""
 

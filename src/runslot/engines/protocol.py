@@ -18,6 +18,7 @@ from runslot.errors import InvalidInput
 from runslot.experiment.records import Attempt, Outcome, Run
 from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.slots import Slot
+from runslot.record import record
 
 if TYPE_CHECKING:
     from runslot.engines.events import Observer
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from runslot.experiment.status import ExperimentStatus, RunStatus
 
 
-@dataclass(frozen=True)
+@record
 class Placed:
     """A run that is to start: its directory is complete (`run.json`), its slot chosen."""
 
@@ -43,7 +44,7 @@ class LeftRunning(KeyboardInterrupt):
     """After Ctrl-C the user leaves the runs to the engine, which goes on without this launch."""
 
 
-@dataclass(frozen=True)
+@record
 class Handle:
     """A run that was started, as its engine knows it."""
 
@@ -53,7 +54,7 @@ class Handle:
     """The engine's own name for it: a pid, a job id."""
 
 
-@dataclass(frozen=True)
+@record
 class UnderWay:
     """A run that an earlier launcher started, as far as the files here tell."""
 
@@ -77,14 +78,14 @@ class UnderWay:
         )
 
 
-@dataclass(frozen=True)
+@record
 class Taken:
     """The slot is held by someone else's run."""
 
     by: str
 
 
-@dataclass(frozen=True)
+@record
 class Short(Taken):
     """The machine has too little of something, `by`, to start the run now: nothing of it has
     begun.
@@ -248,7 +249,7 @@ class Pilots(Crew, Protocol):
 # ---- the record, from which a launcher is opened -------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class Engine:
     """A launcher that is open for one experiment."""
 
@@ -257,7 +258,7 @@ class Engine:
     """The slots, or the queue, in one line."""
 
 
-@dataclass(frozen=True)
+@record
 class Finding:
     """One thing that `runslot launchers check` tried."""
 
@@ -270,7 +271,7 @@ class Finding:
     """What to do, where it is not well."""
 
 
-@dataclass(frozen=True)
+@record
 class Facts:
     """What an engine alone knows of an experiment, as what it has cost; for `runslot status`."""
 

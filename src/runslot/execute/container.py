@@ -11,10 +11,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from runslot.experiment.records import Container
 from runslot.hardware.slots import Slot
+from runslot.record import record
 
 PACKAGE = "/opt/.runslot"
 """Where runslot itself is found inside."""
@@ -49,7 +50,7 @@ _NO_WORDS = re.compile(
 )
 
 
-@dataclass(frozen=True)
+@record
 class Mount:
     """A file or directory of this machine inside the container."""
 
@@ -67,7 +68,7 @@ class Mount:
         return cls(source, f"/{target}" if colon else source, mode == "rw")
 
 
-@dataclass(frozen=True)
+@record
 class User:
     """Whose files the run writes."""
 
@@ -77,7 +78,7 @@ class User:
     name: str = ""
 
 
-@dataclass(frozen=True)
+@record
 class Contained:
     """What one run's container is to be."""
 

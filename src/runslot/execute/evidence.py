@@ -15,10 +15,10 @@ import functools
 import json
 import os
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.experiment.rundir import RunDir
+from runslot.record import record
 
 _TAIL_BYTES = 2000
 _MOST_BYTES = 1 << 20
@@ -101,7 +101,7 @@ def _read(file: Path, most: int, from_end: bool = False) -> bytes | None:
         os.close(descriptor)
 
 
-@dataclass(frozen=True)
+@record
 class KillCount:
     """How many processes the kernel has killed for lack of memory."""
 

@@ -13,7 +13,6 @@ import os
 import stat
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.errors import RunslotError
@@ -32,6 +31,7 @@ from runslot.experiment.processes import (
 )
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.lockfile import DIRECTORY_VARIABLE
+from runslot.record import record
 
 _DYING = 1.0
 """Seconds that a process which was killed, and has closed its files, takes at most until it is
@@ -68,7 +68,7 @@ def end_escaped(*run_dirs: Path, patience: float = 2.0) -> int:
     return ended
 
 
-@dataclass(frozen=True)
+@record
 class Leftover:
     """A process of a run whose keeper was killed, and that nobody has ended yet."""
 

@@ -16,19 +16,19 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 
 _AS_SPAWN = "__mp_main__"
 """The name of the main module while it is loaded: its main part is not executed."""
 
 
-@dataclass(frozen=True)
+@record
 class MainScript:
     """What a process needs in order to have the launching script as its `__main__`."""
 

@@ -19,7 +19,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from runslot.experiment.records import Command, PythonEnvironment, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
 from runslot.hardware.visibility import slot_affinity, slot_environment
+from runslot.record import record
 
 if TYPE_CHECKING:
     from ctypes import CDLL
@@ -36,7 +36,7 @@ _PORTS_OF_LAUNCHERS = ("MASTER_PORT", "PET_MASTER_PORT")
 """Where torch.distributed and torchrun read the port at which the processes of one run meet."""
 
 
-@dataclass(frozen=True)
+@record
 class Placement:
     """A slot as one run of it sees it."""
 

@@ -18,7 +18,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -34,6 +33,7 @@ from runslot.execute.spawn import (
 from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.records import Command, RunFile
 from runslot.experiment.rundir import RunDir
+from runslot.record import record
 
 _OWN_FILES = frozenset({__file__, f"{os.path.dirname(__file__)}/functions.py"})  # noqa: PTH120  as code names them
 
@@ -44,7 +44,7 @@ CANNOT_START = 127
 """Exit code of a run whose command could not be started, as a shell's."""
 
 
-@dataclass(frozen=True)
+@record
 class ProcessPlan:
     """All that the run process needs to know."""
 

@@ -13,7 +13,6 @@ import contextlib
 import os
 import signal
 import time
-from dataclasses import dataclass
 from typing import NoReturn
 
 from runslot.execute.spawn import die_with_parent
@@ -23,6 +22,7 @@ from runslot.experiment.rundir import SYSTEM_FROM_S, RunDir
 from runslot.hardware.gpu_use import GpuReader
 from runslot.hardware.slots import Slot
 from runslot.hardware.topology import Gpu
+from runslot.record import record
 
 _LOOKS_PER_AGE = 200
 """A run is looked at again after this part of its age: 200 rows, then ever fewer a minute."""
@@ -46,7 +46,7 @@ def pause_after(age: float, cost: float) -> float:
     return max(SYSTEM_FROM_S, min(age / _LOOKS_PER_AGE, _LONGEST_PAUSE_S), cost / _CPU_SHARE)
 
 
-@dataclass(frozen=True)
+@record
 class TreeUse:
     """What the processes of a run have used and hold."""
 

@@ -8,10 +8,10 @@ was seen to tell.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from runslot.experiment.records import Outcome, Usage
 from runslot.hardware.slots import Slot
+from runslot.record import record
 
 _LOOKS_NEEDED = 5
 """Looks at the runs together before anything is said of them: about ten seconds."""
@@ -25,7 +25,7 @@ _BETWEEN_LAUNCHES_S = 60.0
 GIB = 1 << 30
 
 
-@dataclass(frozen=True)
+@record
 class _Span:
     """When a run had a slot."""
 
@@ -34,7 +34,7 @@ class _Span:
     place: tuple[str | None, int]
 
 
-@dataclass(frozen=True)
+@record
 class SharedMemory:
     """What the runs of a host share besides its GPUs."""
 
@@ -44,7 +44,7 @@ class SharedMemory:
     """How many of these runs it had at a time."""
 
 
-@dataclass(frozen=True)
+@record
 class Fit:
     """How many runs fit on a GPU, by what those used that were looked at."""
 

@@ -12,19 +12,20 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from runslot.errors import Damaged, InvalidInput
 from runslot.experiment.files import open_to_append, read_lines
 from runslot.experiment.shape import FORMAT, check_format
+from runslot.record import record
 
 ANNOTATIONS = "annotations.jsonl"
 _TAG = re.compile(r"[\w.:+/@-]{1,64}")
 _MOST_NOTE_CHARACTERS = 2000
 
 
-@dataclass(frozen=True)
+@record
 class Annotation:
     """What is said of one place, or taken back."""
 
@@ -47,7 +48,7 @@ class Annotation:
             )
 
 
-@dataclass(frozen=True)
+@record
 class Annotations:
     """What stands at the places of one experiment."""
 

@@ -6,16 +6,16 @@ Frozen and pure, as `records`, through which the rest of runslot takes them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from runslot.errors import Damaged
 from runslot.experiment.shape import RecordBase
 from runslot.experiment.states import Kind
 from runslot.hardware.slots import Slot
+from runslot.record import record
 
 
-@dataclass(frozen=True)
+@record
 class Usage(RecordBase):
     """What a run used, as its keeper saw it now and then (`system.csv` has each look)."""
 
@@ -39,7 +39,7 @@ class Usage(RecordBase):
     """
 
 
-@dataclass(frozen=True)
+@record
 class Outcome(RecordBase):
     """How one attempt of a run ended (`outcome.json`)."""
 
@@ -85,7 +85,7 @@ class Outcome(RecordBase):
         return value
 
 
-@dataclass(frozen=True)
+@record
 class Attempt(RecordBase):
     """The attempt under way (`attempt.json`), written by its keeper before the run starts."""
 

@@ -13,15 +13,15 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.experiment.records import Attempt
+from runslot.record import record
 
 _PROC = Path("/proc")
 
 
-@dataclass(frozen=True)
+@record
 class ProcessIdentity:
     """One process of one boot of one host."""
 

@@ -12,13 +12,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from runslot.experiment.files import write_atomically, write_json
 from runslot.experiment.processes import host_name
 from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.record import record
 
 _PATIENCE = 20.0
 """Seconds for git, which may read a large tree from a slow disk."""
@@ -45,7 +45,7 @@ class Python(NamedTuple):
     """Its `sys.path`."""
 
 
-@dataclass(frozen=True)
+@record
 class WorkTree:
     """The state of one git work tree."""
 

@@ -8,7 +8,7 @@ versions are ignored; what does not have the types that stand here is `Damaged`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal, get_args
 
 from runslot.errors import Damaged, InvalidInput
@@ -18,9 +18,10 @@ from runslot.experiment.outcome import Usage as Usage  # noqa: PLC0414
 from runslot.experiment.shape import PARTS, WORDS, RecordBase, Repeated, Shape
 from runslot.experiment.states import Kind
 from runslot.hardware.resources import Resources
+from runslot.record import record
 
 
-@dataclass(frozen=True)
+@record
 class Command(RecordBase):
     """A command of which every run is one call; `{key}` in an argument stands for the run's
     value.
@@ -40,7 +41,7 @@ class Command(RecordBase):
         )
 
 
-@dataclass(frozen=True)
+@record
 class Function(RecordBase):
     """A Python function, found in a file, in a module, or in a cloudpickle file of the experiment
     directory.
@@ -90,7 +91,7 @@ def _write_work(work: Work) -> dict[str, Any]:
     return {"command" if isinstance(work, Command) else "function": work.to_json()}
 
 
-@dataclass(frozen=True)
+@record
 class Container(RecordBase):
     """The image that runs execute in, on whatever machine: `Container("pytorch/pytorch",
     engine="podman")`.
@@ -118,7 +119,7 @@ class Container(RecordBase):
 SNAPSHOT_MODES = ("all", "last", "gap", "gap_and_last", "last+gap", "none")
 
 
-@dataclass(frozen=True)
+@record
 class LoggerSettings(RecordBase):
     """How the run's logger starts; a front door's own rules arrive here."""
 
@@ -138,7 +139,7 @@ class LoggerSettings(RecordBase):
     """
 
 
-@dataclass(frozen=True)
+@record
 class Run(RecordBase):
     """One variant with one seed, in one directory (a line of `runs.jsonl`)."""
 
@@ -171,7 +172,7 @@ take.
 """
 
 
-@dataclass(frozen=True)
+@record
 class Policy(RecordBase):
     """How the runs of an experiment are treated, whatever they compute."""
 
@@ -197,7 +198,7 @@ class Policy(RecordBase):
     """Seconds that a run is expected to take; where a queue starts tasks, short ones share some."""
 
 
-@dataclass(frozen=True)
+@record
 class CodeCopy(RecordBase):
     """The copy of the code that the runs use."""
 
@@ -214,7 +215,7 @@ class CodeCopy(RecordBase):
         return {"tree": self.tree, "copy": self.copy, **origin}
 
 
-@dataclass(frozen=True)
+@record
 class PythonEnvironment(RecordBase):
     """Where the runs' interpreter is not the launching one: what activation of its environment
     would set.
@@ -234,7 +235,7 @@ class PythonEnvironment(RecordBase):
         return {"programs": self.programs, "variables": dict(self.variables), **package}
 
 
-@dataclass(frozen=True)
+@record
 class LauncherEntry:
     """The configured launcher that starts the runs."""
 
@@ -283,7 +284,7 @@ def _write_resources(resources: Resources) -> dict[str, Any]:
     return dict(resources.__dict__)
 
 
-@dataclass(frozen=True)
+@record
 class ExperimentFile(RecordBase):
     """What was asked (`experiment.json`)."""
 
@@ -338,7 +339,7 @@ class ExperimentFile(RecordBase):
     """What adds runs in batches as long as its process lives, as `hydra/sweeper=optuna`."""
 
 
-@dataclass(frozen=True)
+@record
 class RunFile(RecordBase):
     """All that is needed to execute a run (`run.json`); written once, before the start."""
 

@@ -15,11 +15,12 @@ inside of the whole one's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, dataclass
+from dataclasses import MISSING, Field
 from types import NoneType
 from typing import Any, TypeVar
 
 from runslot.errors import Damaged, NewerFormat
+from runslot.record import record
 
 FORMAT = 1
 """Of all files of an experiment and its runs."""
@@ -239,7 +240,7 @@ def _shown(value: object) -> str:
 Record = TypeVar("Record", bound="RecordBase")
 
 
-@dataclass(frozen=True)
+@record
 class RecordBase:
     """What the records of an experiment's files have in common; they stand in `records`."""
 

@@ -20,9 +20,10 @@ from runslot.experiment.processes import ProcessIdentity, identify, is_alive, ke
 from runslot.experiment.records import Attempt, ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import COLLECTION, ExperimentDir, RunDir
 from runslot.experiment.states import State
+from runslot.record import record
 
 
-@dataclass(frozen=True)
+@record
 class RunStatus:
     """What is known of one run."""
 
@@ -62,7 +63,7 @@ class RunStatus:
         return None if self.ended is None else Outcome.from_json(self.ended)
 
 
-@dataclass(frozen=True)
+@record
 class ExperimentStatus:
     """What is known of an experiment and all its runs."""
 

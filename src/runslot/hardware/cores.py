@@ -7,16 +7,16 @@ memory of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
 
 from runslot.hardware.resources import Threads
 from runslot.hardware.topology import Core, Gpu, Topology, kind_rank
+from runslot.record import record
 
 LOCAL, REMOTE = 10, 20
 """NUMA distances within a node and to another one where the kernel gives none (ACPI's values)."""
 
 
-@dataclass(frozen=True)
+@record
 class Unit:
     """What counts as one core: a physical core with the PUs that its run gets, or one hardware
     thread.
@@ -29,7 +29,7 @@ class Unit:
     domain: int
 
 
-@dataclass(frozen=True)
+@record
 class Domain:
     """A part of a NUMA node inside one package."""
 

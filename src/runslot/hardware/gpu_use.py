@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.hardware.topology import Gpu
+from runslot.record import record
 
 _LIBRARY = "libnvidia-ml.so.1"
 _SUCCESS = 0
@@ -25,7 +25,7 @@ _FIRST_NAMESPACE = "pid:[4026531836]"
 """The kernel's PROC_PID_INIT_INO."""
 
 
-@dataclass(frozen=True)
+@record
 class GpuUse:
     """What was seen of the GPUs of one run."""
 

@@ -8,11 +8,12 @@ core numbers.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from runslot.errors import AffinityError
 from runslot.hardware.visibility import Affinity, AttrDict
+from runslot.record import record
 
 ARGUMENTS = {
     "gpu": "n_gpu",
@@ -38,7 +39,7 @@ MOST = 8192
 """More cores than any machine has; a larger number in a code is a slip."""
 
 
-@dataclass(frozen=True)
+@record
 class Layout:
     """The numbers of one affinity code, under their abbreviations."""
 

@@ -31,6 +31,7 @@ from runslot.hardware.lockfile import (
 from runslot.hardware.slots import Slot
 from runslot.hardware.topology import Core, Gpu
 from runslot.hardware.wait_list import Names, WaitList
+from runslot.record import record
 
 PREFIX = "runslot."
 MOST_PLACES = 16
@@ -47,7 +48,7 @@ it.
 """
 
 
-@dataclass(frozen=True)
+@record
 class Holder:
     """For whom a slot is taken, for other people's messages."""
 
@@ -96,7 +97,7 @@ class Lease:
         self.close()
 
 
-@dataclass(frozen=True)
+@record
 class LeaseRefusal:
     """Why a slot cannot be had now; asking again later can help."""
 
@@ -246,7 +247,7 @@ class Leases:
         return "held by a process that cannot be seen from here"
 
 
-@dataclass(frozen=True)
+@record
 class _Part:
     """One thing to lock: a file alone, a file shared, or the first free one of several places."""
 

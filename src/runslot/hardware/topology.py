@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runslot.record import record
 
-@dataclass(frozen=True)
+
+@record
 class Package:
     """A socket, or what the kernel calls one."""
 
@@ -24,7 +26,7 @@ class Package:
     pus: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record
 class NumaNode:
     """Memory and the PUs beside it; a node may have no PUs (memory of a GPU or of persistent
     modules).
@@ -36,7 +38,7 @@ class NumaNode:
     """Bytes, None where the kernel does not say."""
 
 
-@dataclass(frozen=True)
+@record
 class Core:
     """A physical core: the online PUs that are thread siblings."""
 
@@ -61,7 +63,7 @@ class Core:
         )
 
 
-@dataclass(frozen=True)
+@record
 class GpuProcess:
     """A process that uses a GPU."""
 
@@ -74,7 +76,7 @@ class GpuProcess:
     """Both are true for programs that compute and draw: some simulators, some desktop programs."""
 
 
-@dataclass(frozen=True)
+@record
 class Gpu:
     """A GPU, or one MIG device of a GPU."""
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -14,6 +13,7 @@ from omegaconf import OmegaConf
 from runslot.cli.kinds import parse_seconds
 from runslot.errors import InvalidInput, nearest
 from runslot.launch.plan import seeds_of
+from runslot.record import record
 from runslot.search.objective import REPORTED, Mode
 from runslot.search.race import parse_race
 from runslot.search.roster import RACE
@@ -26,7 +26,7 @@ _MODES: Mapping[str, Mode] = {"minimize": "min", "maximize": "max"}
 _WORD = "hydra.sweeper."
 
 
-@dataclass(frozen=True)
+@record
 class SweepSettings:
     """What a sweep was asked for."""
 

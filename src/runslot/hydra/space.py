@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.variants.distributions import (
     Choice,
     Distribution,
@@ -31,7 +31,7 @@ LOG = "log"
 """The one tag that means something: values are equally likely on a logarithmic scale."""
 
 
-@dataclass(frozen=True)
+@record
 class SweptOverride:
     """One override that is swept."""
 
@@ -56,7 +56,7 @@ class SweptOverride:
         return f"{self.element}={value!r}"
 
 
-@dataclass(frozen=True)
+@record
 class OverrideSpace:
     """The overrides of a multirun, in their order."""
 

@@ -16,7 +16,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from runslot.engines.events import Observer, Said
@@ -29,9 +29,10 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.function import digest_of_file, digest_of_module
 from runslot.launch.interpreter import python_of_runs
 from runslot.launch.plan import Plan
+from runslot.record import record
 
 
-@dataclass(frozen=True)
+@record
 class OnChange:
     """What to do where code has changed: refuse (`strict`), go on (`accept`), else ask, or where
     nobody answers say.
@@ -140,7 +141,7 @@ _AUTHORITY = r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*"
 _CREDENTIALS = r"(?<=://)[^/@]*:[^/@]*@"
 
 
-@dataclass(frozen=True)
+@record
 class Repository:
     """What `URL@REF` names."""
 
@@ -184,7 +185,7 @@ class Repository:
         return re.sub(r"[^A-Za-z0-9._-]+", "-", last).strip("-.")[:60] or "code"
 
 
-@dataclass(frozen=True)
+@record
 class Clone:
     """A clone that is there, of what the user named."""
 

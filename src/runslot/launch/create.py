@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from runslot.errors import Busy, InvalidInput, NotFound, shortage_of
@@ -20,6 +20,7 @@ from runslot.experiment.rundir import LATEST, ExperimentDir
 from runslot.launch.code_change import changes_between, what
 from runslot.launch.interpreter import python_of_runs
 from runslot.launch.plan import Plan
+from runslot.record import record
 from runslot.transport.code_snapshot import CodeSource, copy_source
 from runslot.variants.encode import SEED_KEY, run_ids
 
@@ -114,7 +115,7 @@ def write_plan(experiment: ExperimentDir, plan: Plan) -> None:
     _keep_from_power_cuts(experiment, plan)
 
 
-@dataclass(frozen=True)
+@record
 class Widened:
     """What a plan adds to an experiment that exists."""
 

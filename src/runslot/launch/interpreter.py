@@ -15,7 +15,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from runslot.execute.placement import activated
 from runslot.experiment.provenance import Python
 from runslot.experiment.records import Command, ExperimentFile, PythonEnvironment
 from runslot.experiment.settings import path_of
+from runslot.record import record
 
 LEAST_PYTHON = (3, 10)
 """What functions need, since runslot itself runs in their process; a command's Python may be
@@ -42,7 +42,7 @@ print("runslot " + json.dumps([list(sys.version_info[:3]), sys.executable, sys.p
 """
 
 
-@dataclass(frozen=True)
+@record
 class Interpreter:
     """An interpreter that was started once."""
 

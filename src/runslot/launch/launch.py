@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -25,6 +25,7 @@ from runslot.launch.foreign_host import refuse_unknown, take_over_said
 from runslot.launch.printer import nothing_said, notifying
 from runslot.launch.share import Share
 from runslot.launch.supervisor import Supervisor
+from runslot.record import record
 
 if TYPE_CHECKING:
     from runslot.launch.growth import Growth
@@ -86,7 +87,7 @@ class Outcomes(Sequence[Outcome]):
         return f"Outcomes({text}; {self.directory})"
 
 
-@dataclass(frozen=True)
+@record
 class Todo:
     """Which runs of an experiment a launch is about."""
 

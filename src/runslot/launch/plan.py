@@ -9,7 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ from runslot.launch.function import (
     takes_items,
 )
 from runslot.launch.interpreter import Interpreter
+from runslot.record import record
 from runslot.terminal_text import one_line
 from runslot.variants import (
     Space,
@@ -64,7 +65,7 @@ _NAME_LIMIT, _PATH_LIMIT = 255, 2000
 """Bytes of a part of a name, and characters of all of it; its runs' directories come behind."""
 
 
-@dataclass(frozen=True)
+@record
 class Plan:
     """All that an experiment's files will say, and the bytes of what travels by value."""
 

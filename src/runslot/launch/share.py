@@ -22,6 +22,7 @@ from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
+from runslot.record import record
 from runslot.scheduler import (
     Added,
     Ended,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from runslot.launch.hold import Holds
 
 
-@dataclass(frozen=True)
+@record
 class Share:
     """What a launch is about: an open experiment and those of its runs that are to be done."""
 
@@ -195,7 +196,7 @@ class Progress:
         return StopAsked(None if everything else tuple(keys), kill=request.verb == "kill")
 
 
-@dataclass(frozen=True)
+@record
 class LaunchRun:
     """A run under way, and the progress of its experiment."""
 

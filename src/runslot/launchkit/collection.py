@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,13 @@ from runslot.launch.printer import Printer
 from runslot.launch.session import Submitted, submit
 from runslot.launchkit.here import CallRun, code_directory, save_arguments, script_path
 from runslot.logger.ancestors import make_log_dir
+from runslot.record import record
 from runslot.transport.code_snapshot import ALL, find_source
 from runslot.transport.patterns import Patterns
 from runslot.variants import run_id, to_jsonable
 
 
-@dataclass(frozen=True)
+@record
 class Call:
     """What all runs of one call share."""
 

@@ -12,7 +12,6 @@ import pickle
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from runslot.experiment.records import Function
 from runslot.experiment.rundir import RunDir
 from runslot.first_import import FirstImport
 from runslot.launch.function import by_value
+from runslot.record import record
 from runslot.variants import Space, is_plain, plain, single, variants_of
 
 StrPath = str | os.PathLike[str]
@@ -138,7 +138,7 @@ _SEEDS = 100_000
 """launchkit draws seeds from 0 to this."""
 
 
-@dataclass(frozen=True)
+@record
 class CallRun:
     """One run of a call."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from runslot.engines.ssh import SSH
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import Container
 from runslot.experiment.settings import configuration_files, read_configuration
+from runslot.record import record
 
 LOCAL = "local"
 HERE = "here_no_doodad"
@@ -120,7 +121,7 @@ def _slurm(script_only: bool, minutes: float | None) -> LauncherConfig:
     return replace(launcher, time=time, script_only=script_only or launcher.script_only)
 
 
-@dataclass(frozen=True)
+@record
 class Settings:
     """The keys of the table; each says which setting of `conf.py` it stands for."""
 

@@ -16,7 +16,6 @@ import csv
 import itertools
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from runslot.experiment.rundir import RunDir
 from runslot.first_import import FirstImport
 from runslot.logger.problems import Problems, at_least
 from runslot.logger.progress import complete_length
+from runslot.record import record
 
 _ATTRIBUTES = {
     "rlkit.core": "logger",
@@ -38,7 +38,7 @@ _ATTRIBUTES = {
 """Modules that are such a logger, or have one under this name."""
 
 
-@dataclass(frozen=True)
+@record
 class _Target:
     """Where their rows, words and snapshots go."""
 

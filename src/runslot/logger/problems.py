@@ -20,6 +20,7 @@ from runslot.experiment.records import LoggerSettings
 from runslot.experiment.rundir import RunDir
 from runslot.logger.console import MODES as CONSOLE_MODES
 from runslot.logger.snapshots import MODES as SNAPSHOT_MODES
+from runslot.record import record
 
 OnError = Literal["warn", "raise"]
 
@@ -118,7 +119,7 @@ def _sentence(thing: str, problem: _Problem) -> str:
 # ---- options -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class Options:
     """How the logger writes and prints; see `configure`."""
 

@@ -16,7 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -35,6 +35,7 @@ from runslot.experiment.states import UNFINISHED
 from runslot.launch.printer import Printer, nothing_said
 from runslot.launch.share import Share
 from runslot.launch.supervisor import Supervisor
+from runslot.record import record
 from runslot.remote.supply import Supply
 from runslot.scheduler import StopAsked
 from runslot.terminal_text import one_line
@@ -51,7 +52,7 @@ again continues.
 """
 
 
-@dataclass(frozen=True)
+@record
 class WorkItem:
     """A run that this worker is for, and the number of the attempt that was asked for."""
 
@@ -59,7 +60,7 @@ class WorkItem:
     attempt: int = 1
 
 
-@dataclass(frozen=True)
+@record
 class Link:
     """A socket through which further runs come (`remote.supply`)."""
 
@@ -68,7 +69,7 @@ class Link:
     """How many this worker will have at one time at most, for the choice of slots."""
 
 
-@dataclass(frozen=True)
+@record
 class NextStep:
     """What is to be done about a run."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from runslot.record import record
 from runslot.results.standings import (
     COUNTED,
     DIVERGED,
@@ -53,7 +54,7 @@ _GROUPS_NAMED = 3
 """Groups that a note names; of more it says how many."""
 
 
-@dataclass(frozen=True)
+@record
 class GroupAccount:
     """The runs of one group: by default, of one variant."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -19,12 +18,13 @@ from runslot.errors import Damaged, RunslotError
 from runslot.experiment.files import read_json
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shape import FORMAT, check_format
+from runslot.record import record
 from runslot.results.comparison import Comparison
 from runslot.results.results import Results
 from runslot.results.verdicts import decide
 
 
-@dataclass(frozen=True)
+@record
 class Confirmation:
     """What was confirmed, and by which seeds."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import InvalidInput, NotInstalled
+from runslot.record import record
 from runslot.results.comparison import Comparison
 from runslot.results.document import ACCOUNTING, accounting_of, finite_json
 from runslot.results.members import samples_of, task_of
@@ -31,7 +31,7 @@ from runslot.results.statistics.selection import expected_best
 VERSION = 1
 
 
-@dataclass(frozen=True)
+@record
 class Effects:
     """What matters on one task."""
 

@@ -8,19 +8,19 @@ names one variant of a task, or is refused with what it may have meant.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
+from runslot.record import record
 from runslot.results.accounts import GroupAccount
 from runslot.results.comparison import Comparison
 from runslot.results.statistics.differences import Sample
 from runslot.results.text.labels import label_of, text_of_value, texts_of
 
 
-@dataclass(frozen=True)
+@record
 class Member:
     """A variant, on one task."""
 

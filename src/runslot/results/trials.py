@@ -7,12 +7,12 @@ trial and its rung beside each variant. What a search decided is `runslot.search
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
+from runslot.record import record
 from runslot.results.confirmation import homes_of
 from runslot.results.problems import Problem
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runslot.results.results import Results
 
 
-@dataclass(frozen=True)
+@record
 class TrialPlace:
     """A trial of a search, and how far it came."""
 

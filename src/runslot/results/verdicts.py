@@ -11,11 +11,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.accounts import GroupAccount
 from runslot.results.comparison import Comparison
 from runslot.results.members import Member, label_in_task, members_of, named, runs_of
@@ -34,7 +34,7 @@ _WHOLE_FROM, _WHOLE_BELOW = 1e4, 1e15
 """Means that are written with all their digits before the point."""
 
 
-@dataclass(frozen=True)
+@record
 class VariantVerdict:
     """One variant beside the one that all are compared with."""
 
@@ -59,7 +59,7 @@ class VariantVerdict:
     more than can be told; None where that is decided or cannot be told."""
 
 
-@dataclass(frozen=True)
+@record
 class Verdicts:
     """All variants beside one, task by task, best first."""
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from runslot.experiment.records import Outcome, Policy
 from runslot.experiment.states import WELL
+from runslot.record import record
 from runslot.scheduler.events import (
     Action,
     Added,
@@ -38,7 +39,7 @@ from runslot.scheduler.events import (
 # ---- what is known -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class QueuedRun:
     """A run that starts again, not before `at`."""
 
@@ -47,7 +48,7 @@ class QueuedRun:
     attempt: int
 
 
-@dataclass(frozen=True)
+@record
 class Running:
     """A run under way, and the slots that are not free because of it."""
 
@@ -56,7 +57,7 @@ class Running:
     stopping: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class State:
     """All that the decision depends on.
 

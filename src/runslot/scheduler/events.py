@@ -7,9 +7,10 @@ actions.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from runslot.experiment.records import Outcome, Policy
+from runslot.record import record
 
 Key = int
 SlotIndex = int
@@ -17,7 +18,7 @@ SlotIndex = int
 # ---- what happened -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class Added:
     """Further runs are to be done, in this order."""
 
@@ -27,7 +28,7 @@ class Added:
     """The number of the next attempt of a run that has had some; 1 where it is not given."""
 
 
-@dataclass(frozen=True)
+@record
 class Adopted:
     """A run of an earlier launcher still runs; it occupies the slots that overlap with its own."""
 
@@ -37,7 +38,7 @@ class Adopted:
     policy: Policy = field(default_factory=Policy)
 
 
-@dataclass(frozen=True)
+@record
 class Ended:
     """An attempt ended."""
 
@@ -45,7 +46,7 @@ class Ended:
     outcome: Outcome
 
 
-@dataclass(frozen=True)
+@record
 class Vanished:
     """An adopted run was lost with its machine; it is done again here, as a resume would."""
 
@@ -53,7 +54,7 @@ class Vanished:
     outcome: Outcome
 
 
-@dataclass(frozen=True)
+@record
 class GivenUp:
     """None of these runs is started any more: none can be."""
 
@@ -61,7 +62,7 @@ class GivenUp:
     reason: str
 
 
-@dataclass(frozen=True)
+@record
 class SlotTaken:
     """A start found its slot held by someone else's run; both wait."""
 
@@ -70,21 +71,21 @@ class SlotTaken:
     """Seconds."""
 
 
-@dataclass(frozen=True)
+@record
 class SlotLeft:
     """A run has ended where it was, and its slot is free, though its files have yet to come."""
 
     key: Key
 
 
-@dataclass(frozen=True)
+@record
 class SlotsJoined:
     """There are further slots, as of a host that has been reached only now."""
 
     slots: tuple[SlotIndex, ...]
 
 
-@dataclass(frozen=True)
+@record
 class StopAsked:
     """The user asks these runs, or all, to stop; asked again, with `kill`, without grace."""
 
@@ -92,7 +93,7 @@ class StopAsked:
     kill: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Paused:
     """Start none of these runs (or none of them again) until told otherwise; those under way go
     on.
@@ -102,14 +103,14 @@ class Paused:
     paused: bool
 
 
-@dataclass(frozen=True)
+@record
 class Halted:
     """What these runs have shown is enough: each is to end; a search prunes or pauses it."""
 
     keys: tuple[Key, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Recarved:
     """Other slots take the place of those that were there; a run under way occupies those that
     overlap with its own, until it ends.
@@ -137,7 +138,7 @@ Event = (
 # ---- what to do ----------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class Start:
     """Start attempt `attempt` of run `key` in `slot` (None: the engine decides where)."""
 
@@ -146,7 +147,7 @@ class Start:
     slot: SlotIndex | None
 
 
-@dataclass(frozen=True)
+@record
 class Stop:
     """Ask run `key`, which runs, to stop, or kill it."""
 
@@ -156,7 +157,7 @@ class Stop:
     """By the user, who is told; not by what the run has shown."""
 
 
-@dataclass(frozen=True)
+@record
 class Drop:
     """Run `key` will not be started, or not again."""
 

@@ -19,10 +19,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Literal
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.search.objective import Mode, Objective, merit, value_at
 
 RUNGS_LIMIT = 64
@@ -34,7 +35,7 @@ there.
 _GOLDEN_RATIO = 0.6180339887498949
 
 
-@dataclass(frozen=True)
+@record
 class Rungs:
     """The steps at which trials are judged: `first`, first·eta, first·eta², … up to `last`, where a
     run is whole.
@@ -71,7 +72,7 @@ class Rungs:
         return rung
 
 
-@dataclass(frozen=True)
+@record
 class Score:
     """What a trial was worth at a rung, and by a row of which step."""
 
@@ -79,7 +80,7 @@ class Score:
     value: float
 
 
-@dataclass(frozen=True)
+@record
 class Verdict:
     """What becomes of a trial at a rung, and why, in words for the journal."""
 
@@ -91,7 +92,7 @@ class Verdict:
     why: str
 
 
-@dataclass(frozen=True)
+@record
 class Promotion:
     """A paused trial goes on to the rung above `rung`."""
 
@@ -99,7 +100,7 @@ class Promotion:
     rung: int
 
 
-@dataclass(frozen=True)
+@record
 class RungTable:
     """Who reached which rung with which score, and who went on from it."""
 
@@ -283,7 +284,7 @@ def _last_promotion(table: RungTable) -> Promotion | None:
     return None
 
 
-@dataclass(frozen=True)
+@record
 class Winner:
     """The trial that a search ends with: where it was judged, and against how many."""
 

@@ -11,13 +11,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from runslot.record import record
 from runslot.search.asha import ENOUGH, Promotion, RungTable, Score, arrivals, winner
 from runslot.search.objective import Objective
 from runslot.search.pruner import Pruner
 from runslot.search.trial import Event, TrialRun, number_of, text_of
 
 
-@dataclass(frozen=True)
+@record
 class Stage:
     """A rung, and who came to it."""
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from operator import itemgetter
 from typing import Literal
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 
 Mode = Literal["max", "min"]
 Summary = Literal["mean", "iqm", "worst"]
@@ -27,7 +27,7 @@ LAST_LIMIT = 1_000_000
 """Rows that `last-K` may ask for; more is a slip of the hand."""
 
 
-@dataclass(frozen=True)
+@record
 class Observation:
     """One row of one run: the metric at a step."""
 
@@ -37,7 +37,7 @@ class Observation:
     value: float
 
 
-@dataclass(frozen=True)
+@record
 class Objective:
     """How rows become the value of a trial: which of a run's rows count, and what is taken over its
     seeds.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,6 +25,7 @@ from runslot.experiment.processes import host_name
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.states import Kind
 from runslot.experiment.turn import SharedJournal, TurnLost, stop_file
+from runslot.record import record
 from runslot.search.asha import arrivals
 from runslot.search.searcher import LOOK_PERIOD_S, NO_SNAPSHOT, Searcher, has_snapshot, rising
 from runslot.search.start import make_study, most_runs, record_of, trials_limit
@@ -42,7 +43,7 @@ _CLAIM_S = 120.0
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
+@record
 class Hold:
     """A run under way, and who has it."""
 

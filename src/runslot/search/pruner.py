@@ -11,11 +11,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 from typing import Literal
 
 from runslot.errors import InvalidInput, nearest
+from runslot.record import record
 from runslot.search import asha
 from runslot.search.asha import Promotion, Rungs, RungTable, Score, Verdict
 from runslot.search.objective import Mode, merit
@@ -38,7 +39,7 @@ _OPTIONS: Mapping[Rule, tuple[str, ...]] = {
 _EXAMPLE = "asha:first=1,eta=3,last=81"
 
 
-@dataclass(frozen=True)
+@record
 class Pruner:
     """A rule with its rungs, or with what they will be made of."""
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from runslot.errors import InvalidInput
 from runslot.quantiles import t_tail
+from runslot.record import record
 from runslot.search.objective import Mode, merit
 
 SEEDS_LIMIT = 1000
@@ -30,7 +30,7 @@ LEAST_SEEDS = 2
 VariantKey = TypeVar("VariantKey", bound=Hashable)
 
 
-@dataclass(frozen=True)
+@record
 class Race:
     """How many seeds the variants run at least and at most, and when one is shown to be worse."""
 
@@ -70,7 +70,7 @@ def parse_race(text: str, *, alpha: float = 0.05, within: float = 0.0) -> Race:
     return Race(int(match[1]) if match[1] else min(3, at_most), at_most, alpha, within)
 
 
-@dataclass(frozen=True)
+@record
 class Dropped(Generic[VariantKey]):
     """A variant that needs no further seed, and why."""
 
@@ -97,7 +97,7 @@ class Dropped(Generic[VariantKey]):
         return f"{self.difference:.4g} behind over {self.seeds} seeds (p = {self.chance:.2g})"
 
 
-@dataclass(frozen=True)
+@record
 class RaceStep(Generic[VariantKey]):
     """What a race does next."""
 
@@ -255,7 +255,7 @@ def _mean_merit(seeds: Mapping[int, float | None], rounds: int, mode: Mode) -> f
     return -math.inf if -math.inf in values else math.fsum(values) / len(values)
 
 
-@dataclass(frozen=True)
+@record
 class RaceReport:
     """What a race saved and risked."""
 

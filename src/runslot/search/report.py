@@ -10,13 +10,13 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from runslot.engines.events import SearchStands
 from runslot.experiment.journal import read_events
 from runslot.experiment.states import UNDER_WAY
 from runslot.experiment.status import ExperimentStatus
+from runslot.record import record
 from runslot.search.heats import as_json, seed_values
 from runslot.search.race import report
 from runslot.search.rows import RunRows
@@ -25,7 +25,7 @@ from runslot.search.study import Study
 from runslot.search.trial import Trial, text_of
 
 
-@dataclass(frozen=True)
+@record
 class SearchReport:
     """How a search stands."""
 

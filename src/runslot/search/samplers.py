@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, Protocol
 
+from runslot.record import record
 from runslot.search.objective import Mode, merit
 from runslot.search.space import Proposed, SearchSpace
 from runslot.variants.distributions import Distribution
@@ -35,7 +35,7 @@ LISTED_LIMIT = 100_000
 """Variants of a space that are looked through for one that has not been tried."""
 
 
-@dataclass(frozen=True)
+@record
 class TrialState:
     """One trial as a sampler sees it."""
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from runslot.errors import InvalidInput, NotInstalled, extra_said
+from runslot.record import record
 from runslot.search.objective import Mode, merit
 from runslot.search.samplers import QuasiRandomSampler, TrialState, seen_of, startup_of
 from runslot.search.samplers_cmaes import Point, has_order, point_of
@@ -188,7 +189,7 @@ class Cube:
         return np.concatenate(columns, axis=1)
 
 
-@dataclass(frozen=True)
+@record
 class Models:
     """Gaussian processes over the same points, each with its scales and noise, and how likely each
     is beside the others; all are computed with at once.

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
 from typing import Any, NoReturn
 
 from runslot.errors import InvalidInput, RunslotError, nearest
+from runslot.record import record
 from runslot.variants.distributions import (
     Choice,
     Distribution,
@@ -32,7 +33,7 @@ Choose = Callable[[str, Distribution], Any]
 """Returns the value of a parameter, by its key and what it is drawn from."""
 
 
-@dataclass(frozen=True)
+@record
 class Proposed:
     """What was chosen for one trial."""
 
@@ -133,7 +134,7 @@ class Suggestions:
         )
 
 
-@dataclass(frozen=True)
+@record
 class SearchSpace:
     """Distributions by dotted key with fixed settings beside them, or a function that asks."""
 

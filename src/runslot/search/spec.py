@@ -16,6 +16,7 @@ from typing import Any
 from runslot.errors import InvalidInput, one_of, refuse_unknown_words, whole
 from runslot.experiment.records import Function
 from runslot.experiment.shape import PARTS, RecordBase
+from runslot.record import record
 from runslot.search.objective import MODES, SUMMARIES, Mode, Objective, Summary
 from runslot.search.samplers import SAMPLERS
 from runslot.variants.distributions import Choice, Distribution
@@ -178,7 +179,7 @@ def _distribution_words(key: str, value: Any) -> str:
     )
 
 
-@dataclass(frozen=True)
+@record
 class SearchRecord(RecordBase):
     """What `experiment.json` has under `search`: all that the next trial depends on, beside what
     the runs have shown.

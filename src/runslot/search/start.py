@@ -10,7 +10,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from runslot.errors import InvalidInput, RunslotError, nearest
 from runslot.execute.functions import find_function
 from runslot.experiment.records import ExperimentFile, Function, LauncherEntry, Run
 from runslot.hardware.visibility import THREAD_VARIABLES
+from runslot.record import record
 from runslot.search.objective import Mode
 from runslot.search.pruner import make_pruner
 from runslot.search.race import parse_race
@@ -46,7 +47,7 @@ SPACE_PICKLE = "space.pkl"
 """Where the function of a trial lies in the experiment's directory, if it travels by value."""
 
 
-@dataclass(frozen=True)
+@record
 class Opening:
     """The record of a search, and what it begins with."""
 

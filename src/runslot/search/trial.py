@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from runslot.experiment.records import Run
+from runslot.record import record
 
 RunState = Literal["waiting", "running", "paused", "pruned", "succeeded", "failed", "stopped"]
 Rows = Sequence[tuple[float, float]]
@@ -65,7 +66,7 @@ class Trial:
     """By column of the test seeds."""
 
 
-@dataclass(frozen=True)
+@record
 class Move:
     """A decision, and the run that starts by it, if one does."""
 

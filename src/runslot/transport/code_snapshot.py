@@ -14,12 +14,13 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from runslot.errors import InvalidInput
 from runslot.experiment.records import CodeCopy, Command, ExperimentFile, Work, travels_by_value
 from runslot.experiment.rundir import ExperimentDir
+from runslot.record import record
 from runslot.transport.patterns import Patterns, is_literal
 
 ALL = Patterns()
@@ -28,7 +29,7 @@ MOST_FILES = 20_000
 _COPY = "code"
 
 
-@dataclass(frozen=True)
+@record
 class CodeSource:
     """The files that make up the code."""
 

@@ -12,12 +12,12 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir, RunDir
+from runslot.record import record
 from runslot.transport.scan import stays_inside
 
 INCOMING = ".incoming"
@@ -64,7 +64,7 @@ def clone_digest(directory: ExperimentDir, file: ExperimentFile) -> str:
     return hashlib.sha256(os.fsencode(origin)).hexdigest()[:10]
 
 
-@dataclass(frozen=True)
+@record
 class HostClone:
     """An experiment's directory on a host; runs lie in it, or beside it, as they do here."""
 

@@ -14,11 +14,11 @@ import os
 import stat
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runslot.experiment.rundir import RunDir
+from runslot.record import record
 from runslot.transport.scan import stays_inside
 
 FILE_BYTES = 16 << 10
@@ -31,7 +31,7 @@ is alive.
 """
 
 
-@dataclass(frozen=True)
+@record
 class Packed:
     """A small file on its way home."""
 

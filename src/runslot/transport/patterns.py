@@ -11,14 +11,14 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from runslot.errors import InvalidInput
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import KEPT_PROGRESS, RunDir
+from runslot.record import record
 
 
-@dataclass(frozen=True)
+@record
 class Patterns:
     """Which paths are meant: those that fit one of `include` (all, where it is empty), and none of
     `exclude`.

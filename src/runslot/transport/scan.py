@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runslot.experiment.rundir import RunDir
+from runslot.record import record
 
 Seen = Mapping[str, tuple[int, int, int]]
 """By path relative to a run's directory: size, time of change (ns), inode."""
@@ -25,7 +26,7 @@ SMALL = 1_000_000
 """Bytes up to which a file comes home before larger ones."""
 
 
-@dataclass(frozen=True)
+@record
 class Change:
     """A file that is new, or another than before."""
 

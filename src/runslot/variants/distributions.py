@@ -11,12 +11,12 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from random import Random
 from typing import Any
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.variants.encode import canonical, is_plain
 from runslot.variants.variant import own, plain_containers
 
@@ -59,7 +59,7 @@ class Distribution(ABC):
         return None
 
 
-@dataclass(frozen=True)
+@record
 class Uniform(Distribution):
     """Floats between `low` and `high`, all equally likely; with a `step`, `low`, `low` + `step`, …
     up to `high`.
@@ -116,7 +116,7 @@ class Uniform(Distribution):
         return None if self.step is None else self.values
 
 
-@dataclass(frozen=True)
+@record
 class LogUniform(Distribution):
     """Floats between `low` and `high`, their logarithms equally likely."""
 
@@ -146,7 +146,7 @@ class LogUniform(Distribution):
         return is_number(value) and self.low <= value <= self.high
 
 
-@dataclass(frozen=True)
+@record
 class Integers(Distribution):
     """Whole numbers from `low` to `high`, both included, all equally likely; with a `step`, each so
     many.
@@ -184,7 +184,7 @@ class Integers(Distribution):
         return (self.high - self.low) // self.step + 1
 
 
-@dataclass(frozen=True)
+@record
 class LogIntegers(Distribution):
     """Whole numbers from `low` to `high`, both included, their logarithms equally likely."""
 
@@ -219,7 +219,7 @@ class LogIntegers(Distribution):
         return self.high - self.low + 1
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Choice(Distribution):
     """One of the options, all equally likely."""
 

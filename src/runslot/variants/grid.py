@@ -8,10 +8,10 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence, Set, ValuesView
-from dataclasses import dataclass
 from typing import Any
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.variants.distributions import Distribution
 from runslot.variants.encode import SEED_KEY, canonical, is_array
 from runslot.variants.space import Names, Space, factor
@@ -31,7 +31,7 @@ CHOICES_LIMIT = 1_000_000
 """Choices of one key; more is a slip of the hand."""
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Axis:
     """Keys that vary together: `rows` of values as long as `paths`, and what each row adds to the
     name.
@@ -43,7 +43,7 @@ class Axis:
     factor: str
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Grid(Space):
     """Fixed settings with every combination of the axes' rows, the first axis slowest; one part of
     a path.

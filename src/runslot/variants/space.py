@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.variants.encode import SEED_KEY, canonical, without_seed
 from runslot.variants.levels import VariantLevel, checked_level, make_variants
 from runslot.variants.variant import (
@@ -62,7 +62,7 @@ class Space(ABC):
         return Kept(self, predicate)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Crossed(Space):
     """Every variant of one space with every variant of another, whose directories lie inside."""
 
@@ -88,7 +88,7 @@ class Crossed(Space):
         return self.outer.factors() + self.inner.factors()
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Kept(Space):
     """The variants of a space for which a predicate holds."""
 
@@ -111,7 +111,7 @@ class Kept(Space):
         return (*self.space.factors(), f"{len(self)} of {len(self.space)} kept")
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Union(Space):
     """Several spaces one after the other; a variant that an earlier one had is left out."""
 
@@ -142,7 +142,7 @@ class Union(Space):
         return (" and ".join(parts), *equal)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Levels(Space):
     """rlpyt's levels as a space, named by their `dir_names`."""
 
@@ -165,7 +165,7 @@ class Levels(Space):
         )
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class ListSpace(Space):
     """Variants that stand in a list."""
 

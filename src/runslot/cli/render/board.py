@@ -21,9 +21,10 @@ from runslot.engines.events import (
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.states import HALTED
 from runslot.experiment.status import time_left
+from runslot.record import record
 
 
-@dataclass(frozen=True)
+@record
 class RunningRun:
     """A run that executes."""
 
@@ -35,7 +36,7 @@ class RunningRun:
     """Unix time."""
 
 
-@dataclass(frozen=True)
+@record
 class WaitingRun:
     """A run whose slot someone else holds."""
 

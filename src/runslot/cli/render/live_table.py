@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
 from runslot.cli.render.board import Board, RunningRun, WaitingRun
 from runslot.cli.render.table import row_text
+from runslot.record import record
 
 Rows = Mapping[str, Mapping[str, str] | str]
 """By run id, the last row of its `progress.csv`; of a run that has none, the last line that it
@@ -91,7 +91,7 @@ def _place(row: RunningRun | WaitingRun | int) -> tuple[bool, int]:
     return slot is None, slot or 0
 
 
-@dataclass(frozen=True)
+@record
 class _Columns:
     """Widths that stay the same while the launch goes on, so that nothing jumps."""
 

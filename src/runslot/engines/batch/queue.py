@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from runslot.engines.batch.submissions import Submission, TaskPlace, queue_file
@@ -21,6 +21,7 @@ from runslot.errors import RunslotError
 from runslot.experiment.files import open_to_append, read_json, write_json
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shape import FORMAT
+from runslot.record import record
 
 if TYPE_CHECKING:
     from runslot.engines.batch.cluster import BatchCluster
@@ -36,7 +37,7 @@ Key = tuple[str, int]
 """A job's name, which is its submission's, and the index in the array."""
 
 
-@dataclass(frozen=True)
+@record
 class Look:
     """What the system said, and when."""
 

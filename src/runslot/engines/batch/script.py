@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from runslot.engines.batch.submissions import EMPTY, UNFIT, PackLimits, Submission
+from runslot.record import record
 
 _UNFIT_PAUSE_S = 10
 """For which a node that cannot do a task keeps it, so that nodes that can get the others; twice as
@@ -42,7 +43,7 @@ _TURN_LINES = (
 )
 
 
-@dataclass(frozen=True)
+@record
 class Frame:
     """What all scripts of one experiment have around what they ask for."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from runslot.errors import Damaged
 from runslot.experiment.files import read_json, write_atomically, write_json
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.shape import FORMAT, check_format
+from runslot.record import record
 from runslot.terminal_text import one_line
 
 Tasks = Sequence[Sequence[tuple[str, int]]]
@@ -48,7 +49,7 @@ def is_job_name(name: object) -> bool:
     return not _NO_NAME.search(start) and re.fullmatch("[0-9a-f]{8}", token) is not None
 
 
-@dataclass(frozen=True)
+@record
 class PackLimits:
     """How the tasks of an array take each other's runs."""
 
@@ -60,7 +61,7 @@ class PackLimits:
     """What a task may have taken at the expected end of a run of another one's that it takes."""
 
 
-@dataclass(frozen=True)
+@record
 class Submission:
     """One array, which may have been handed over."""
 
@@ -165,7 +166,7 @@ class Submission:
             return None
 
 
-@dataclass(frozen=True)
+@record
 class TaskPlace:
     """Where a run stands: in which task of which submission."""
 

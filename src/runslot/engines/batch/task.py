@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from runslot.experiment.records import Outcome
 from runslot.experiment.states import Kind
+from runslot.record import record
 
 ENDED = frozenset(
     {
@@ -61,7 +62,7 @@ def task_name(job: str, index: int) -> str:
     return f"{job}_{index}" if job.isdigit() else job.replace("[]", f"[{index}]")
 
 
-@dataclass(frozen=True)
+@record
 class Task:
     """One task of an array, as its batch system has it."""
 
@@ -116,7 +117,7 @@ def read_time(text: str) -> float | None:
     return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
-@dataclass(frozen=True)
+@record
 class RunEvidence:
     """All that is known of one attempt of a run when it is asked how it stands."""
 

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import IO, Any, Protocol
@@ -24,6 +23,7 @@ from runslot.experiment.files import open_to_append
 from runslot.experiment.processes import ProcessIdentity, boot_id, host_name
 from runslot.experiment.records import ExperimentFile, Function, PythonEnvironment, RunFile
 from runslot.experiment.rundir import RunDir
+from runslot.record import record
 
 _LOOK_S = 0.05
 """Between looks whether a template has ended without a word."""
@@ -301,7 +301,7 @@ class KeeperProcess:
         return {"environment": len(self._environments) - 1, "values": dict(environment)}
 
 
-@dataclass(frozen=True)
+@record
 class Import:
     """A function that a template is to import, and how."""
 

@@ -9,7 +9,7 @@ import sysconfig
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from runslot.experiment.records import Function
 from runslot.hardware.resources import Resources
 from runslot.hardware.slots import carve
 from runslot.hardware.topology import Gpu, flat_topology
+from runslot.record import record
 from runslot.transport.bucket.store import Store, Unreachable, open_store
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ def refuse_left_behind(experiment: OpenExperiment) -> None:
 # ---- quotas --------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class Room:
     """What quotas leave room for."""
 

@@ -9,13 +9,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runslot.engines.sky.driver.quota import Quota
 from runslot.errors import InvalidInput, NotInstalled, RunslotError, extra_said
 from runslot.experiment.files import open_to_append
+from runslot.record import record
 from runslot.transport.zipapp import one_file
 
 _PATIENCE = {
@@ -38,7 +38,7 @@ class CloudRefused(RunslotError):
     retry = True
 
 
-@dataclass(frozen=True)
+@record
 class Offer:
     """What would be rented, and its price."""
 
@@ -56,7 +56,7 @@ class Offer:
     controller_price: float = 0.0
 
 
-@dataclass(frozen=True)
+@record
 class Sight:
     """A machine that runslot rented, as SkyPilot sees it."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import math
 import os
 import sys
-from dataclasses import dataclass
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 
 YES = "RUNSLOT_YES"
 """Variable that answers the question, for scripts; `--yes` sets it."""
@@ -26,7 +26,7 @@ _LEAST_SECONDS = 900.0
 """A machine that may live less is not worth its start."""
 
 
-@dataclass(frozen=True)
+@record
 class Budget:
     """Prices and limits of one launch."""
 

@@ -10,7 +10,6 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,6 +20,7 @@ from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.shape import Shape
 from runslot.experiment.states import Kind
 from runslot.experiment.status import ExperimentStatus, RunStatus
+from runslot.record import record
 from runslot.transport.bucket import Inventory, MachineShare, open_store, pull
 from runslot.transport.bucket.pull import newest
 from runslot.transport.bucket.store import Store
@@ -32,7 +32,7 @@ NO_OUTCOME = "the machine left no outcome"
 _REASONS = {"deadline": "the machine's deadline was reached", "stopped": "it was asked to stop"}
 
 
-@dataclass(frozen=True)
+@record
 class Rented:
     """One machine of one launch, and all machines that took its place."""
 
@@ -83,7 +83,7 @@ class Rented:
         return f"{self.name}@{self.share.batch}"
 
 
-@dataclass(frozen=True)
+@record
 class Record:
     """All that is rented for one experiment."""
 
@@ -249,7 +249,7 @@ def end_of(listing: Inventory, is_stopping: bool, managed: bool) -> tuple[Kind, 
 # ---- what comes home -----------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class Brought:
     """What a pull of all shares brought."""
 

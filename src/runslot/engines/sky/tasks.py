@@ -10,12 +10,12 @@ import shlex
 import shutil
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.experiment.records import ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
+from runslot.record import record
 from runslot.transport.bucket.inventory import MachineShare
 from runslot.transport.bucket.pool import SILENCE_S
 from runslot.transport.contents import what_runs_need
@@ -222,7 +222,7 @@ def job_file(task: int) -> str:
     return f"job-{task}.json"
 
 
-@dataclass(frozen=True)
+@record
 class Job:
     """The work of one machine."""
 

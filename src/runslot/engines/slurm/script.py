@@ -18,6 +18,7 @@ from runslot.engines.batch.script import Frame, ScriptWriter, counted_cpus, task
 from runslot.engines.batch.task import read_time
 from runslot.errors import InvalidInput
 from runslot.hardware.resources import Resources
+from runslot.record import record
 
 OURS = {
     "array": "a",
@@ -40,7 +41,7 @@ _EXCLUDED = re.compile(r"(?:--exclude=|-x\s*)(.+)")
 _GPU = re.compile(r"gpu(:[^:]+)?")
 
 
-@dataclass(frozen=True)
+@record
 class Demand:
     """What one task asks of the scheduler."""
 
@@ -56,7 +57,7 @@ class Demand:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class Array:
     """One array: its tasks, its name, and where it lies."""
 

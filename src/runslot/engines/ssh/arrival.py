@@ -16,11 +16,11 @@ import os
 import stat
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runslot.engines.ssh.probe import LOOK_AROUND
+from runslot.record import record
 
 MESSAGE_BYTES = 8 << 20
 """Of all files together that come in a message, at most."""
@@ -123,7 +123,7 @@ def far_command(python: str, root: str, place: str) -> list[str]:
     return [python, "-u", "-c", program, "serve", root, place]
 
 
-@dataclass(frozen=True)
+@record
 class Cargo:
     """What an experiment's runs need, file by file, below its directory here."""
 

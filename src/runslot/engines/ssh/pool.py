@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Taken
+from runslot.record import record
 
 _ASK_AGAIN = 1.0
 """Seconds until a slot that someone else has is asked for again: each time is a round trip."""
@@ -19,7 +19,7 @@ _UNFIT_FOR = 20.0
 """Seconds for which a host that could not start a run is left alone."""
 
 
-@dataclass(frozen=True)
+@record
 class PoolTerms:
     """What all hosts of a pool have in common."""
 

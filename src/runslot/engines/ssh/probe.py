@@ -11,11 +11,11 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runslot.engines.protocol import Finding
+from runslot.record import record
 from runslot.transport.messages import decode
 from runslot.transport.ssh import Host, HostError, last_line
 from runslot.transport.zipapp import one_file
@@ -76,7 +76,7 @@ _SAY = 'print("\\x01runslot " + json.dumps(said))\n'
 """As `transport.messages` marks what is no noise of a login shell."""
 
 
-@dataclass(frozen=True)
+@record
 class Probe:
     """What a host said of itself."""
 

@@ -11,11 +11,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 from runslot.engines.sky.tasks import Job
 from runslot.errors import RunslotError
+from runslot.record import record
 from runslot.remote.sky.lifetime import say
 from runslot.remote.sky.mailbox import Mailbox
 from runslot.remote.supply import lines_of, send
@@ -31,7 +32,7 @@ _LOOK_S = 60.0
 _PAUSE_S = 1.0
 
 
-@dataclass(frozen=True)
+@record
 class Holdings:
     """Where this machine's runs come from, and what knows of them."""
 

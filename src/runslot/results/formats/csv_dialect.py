@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from runslot.errors import RunslotError
+from runslot.record import record
 from runslot.results.problems import Problem
 
 RESERVED = ("run", "row")
@@ -34,7 +35,7 @@ class NotATable(RunslotError):
     """A file whose rows cannot be put under columns; the message says why."""
 
 
-@dataclass(frozen=True)
+@record
 class Header:
     """Where the rows of a file begin."""
 
@@ -164,7 +165,7 @@ def number_of(cell: str) -> float | None:
         return {"True": 1.0, "False": 0.0}.get(cell.strip())
 
 
-@dataclass(frozen=True)
+@record
 class Table:
     """The rows of one text."""
 

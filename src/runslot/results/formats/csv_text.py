@@ -10,11 +10,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from runslot.record import record
 from runslot.results.formats.csv_dialect import (
     DECIMAL_COMMA,
     cells_of,
@@ -34,7 +34,7 @@ time)."""
 _TAIL_BYTES = 64
 
 
-@dataclass(frozen=True)
+@record
 class Cursor:
     """How far a file was read, and what stood there, so that a rewritten file is not mistaken for a
     grown one."""
@@ -53,7 +53,7 @@ class Cursor:
     separator: str = ","
 
 
-@dataclass(frozen=True)
+@record
 class Text:
     """Whole new lines of one file."""
 
@@ -124,7 +124,7 @@ def continues(file: io.FileIO, cursor: Cursor) -> bool:
     return file.read(len(tail)) == tail
 
 
-@dataclass(frozen=True)
+@record
 class Parsed:
     """Rows of some texts, one after the other in one frame: Float64 columns, and String ones where
     no number is."""

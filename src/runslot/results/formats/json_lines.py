@@ -6,11 +6,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
+from runslot.record import record
 from runslot.results.formats.csv_dialect import frame_of
 from runslot.results.formats.csv_text import Cursor, continues
 from runslot.results.formats.files import open_regular
@@ -21,7 +21,7 @@ _NOT_LOGGED = {"config"}
 """Ray repeats all parameters in every line."""
 
 
-@dataclass(frozen=True)
+@record
 class Lines:
     """The new rows of one file."""
 

@@ -7,7 +7,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from runslot.errors import RunslotError
 from runslot.experiment.processes import ProcessIdentity, is_alive
 from runslot.experiment.records import Attempt, Outcome, Run, RunFile
 from runslot.experiment.rundir import PARAMS, ExperimentDir, RunDir, attempt_of
+from runslot.record import record
 from runslot.results.formats.csv_text import monitor_task
 from runslot.results.formats.files import read_object
 from runslot.results.formats.sacred import sacred_run
@@ -31,7 +32,7 @@ from runslot.results.read.parameters import (
 from runslot.results.read.run_path import RunPaths
 
 
-@dataclass(frozen=True)
+@record
 class Description:
     """What is known of one run without its metrics."""
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from runslot.errors import NotFound, RunslotError
 from runslot.experiment.rundir import COLLECTION, PARAMS, ExperimentDir, RunDir
+from runslot.record import record
 from runslot.results.formats.files import first_line, read_bytes
 from runslot.results.problems import Problem, Unread
 from runslot.results.read import layouts
@@ -61,7 +62,7 @@ _HEADS_OF_ONE_DIRECTORY = 100
 log."""
 
 
-@dataclass(frozen=True)
+@record
 class RunFiles:
     """One run: a directory, or a file where each of several in a directory is a run."""
 
@@ -87,7 +88,7 @@ class RunFiles:
         return f"{self.directory}/{name}"
 
 
-@dataclass(frozen=True)
+@record
 class _Above:
     """What the directories above a directory say of it."""
 

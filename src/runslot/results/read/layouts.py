@@ -11,11 +11,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from runslot.experiment.rundir import PARAMS, SYSTEM, RunDir
+from runslot.record import record
 
 Kind = Literal[
     "runslot",
@@ -91,7 +91,7 @@ _NEVER: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Match:
     """One run that a directory, or a file in it, is recognised as."""
 

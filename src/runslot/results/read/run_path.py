@@ -11,11 +11,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import PurePath
 from typing import NamedTuple
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.read.directories import RunFiles
 from runslot.results.read.layouts import Kind
 from runslot.results.read.parameters import Scalar, scalar
@@ -43,7 +44,7 @@ class PathParts(NamedTuple):
     """By a template's fields."""
 
 
-@dataclass(frozen=True)
+@record
 class PathTemplate:
     """`{algo}/{env}_{seed}`: which part of a path means what."""
 
@@ -103,7 +104,7 @@ class PathTemplate:
         return values, match["rest"] or ""
 
 
-@dataclass(frozen=True)
+@record
 class RunPaths:
     """The paths of runs, as seen from what was read."""
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
 from runslot.quantiles import t_quantile
+from runslot.record import record
 from runslot.results.statistics.resamples import interval, trimmed
 
 Method = Literal["interpolate", "last"]
@@ -283,7 +283,7 @@ def _cut(curves: pl.DataFrame, low: float, high: float) -> pl.DataFrame:
 _GRID = 2**50
 
 
-@dataclass(frozen=True)
+@record
 class Smoothing:
     """How each run's curve is smoothed, before anything is averaged over runs."""
 

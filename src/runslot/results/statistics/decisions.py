@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from runslot.record import record
 from runslot.results.statistics.differences import Difference, Sample, Verdict, difference, holm
 from runslot.results.statistics.power import whole_runs_needed
 
@@ -21,7 +21,7 @@ MORE_AT_MOST = 12
 """Further seeds of each variant beyond which they are not advised."""
 
 
-@dataclass(frozen=True)
+@record
 class Decision:
     """One variant beside the reference."""
 

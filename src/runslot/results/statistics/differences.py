@@ -12,11 +12,11 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from runslot.errors import InvalidInput
 from runslot.quantiles import t_quantile, t_tail
+from runslot.record import record
 from runslot.results.statistics.magnitude import divided, exponent_of, mean_of, multiplied
 
 Verdict = Literal["better", "worse", "not decided"]
@@ -30,7 +30,7 @@ _ROUNDING = 1e-12
 """A spread that is this small a part of the values is what floats make of none."""
 
 
-@dataclass(frozen=True)
+@record
 class Sample:
     """The scores of the runs that count of one variant, and their seeds, in one order."""
 
@@ -61,7 +61,7 @@ class Sample:
         return [(score, by_seed[seed]) for seed, score in zip(self.seeds, self.scores, strict=True)]
 
 
-@dataclass(frozen=True)
+@record
 class Difference:
     """By how much the mean of one side is above that of the other."""
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from runslot.errors import NotInstalled
+from runslot.record import record
 
 Key = tuple[int, ...]
 """One parameter, or two, by their columns."""
@@ -47,7 +47,7 @@ def numeric_library() -> Any:
     return np
 
 
-@dataclass(frozen=True)
+@record
 class DistinctSettings:
     """The distinct settings of some runs, and which of them each run has."""
 
@@ -144,7 +144,7 @@ def _beyond_each(main: Mapping[Key, float], pairs: Mapping[Key, float]) -> dict[
     return {**main, **beyond}
 
 
-@dataclass(frozen=True)
+@record
 class Questions:
     """Points at which forests are asked, so that the mean prediction at each combination of levels
     of some parameters can be told, the others as in the runs that were made."""

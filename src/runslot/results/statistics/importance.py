@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import InvalidInput
 from runslot.quantiles import normal_quantile
+from runslot.record import record
 from runslot.results.accounts import DIVERGED, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.distributions import f_tail
@@ -44,7 +44,7 @@ _RANGES = 6
 """Values of a parameter that are told apart; of more numbers, so many ranges of equal frequency."""
 
 
-@dataclass(frozen=True)
+@record
 class VarianceShares:
     """Of the variance of the scores of all counted runs, what explains how much; nothing is scaled
     to a sum."""
@@ -63,7 +63,7 @@ class VarianceShares:
     """Counted runs that have a score."""
 
 
-@dataclass(frozen=True)
+@record
 class VarianceComponents:
     """Where the variance of single runs is: between variants, or within them, between seeds."""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.statistics.differences import Sample, midranks
 from runslot.results.statistics.distributions import (
     chi_square_tail,
@@ -23,7 +23,7 @@ from runslot.results.statistics.distributions import (
 from runslot.results.statistics.magnitude import divided, exponent_of, multiplied
 
 
-@dataclass(frozen=True)
+@record
 class BestInterval:
     """By how much a variant is better than the best of the others: all of these hold together."""
 
@@ -131,7 +131,7 @@ def _common_error(samples: Sequence[Sample]) -> tuple[float, int]:
     return math.sqrt(squares / freedom), freedom
 
 
-@dataclass(frozen=True)
+@record
 class RankTest:
     """Whether variants rank alike on all tasks."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.rundir import RunDir
+from runslot.record import record
 from runslot.results.formats.files import read_bytes, read_object
 from runslot.results.read.parameters import Value, flatten
 from runslot.results.read.reader import load
@@ -27,7 +27,7 @@ from runslot.results.text.table import show
 _PATCH_LINES = 40
 
 
-@dataclass(frozen=True)
+@record
 class RunDifference:
     """Two runs, and by part (variant, run, code, environment, metrics) the values that are not
     equal."""

@@ -8,7 +8,6 @@ beyond the target makes up for nothing.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -17,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.comparison import Comparison
 from runslot.results.members import label_in_task
 from runslot.results.statistics.scores import Interval, bootstrap
@@ -27,7 +27,7 @@ _FEW_RUNS = 10
 """Runs of a variant below which a bootstrap holds less often than it says."""
 
 
-@dataclass(frozen=True)
+@record
 class OptimalityGap:
     """How far a variant is from the target."""
 

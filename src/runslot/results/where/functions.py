@@ -4,16 +4,17 @@ longer. Pure."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import polars as pl
+
+from runslot.record import record
 
 Kind = Literal["number", "text", "truth", "time", "null"]
 Apply = Callable[[Sequence[pl.Expr], Sequence[Any]], pl.Expr]
 
 
-@dataclass(frozen=True)
+@record
 class SqlFunction:
     """A function of some values."""
 

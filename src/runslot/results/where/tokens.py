@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Literal, NoReturn
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 
 _SPACE = re.compile(r"\s+|--[^\n]*")
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
@@ -19,7 +19,7 @@ _SIGN = re.compile(r"<=>|<=|>=|<>|!=|!~|==|::|//|[=<>+\-*/%(),~]")
 _UNCLOSED = "'\"`"
 
 
-@dataclass(frozen=True)
+@record
 class Token:
     """A part of a condition and where it starts."""
 

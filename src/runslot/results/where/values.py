@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.where.functions import Kind, without_nan
 from runslot.results.where.tokens import short
 
@@ -28,7 +29,7 @@ CASTS: Mapping[str, tuple[Kind, Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Value:
     """A part of a condition as polars computes it."""
 

@@ -12,11 +12,12 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from runslot.errors import Damaged, NewerFormat, RunslotError
 from runslot.experiment.shape import FORMAT, check_format
+from runslot.record import record
 from runslot.transport.bucket.store import Missing, Store
 
 PART = 16 * 2**20
@@ -29,7 +30,7 @@ class DamagedObject(RunslotError):
     retry = True
 
 
-@dataclass(frozen=True)
+@record
 class MachineShare:
     """What one machine pushes: the k-th of n shares, from 1, of a batch of runs that were asked
     for together.
@@ -69,7 +70,7 @@ class MachineShare:
         return f"{self.name}/parts/{digest[:2]}/{digest}"
 
 
-@dataclass(frozen=True)
+@record
 class File:
     """One file as it arrived."""
 
@@ -81,7 +82,7 @@ class File:
     mode: int = 0o644
 
 
-@dataclass(frozen=True)
+@record
 class Inventory:
     """The list of one share."""
 
@@ -189,7 +190,7 @@ def _row(file: File) -> list[Any]:
 # ---- what home asks of a machine -----------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class StopRequest:
     """What is to be stopped of a share."""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.experiment.rundir import RunDir
+from runslot.record import record
 from runslot.transport.bucket.inventory import PART
 from runslot.transport.contents import outcome_last
 from runslot.transport.scan import TEMPORARY
@@ -21,7 +21,7 @@ Stat = tuple[int, int, int]
 """Size, time of change in nanoseconds, inode."""
 
 
-@dataclass(frozen=True)
+@record
 class LocalFile:
     """One file of a run directory at the time of the scan."""
 
@@ -32,7 +32,7 @@ class LocalFile:
     mode: int
 
 
-@dataclass(frozen=True)
+@record
 class FileGroup:
     """Files that become visible together."""
 

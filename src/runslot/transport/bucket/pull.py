@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from runslot.errors import RunslotError
 from runslot.experiment.files import open_to_append
 from runslot.experiment.owner import other_link
 from runslot.experiment.rundir import RunDir
+from runslot.record import record
 from runslot.transport.bucket.inventory import PART, DamagedObject, File, Inventory, MachineShare
 from runslot.transport.bucket.store import Missing, Store
 from runslot.transport.contents import OUTCOME, outcome_last
@@ -32,7 +32,7 @@ class Unwritable(RunslotError):
     retry = True
 
 
-@dataclass(frozen=True)
+@record
 class Pulled:
     """What a pull brought."""
 

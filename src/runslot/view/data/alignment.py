@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.results import Results
 from runslot.results.statistics import Smoothing, align
 from runslot.view.data.choices import ROW
@@ -22,7 +22,7 @@ from runslot.view.data.choices import ROW
 _FEWEST_POINTS = 100
 
 
-@dataclass(frozen=True)
+@record
 class Aligned:
     """Runs of several series, each series at values of x of its own."""
 
@@ -130,7 +130,7 @@ def last_values(plain: pl.DataFrame, numbers: pl.Series) -> Mapping[int, tuple[f
     return {run: (x, y) for run, x, y in ends.iter_rows()}
 
 
-@dataclass(frozen=True)
+@record
 class Rows:
     """`Results.progress`, with `run` a number."""
 

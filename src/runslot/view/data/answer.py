@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from runslot.experiment.states import UNDER_WAY
+from runslot.record import record
 from runslot.results.accounts import DIVERGED, Accounting, GroupAccount, tasks_of
 from runslot.results.results import Results
 from runslot.results.statistics.decisions import decide_beside
@@ -35,7 +35,7 @@ _DRAWS = 4000
 """Draws of all means at once, for the probability that each is the best."""
 
 
-@dataclass(frozen=True)
+@record
 class Answer:
     """What a sweep says at one moment."""
 
@@ -112,7 +112,7 @@ def answer_of(selection: Results, everything: Results, choices: Choices, baselin
     )
 
 
-@dataclass(frozen=True)
+@record
 class _Race:
     """What the variants of all tasks are compared with, by place of a variant."""
 

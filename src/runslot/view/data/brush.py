@@ -6,16 +6,16 @@ import bisect
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.view.data.groups import in_order, text_of
 
 
-@dataclass(frozen=True)
+@record
 class Scale:
     """How the values of one column lie on an axis from 0 to 1: by size, or one beside the other."""
 
@@ -115,7 +115,7 @@ def read_ways(items: Iterable[str]) -> dict[str, str]:
     return ways
 
 
-@dataclass(frozen=True)
+@record
 class Brush:
     """Which part of an axis is marked: between two numbers, or some values."""
 

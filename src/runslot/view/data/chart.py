@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.accounts import COUNTED, DIVERGED, Accounting, tasks_of
 from runslot.results.results import Results
 from runslot.results.summary import BEST, FINAL, Mode
@@ -33,7 +34,7 @@ from runslot.view.data.ranks import (
 Mark = Literal["bars", "points", "profile", "scatter", "heat", "parallel"]
 
 
-@dataclass(frozen=True)
+@record
 class Chart:
     """One figure of a view."""
 
@@ -55,7 +56,7 @@ class Chart:
     values, `order` of categories, `axes` of parallel coordinates."""
 
 
-@dataclass(frozen=True)
+@record
 class View:
     """One metric of a view."""
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, get_args
 from urllib.parse import parse_qsl, urlencode
 
 from runslot.errors import InvalidInput
 from runslot.experiment.states import STATES
+from runslot.record import record
 from runslot.results.accounts import Diverged
 
 Kind = Literal[
@@ -37,7 +38,7 @@ OF_TABLE = ("sort", "pin", "tick")
 """Choices that change nothing but how the table stands in the browser."""
 
 
-@dataclass(frozen=True)
+@record
 class Choices:
     """One view. An empty value stands for what the page takes by itself
     (`runslot.view.data.groups`)."""

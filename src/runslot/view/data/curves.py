@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.accounts import COUNTED, DIVERGED, Accounting, tasks_of
 from runslot.results.results import Results
 from runslot.view.data.alignment import Rows, last_values, plain_rows
@@ -56,7 +56,7 @@ KB."""
 _FEWEST_POINTS = 40
 
 
-@dataclass(frozen=True)
+@record
 class Curve:
     """One curve of one panel."""
 
@@ -76,7 +76,7 @@ class Curve:
     """The label of its series."""
 
 
-@dataclass(frozen=True)
+@record
 class Mark:
     """Where a run diverged: the last place at which it had a value."""
 
@@ -87,7 +87,7 @@ class Mark:
     run: str
 
 
-@dataclass(frozen=True)
+@record
 class Panel:
     """One figure of a view."""
 
@@ -104,7 +104,7 @@ class Panel:
     marks: tuple[Mark, ...] = ()
 
 
-@dataclass(frozen=True)
+@record
 class Drawing:
     """All panels of a view, and what a caption has to say of them."""
 
@@ -155,7 +155,7 @@ def draw(
     return Drawing(tuple(panels), series, colours, parts[0].tallies, _notes(view, parts, panels))
 
 
-@dataclass(frozen=True)
+@record
 class _View:
     """What all panels of a drawing share."""
 
@@ -171,7 +171,7 @@ class _View:
     """Columns whose values are tasks, each of a scale of its own."""
 
 
-@dataclass(frozen=True)
+@record
 class _Metric:
     """One metric of a view, before it is cut into panels."""
 

@@ -6,13 +6,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import InvalidInput
 from runslot.experiment.states import UNKNOWN
+from runslot.record import record
 from runslot.results.columns import ANNOTATION_COLUMNS
 from runslot.results.read.layouts import natural
 from runslot.results.results import Results
@@ -110,7 +110,7 @@ def in_order(values: Iterable[str]) -> list[str]:
     return sorted(set(values), key=_magnitude)
 
 
-@dataclass(frozen=True)
+@record
 class Group:
     """Runs of equal values in some columns."""
 
@@ -121,7 +121,7 @@ class Group:
     """Its place among all groups; it picks the colour."""
 
 
-@dataclass(frozen=True)
+@record
 class Groups:
     """How runs fall into groups by some columns."""
 

@@ -4,12 +4,12 @@ coordinates, whose points are runs. Pure."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.results import Results
 from runslot.results.summary import mode_of
 from runslot.view.data import intervals
@@ -22,7 +22,7 @@ from runslot.view.data.marks import DISTINCT, stroke
 from runslot.view.data.ranks import Tally
 
 
-@dataclass(frozen=True)
+@record
 class Charts:
     """All figures of a view, and what a caption has to say of them."""
 

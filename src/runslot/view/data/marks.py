@@ -8,8 +8,9 @@ again (`runslot.view.paper.script`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from runslot.record import record
 
 SHARE_LIMITS = (-0.02, 1.02)
 """Ends of an axis of shares, a little beyond 0 and 1, so that curves at the ends are seen."""
@@ -58,7 +59,7 @@ LINES = ("#3B76C4", "#4FA3C7", "#6BB39A", "#B5A93C", "#E0883A", "#D4472A")
 """Six steps from blue (low) to red (high), for lines: each can be seen on white and on black."""
 
 
-@dataclass(frozen=True)
+@record
 class Stroke:
     """How one curve is drawn."""
 

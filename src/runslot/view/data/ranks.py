@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
 from runslot.experiment.states import UNKNOWN
+from runslot.record import record
 from runslot.results.accounts import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.magnitude import mean_of
@@ -26,7 +26,7 @@ BEST_SERIES = 10
 """Series that are drawn where there are more than can be told apart."""
 
 
-@dataclass(frozen=True)
+@record
 class Tally:
     """How many runs a series has: those that its statistic is over, all, and those that
     diverged."""

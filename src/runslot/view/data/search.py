@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from runslot.experiment.states import UNDER_WAY
+from runslot.record import record
 from runslot.results.text.labels import text_of_value
 from runslot.search.objective import merit
 from runslot.search.space import Proposed, SearchSpace, parse_space
@@ -23,7 +23,7 @@ from runslot.search.study import Study
 from runslot.search.trial import Trial
 
 
-@dataclass(frozen=True)
+@record
 class RunEnd:
     """What is known of one run of a search."""
 

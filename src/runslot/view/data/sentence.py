@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
+from runslot.record import record
 from runslot.results.accounts import DIVERGED
 from runslot.results.statistics.decisions import MORE_AT_MOST, seeds_advised
 from runslot.results.statistics.differences import Difference
@@ -24,7 +24,7 @@ _SETTINGS_SAID = 6
 """Settings by which it names a variant; of more it says how many."""
 
 
-@dataclass(frozen=True)
+@record
 class RankedVariant:
     """One row of the answer."""
 

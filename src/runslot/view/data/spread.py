@@ -9,10 +9,10 @@ several tasks are never averaged unscaled; extremes are kept.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
+from runslot.record import record
 from runslot.results.statistics import band
 from runslot.results.statistics.curves import Band, interquartile, with_interval
 from runslot.view.data.alignment import Aligned, Rows, align_series, decimate
@@ -51,7 +51,7 @@ def words_at(statistic: str, level: float, sizes: Collection[int]) -> str:
     return "mean and each run" if max(sizes) > 1 else "each run"
 
 
-@dataclass(frozen=True)
+@record
 class SpreadRequest:
     """How the points of one metric are wanted."""
 
@@ -64,7 +64,7 @@ class SpreadRequest:
     banded: bool
 
 
-@dataclass(frozen=True)
+@record
 class Numbers:
     """What is drawn of one metric: its points, and what was left out of them."""
 

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from runslot.errors import RunslotError
 from runslot.experiment.journal import read_events
 from runslot.experiment.status import find_experiments
+from runslot.record import record
 from runslot.results.results import Results
 
 
-@dataclass(frozen=True)
+@record
 class Stay:
     """One attempt of a run in one slot."""
 
@@ -33,7 +33,7 @@ class Stay:
     state: str
 
 
-@dataclass(frozen=True)
+@record
 class Launch:
     """The slots of one experiment, over the time in which a launcher was at work."""
 

@@ -11,12 +11,12 @@ import io
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 from runslot.results.confirmation import confirmed
 from runslot.results.results import Results
 from runslot.terminal_text import visible
@@ -45,7 +45,7 @@ _CURVES_RATIO, _CHARTS_RATIO = 0.72, 0.62
 """A panel's height as a part of its width."""
 
 
-@dataclass(frozen=True)
+@record
 class Paper:
     """The size of a figure, in inches and points."""
 
@@ -90,7 +90,7 @@ def paper_files(
     return paper_figure(results, choices, name, kind, paper=paper, rows=rows).files
 
 
-@dataclass(frozen=True)
+@record
 class PaperFigure:
     """A figure with its data and its script, and what is to be written under it."""
 

@@ -7,13 +7,14 @@ import dataclasses
 import zlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any
 
 import polars as pl
 
 from runslot.experiment.states import UNKNOWN
+from runslot.record import record
 from runslot.results.results import Results
 from runslot.results.text.sources import reading_lines
 from runslot.view.data.choices import Choices
@@ -31,7 +32,7 @@ from runslot.view.web.live_runs import Memory, Moment
 _NO_RUNS = "There are no runs yet; this page waits for them."
 
 
-@dataclass(frozen=True)
+@record
 class PageContent:
     """All that the browser has of one page."""
 
@@ -114,7 +115,7 @@ def show(moment: Moment, choices: Choices) -> PageContent:
     )
 
 
-@dataclass(frozen=True)
+@record
 class _Drawn:
     """The figures of a page, whatever their kind."""
 

@@ -18,13 +18,13 @@ import secrets
 import socket
 import stat
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from flask import Flask, Request, Response, redirect, request
 
 from runslot.errors import InvalidInput
+from runslot.record import record
 
 TOKEN = "token"  # noqa: S105  # the name of the parameter, not a secret
 _YEAR_S = 365 * 86400
@@ -34,7 +34,7 @@ this machine, where other users have their servers, is `same-site`."""
 ALIVE = "/alive"
 
 
-@dataclass(frozen=True)
+@record
 class PageGuard:
     """The rules of one server."""
 

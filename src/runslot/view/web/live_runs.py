@@ -13,7 +13,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -22,6 +21,7 @@ from urllib.parse import parse_qsl
 from runslot.engines.registry import Refresher
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
+from runslot.record import record
 from runslot.results import Reader, Results
 from runslot.results.accounts import tasks_of
 from runslot.results.confirmation import confirmed
@@ -43,7 +43,7 @@ _MOST_TEMPLATES = 3
 with."""
 
 
-@dataclass(frozen=True)
+@record
 class Moment:
     """What was read at one time."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import dash_ag_grid as dag
@@ -10,6 +9,7 @@ import dash_mantine_components as dmc
 from dash import dcc, html
 
 from runslot.experiment.states import STATES, colour_of
+from runslot.record import record
 from runslot.results.results import Results
 from runslot.view.data.choices import Choices
 from runslot.view.data.marks import stroke
@@ -85,7 +85,7 @@ def shell(children: Any, *, base: str, navbar: Any = None, status: Any = None) -
     )
 
 
-@dataclass(frozen=True)
+@record
 class PageParts:
     """What choices and runs decide on the page of plots, by the output's name; at first it comes
     with the page."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -19,6 +18,7 @@ from plotly.utils import PlotlyJSONEncoder
 from runslot.errors import NotFound
 from runslot.experiment.rundir import LEASE, RunDir
 from runslot.experiment.states import UNDER_WAY, UNKNOWN, colour_of
+from runslot.record import record
 from runslot.results.results import Results
 from runslot.results.summary import FINAL
 from runslot.results.text.labels import text_of_value
@@ -359,7 +359,7 @@ def run_address(run: str) -> str:
     return f"/run?{urlencode({'run': run})}"
 
 
-@dataclass(frozen=True)
+@record
 class RunContent:
     """What the browser has of a run's page, but for its console and its code."""
 

@@ -8,13 +8,13 @@ import signal
 import socket
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server, select_address_family
 
 from runslot.errors import Busy, InvalidInput
+from runslot.record import record
 from runslot.view.web.app import make_app
 from runslot.view.web.guard import TOKEN, Readers, guard_for
 from runslot.view.web.live_runs import LiveRuns
@@ -29,7 +29,7 @@ class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
 
-@dataclass(frozen=True)
+@record
 class Served:
     """A server that is bound to its port, and the address to open."""
 

@@ -11,11 +11,12 @@ import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
+from runslot.record import record
 
-@dataclass(frozen=True)
+
+@record
 class Quota:
     """One limit of the account, and what a machine takes of it."""
 
