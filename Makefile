@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 unexport PYTHONDONTWRITEBYTECODE
 INSTALL := -m pip --disable-pip-version-check --quiet install
 PIP_INSTALL := $(BIN)/python $(INSTALL)
-# Of these large ones only what a test imports is compiled, and then: a third of the CPU time.
-ADOPTERS_INSTALL := .venv-adopters/bin/python $(INSTALL) --no-compile
-NEXT_HYDRA_INSTALL := .venv-next-hydra/bin/python $(INSTALL) --no-compile
+# Of these large ones only what a test imports is compiled, and then: a third of the CPU time. uv unpacks once what
+# several have; it does not read what pip is told by PIP_FIND_LINKS.
+UV_INSTALL := $(BIN)/uv pip install --quiet $(addprefix --find-links ,$(PIP_FIND_LINKS)) --python
 CLOUD_INSTALL := .venv-cloud/bin/python $(INSTALL) --no-compile
 RUNS ?= runs
 # Their environment has what scripts bring, not what our other tests want.
@@ -97,17 +97,15 @@ $(VENV)/.test: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP_INSTALL) --constraint constraints.txt --editable ".[view,plot,notify,nvidia,tensorboard]" --group examples --group test
 	@touch $@ $(VENV)/.demo
 
-.venv-adopters/.made: pyproject.toml constraints-adopters.txt
+.venv-adopters/.made: $(VENV)/.pythons pyproject.toml constraints-adopters.txt
 	$(PYTHON) -m venv .venv-adopters
-	$(ADOPTERS_INSTALL) --constraint constraints-adopters.txt --upgrade pip
-	$(ADOPTERS_INSTALL) --constraint constraints-adopters.txt --editable . --group adopters
+	$(UV_INSTALL) .venv-adopters --constraint constraints-adopters.txt --editable . --group adopters
 	@touch $@
 
-.venv-next-hydra/.made: pyproject.toml constraints-adopters.txt
+.venv-next-hydra/.made: $(VENV)/.pythons pyproject.toml constraints-adopters.txt
 	$(PYTHON) -m venv .venv-next-hydra
 	grep -viE '^(hydra-core|omegaconf|antlr4)' constraints-adopters.txt >.venv-next-hydra/constraints.txt
-	$(NEXT_HYDRA_INSTALL) --constraint .venv-next-hydra/constraints.txt --upgrade pip
-	$(NEXT_HYDRA_INSTALL) --constraint .venv-next-hydra/constraints.txt --editable . --group next-hydra
+	$(UV_INSTALL) .venv-next-hydra --constraint .venv-next-hydra/constraints.txt --editable . --group next-hydra
 	@touch $@
 
 .venv-cloud/.made: pyproject.toml constraints-cloud.txt

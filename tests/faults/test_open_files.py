@@ -5,6 +5,7 @@ and say why.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,15 +46,19 @@ print(json.dumps({"kinds": kinds, "waits": waits, "limits": sorted(limits)}))
 
 ALL_AT_ONCE = """
 ulimit -Sn > "$1/limit"
+exec 3<>"${0%/*}/all-are-up"
 touch "$1/up"
-until [ $(ls "$1"/../run_*/up | wc -l) -eq 100 ]; do sleep 0.05; done
+if [ $(ls "$1"/../run_*/up | wc -l) -eq 100 ]; then yes | head -200 >&3; fi
+read -r line <&3
 """
+"""Whoever comes last writes a line for each; the others wait in the pipe, which costs nothing."""
 
 BRIEF = 'ulimit -Sn > "$1/limit"; sleep 0.2'
 
 
 def launch(tmp_path: Path, limit: str, script: str, runs: int) -> dict[str, list[str]]:
     (tmp_path / "run.sh").write_text(script)
+    os.mkfifo(tmp_path / "all-are-up")
     argv = [sys.executable, "-c", LAUNCH, tmp_path / "runs", runs, tmp_path / "run.sh"]
     shell = f'ulimit {limit} && exec "$@"'
     done = subprocess.run(

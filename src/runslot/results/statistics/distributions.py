@@ -71,16 +71,26 @@ def noncentral_t_tail(t: float, freedom: float, noncentrality: float) -> float:
     """Return P(T > t) for T = (Z + noncentrality) / √(χ²/ν): the mean of Φ(noncentrality - t·s)
     over the distribution of s = √(χ²/ν)."""
     nodes = _NODES if freedom < _SMOOTH_FREEDOM else _NODES_WHERE_SMOOTH
-    return _over_deviations(lambda s: normal_below(noncentrality - t * s), freedom, nodes)
+    t, noncentrality = t / math.sqrt(2), noncentrality / math.sqrt(2)  # `normal_below`, inlined
+    return 0.5 * math.fsum(
+        weight * math.erfc(t * s - noncentrality) for s, weight in _deviations(freedom, nodes)
+    )
 
 
 def _over_deviations(value: Callable[[float], float], freedom: float, nodes: int) -> float:
     """Return the mean of `value(s)` over s = √(χ²/ν), by Simpson's rule."""
+    return math.fsum(weight * value(s) for s, weight in _deviations(freedom, nodes))
+
+
+@lru_cache(maxsize=128)
+def _deviations(freedom: float, nodes: int) -> tuple[tuple[float, float], ...]:
+    """Return the nodes of Simpson's rule over s = √(χ²/ν), each with its density's weight: the
+    same for every shift, of which a power asks many."""
     spread = _DEVIATIONS / math.sqrt(2 * freedom)
     low, high = max(0.0, 1 - spread), 1 + spread
     step = (high - low) / nodes
     constant = math.log(2) + freedom / 2 * math.log(freedom / 2) - math.lgamma(freedom / 2)
-    parts = []
+    pairs = []
     for i in range(nodes + 1):
         s = low + i * step
         if s == 0:
@@ -88,8 +98,8 @@ def _over_deviations(value: Callable[[float], float], freedom: float, nodes: int
         else:
             density = math.exp(constant + (freedom - 1) * math.log(s) - freedom * s * s / 2)
         weight = 1 if i in {0, nodes} else 4 if i % 2 else 2
-        parts.append(weight * density * value(s))
-    return math.fsum(parts) * step / 3
+        pairs.append((s, weight * density * step / 3))
+    return tuple(pairs)
 
 
 def _over_normal(value: Callable[[float], float], nodes: int) -> float:
