@@ -48,7 +48,9 @@ _BESIDE = {
         "high": _nullable("number", "Its other end."),
         "test": {"enum": ["paired by seed", "Welch's t"]},
         "p": _nullable("number", "Of the t test, by itself."),
-        "p_adjusted": _nullable("number", "Of all together (Holm); beside the best, of all pairs."),
+        "p_adjusted": _nullable(
+            "number", "Of all together (Holm); beside the best, no less than of all pairs."
+        ),
         "p_exact": _nullable("number", "Of all signs, or all orders of the runs."),
         "effect": _nullable("number", "In standard deviations."),
         "evidence": _nullable("number", "The anytime-valid e-value; 20 decides at 5 %."),

@@ -121,7 +121,7 @@ def test_tasks_are_compared_within_and_ranked_over(write_run: Any, tmp_path: Pat
     assert [row.label for row in pair.rows if row.difference] == [
         f"env={env}, algo=a" for env in ("pong", "qbert", "tennis")
     ]
-    assert "of all 3 pairs of each task together" in " ".join(words_of(verdicts).split())
+    assert "as of all 3 pairs of each task together" in " ".join(words_of(verdicts).split())
     words = " ".join(words_of(decide(compare(load(tmp_path), "score"), "algo=b")).split())
     assert "of the 2 comparisons of each task together" in words
     named = decide(compare(load(tmp_path), "score"), "algo=b")
@@ -194,7 +194,7 @@ def test_latex_prints_bold_what_is_not_worse_than_the_best(sweep: Any) -> None:
     rows = [line for line in text.splitlines() if line.startswith("    0.")]
     assert [("mathbf" in row) for row in rows] == [True, True, False]
     assert "18 runs: 18 counted" in text
-    assert "Holm's correction over all pairs" in text
+    assert "Holm's correction for all pairs" in text
     assert "$n = 6$" in text
 
 

@@ -127,7 +127,7 @@ def _bold_words(verdicts: Verdicts, beside: str) -> list[str]:
     alpha = f"$\\alpha = {1 - verdicts.level:.3g}$"
     within = " within each task" if any(verdicts.references) else ""
     compared = max(verdicts.compared(task) for task in verdicts.references)
-    over = " over all pairs" if verdicts.is_best else ""
+    over = " for all pairs" if verdicts.is_best else ""
     holm = f", Holm's correction{over}{within}" if compared > 1 else ""
     words = f"{' or '.join(names)}, two-sided{holm}, {alpha}"
     return [f"Bold: not significantly worse than {beside} ({words})."]

@@ -241,8 +241,8 @@ def _family(verdicts: Verdicts) -> str:
         words = f"; p: of the {count}comparisons{of_each} together (Holm)"
     else:
         words = (
-            f"; p: of all {count}pairs{of_each} together (Holm), since the best was chosen by these"
-            " same runs"
+            f"; p: as of all {count}pairs{of_each} together, since the best was chosen by these"
+            " same runs (Holm's steps among those shown, so never below its p over all pairs)"
         )
     if verdicts.comparison.is_under_way:
         words += (
