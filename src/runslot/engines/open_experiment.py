@@ -102,7 +102,7 @@ class OpenExperiment:
         lock = LauncherLock(directory)
         lock.acquire(take_over)
         _withdraw_requests(directory)
-        file = _with_package(from_copy(directory.read(), directory))
+        file = _as_it_runs(directory)
         opened = cls(directory, file, environment, lock, _journal(directory), directory.requests)
         if front_door(file).counts_launched:
             events = read_events(directory.journal_file)
@@ -117,7 +117,7 @@ class OpenExperiment:
         brought here.
         """
         directory.require_own()
-        file = _with_package(from_copy(directory.read(), directory))
+        file = _as_it_runs(directory)
         if moved:
             file, environment = as_here(file, directory, environment)
         directory.make_worker(name)
@@ -277,6 +277,12 @@ def _journal(directory: ExperimentDir) -> Journal:
 
         return SharedJournal(directory.turns, directory.journal_file)
     return Journal(directory.journal_file)
+
+
+def _as_it_runs(directory: ExperimentDir) -> ExperimentFile:
+    """Return the experiment with the paths and the import path that its runs have."""
+    file = directory.read()
+    return _with_package(file if file.code is None else from_copy(file, directory))
 
 
 def _with_package(file: ExperimentFile) -> ExperimentFile:
