@@ -141,8 +141,7 @@ def run_dir(place: Place) -> Path:
 
 
 def notes(place: Place) -> list[str]:
-    files = list((place.directory / "runs").rglob("notes.txt"))
-    return files[0].read_text().splitlines() if files else []
+    return next(iter(place.noted("notes.txt").values()), [])
 
 
 def outcome(place: Place) -> dict[str, Any]:

@@ -208,11 +208,10 @@ class Project:
         """Return the lines that each run has noted, as far as they are home, by its directory's
         name.
         """
-        files = self.place.experiment.rglob("notes.txt")
         return {
-            file.parent.name: file.read_text().splitlines()
-            for file in files
-            if "attempt_" not in str(file)
+            place.name: lines
+            for place, lines in self.place.noted("notes.txt").items()
+            if place.is_relative_to(self.place.experiment) and "attempt_" not in str(place)
         }
 
     def rows(self, run: str = "run_0") -> list[str]:
@@ -222,7 +221,7 @@ class Project:
 
     def home(self, name: str) -> list[Path]:
         """Return the files of a name that have come home, perhaps before there is an experiment."""
-        return list((self.place.directory / "runs").rglob(name))
+        return [place / name for place in self.place.noted(name)]
 
     def rows_of(self, run: Mapping[str, Any]) -> list[str]:
         """Return the rows of one run of `runslot status`."""
@@ -301,7 +300,7 @@ def kill(pids: list[int]) -> None:
 def test_results_come_home_while_runs_go_on(project: Project) -> None:
     launch = project.start("count", "--grid", "steps=60")
     until(
-        lambda: list((project.place.directory / "runs").rglob("progress.csv")),
+        lambda: project.place.noted("progress.csv"),
         what="the first rows are home",
     )
     before = len(project.rows())
