@@ -188,7 +188,7 @@ def test_all_runs_stand_one_click_deeper(page: Page) -> None:
 def test_another_metric_is_another_answer_and_an_unknown_one_is_said(page: Page) -> None:
     page.run("""const select = document.getElementById('metric'); select.value = 'loss';
         select.dispatchEvent(new Event('change'))""")
-    page.until("return document.querySelector('#verdict').textContent.includes('lowest loss')")
+    page.until("return document.querySelector('#verdict').textContent.includes('the same loss')")
     assert page.query() == "?y=loss"
     page.open("/?y=nothing")
     assert "no run has a metric" in page.until(

@@ -211,5 +211,7 @@ def test_patterns_are_refused_where_they_are_said(runslot):
     (runslot.directory / "s.yaml").write_text(
         "function: train.py:train\ngrid: {lr: 1}\nno_fetch: ['!a']\n"
     )
-    assert "s.yaml, line 3: no_fetch: " in runslot.refused("run", "s.yaml")
-    assert "--fetch: fetch: " in runslot.refused("run", "train.py:train", "--fetch", "../up")
+    assert "s.yaml, line 3: no_fetch: '!a': nothing is negated" in runslot.refused("run", "s.yaml")
+    assert "--fetch: '../up' is no path" in runslot.refused(
+        "run", "train.py:train", "--fetch", "../up"
+    )

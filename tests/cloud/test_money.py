@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import pty
+import signal
 import sys
 
 import pytest
@@ -28,6 +29,7 @@ def test_who_leaves_the_question_rents_nothing(key: bytes) -> None:
     environment = {name: value for name, value in os.environ.items() if name != money.YES}
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # where the tests are in the background
         os.execve(sys.executable, [sys.executable, "-c", script], environment)
     output = b""
     while b"rent them? [y/N]" not in output:

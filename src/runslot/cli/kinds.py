@@ -226,7 +226,7 @@ def _read_texts(value: Any) -> tuple[str, ...]:
 def _read_patterns(value: Any) -> tuple[str, ...]:
     from runslot.transport.patterns import check_patterns
 
-    return check_patterns(value, "patterns")
+    return check_patterns(value, "")
 
 
 def _read_project(value: Any) -> str | None:

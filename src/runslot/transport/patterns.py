@@ -63,7 +63,10 @@ def is_literal(pattern: str) -> bool:
 
 
 def check_patterns(patterns: object, name: str) -> tuple[str, ...]:
-    """Return patterns that were given under `name`; `InvalidInput` where they are none."""
+    """Return patterns that were given under `name`, empty where the caller says it; `InvalidInput`
+    where they are none.
+    """
+    where = f"{name}: " if name else ""
     if isinstance(patterns, str):
         patterns = (patterns,)
     if not isinstance(patterns, (list, tuple)) or not all(
@@ -71,12 +74,12 @@ def check_patterns(patterns: object, name: str) -> tuple[str, ...]:
     ):
         raise InvalidInput(
             f"{name} must be a pattern of paths, such as '*.pt', or a list of them, not"
-            f" {patterns!r:.80}"
+            f" {patterns!r:.80}".lstrip()
         )
     for pattern in patterns:
         if pattern.startswith("!"):
             raise InvalidInput(
-                f"{name}: {pattern!r}: nothing is negated here; give {pattern[1:]!r} to the"
+                f"{where}{pattern!r}: nothing is negated here; give {pattern[1:]!r} to the"
                 " opposite one"
             )
         if (
@@ -85,12 +88,12 @@ def check_patterns(patterns: object, name: str) -> tuple[str, ...]:
             or {".", ".."} & set(pattern.strip("/").split("/"))
         ):
             raise InvalidInput(
-                f"{name}: {pattern!r} is no path below a directory; write a name, a path, or '*.pt'"
+                f"{where}{pattern!r} is no path below a directory; write a name, a path, or '*.pt'"
             )
         try:
             _compiled(pattern)
         except re.error as error:
-            raise InvalidInput(f"{name}: {pattern!r} cannot be read: {error}") from None
+            raise InvalidInput(f"{where}{pattern!r} cannot be read: {error}") from None
     return tuple(patterns)
 
 
