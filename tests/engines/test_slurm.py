@@ -243,14 +243,14 @@ def test_a_run_that_runs_out_of_time_continues_where_it_can_resume_and_else_has_
 ) -> None:
     """Slurm tells of the time limit ahead; the run is asked to end, and its task requeues itself.
     What cannot resume would run out of time again: it is not requeued. The shortest limit is a
-    minute, so both wait for it together.
+    minute, which Slurm looks at once a minute, so both wait for it together.
     """
     other = Sweep(tmp_path / "other")
     for each, options in ((sweep, ["--resumable"]), (other, [])):
         each.configure(time="00:01:00")
         each.run("program.py:first_waits", "--grace", "3", *options)
 
-    other.wait_for(timed_out=1)
+    until(lambda: other.counts() == {"timed_out": 1}, 240, "the limit has ended the one run")
     (run,) = other.place.status()["runs"]
     assert "time limit" in run["outcome"]["message"]
     sweep.wait_for(succeeded=1)
@@ -295,7 +295,7 @@ def test_a_node_that_lacks_something_eats_no_runs_and_is_named(sweep: Sweep, lac
     python = sweep.place.directory / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    sweep.configure(python=str(python), cpus=8)
+    sweep.configure(python=str(python), cpus=8, pack=False)  # else one task may do all runs
     down("--hide", str(python if lacks == "python" else sweep.place.directory), "node1")
     sweep.run("program.py:note_it", "--grid", "x=1,2,3,4,5,6,7,8")
     sweep.wait_for(succeeded=8)
