@@ -291,7 +291,7 @@ def test_a_python_that_lacks_it_here_too_is_refused_before_anything_is_submitted
 
     cluster.configure(at_a_time=1, python=python, setup=["true"])
     cluster.search(*SPACE, "--trials", "2")
-    assert cluster.tasks()
+    until(cluster.tasks, what="a pilot is sent")
 
 
 def test_a_pilot_whose_time_is_up_is_requeued_and_goes_on(cluster: Cluster) -> None:
