@@ -733,13 +733,18 @@ def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(
     assert (b"is still rented, $0.500 an hour, until" in said) is left
 
 
-def test_a_machine_whose_renting_outlives_its_launch_is_found_by_the_resume(place: Place) -> None:
+def die_while_renting(place: Place, grid: str) -> None:
+    """Kill a launch while others rent its machines."""
     (place.path / "stand-in" / "slow").write_text("8")
-    launch = place.start(*place.sweep("--grid", "pause=0.3"))
+    launch = place.start(*place.sweep("--grid", grid))
     wait_for(lambda: (place.path / "out").read_text().count("\nrenting ") == 2)
     time.sleep(2)  # who rents is at it
     launch.kill()
     launch.wait()
+
+
+def test_a_machine_whose_renting_outlives_its_launch_is_found_by_the_resume(place: Place) -> None:
+    die_while_renting(place, "pause=0.3")
     again = place.call("resume", str(place.experiment.path))
     assert again.returncode == 0, again.stdout + again.stderr
     assert "is still being rented" in again.stdout
@@ -750,12 +755,7 @@ def test_a_machine_whose_renting_outlives_its_launch_is_found_by_the_resume(plac
 def test_a_machine_that_is_rented_for_a_launch_that_died_is_given_back_by_cloud_down(
     place: Place,
 ) -> None:
-    (place.path / "stand-in" / "slow").write_text("8")
-    launch = place.start(*place.sweep("--grid", "steps=1000"))
-    wait_for(lambda: (place.path / "out").read_text().count("\nrenting ") == 2)
-    time.sleep(2)  # who rents is at it
-    launch.kill()
-    launch.wait()
+    die_while_renting(place, "steps=1000")
     down = place.call("cloud", "down", str(place.experiment.path))
     assert down.returncode == 0, down.stdout + down.stderr
     assert place.rented() == []
@@ -776,12 +776,7 @@ def test_why_a_machine_cannot_begin_is_said_here(place: Place) -> None:
 
 
 def test_a_stop_gives_back_what_is_rented_for_a_launch_that_died(place: Place) -> None:
-    (place.path / "stand-in" / "slow").write_text("8")
-    launch = place.start(*place.sweep("--grid", "steps=1000"))
-    wait_for(lambda: (place.path / "out").read_text().count("\nrenting ") == 2)
-    time.sleep(2)  # who rents is at it
-    launch.kill()
-    launch.wait()
+    die_while_renting(place, "steps=1000")
     stopped = place.call("stop", str(place.experiment.path))
     assert stopped.returncode == 0, stopped.stdout + stopped.stderr
     assert place.rented() == []
@@ -836,7 +831,8 @@ def test_nobody_to_agree_means_nothing_is_rented(place: Place) -> None:
     assert done.returncode == 2
     assert "add --yes" in done.stderr
     assert place.log == []
-    assert place.call(*place.sweep("--yes")).returncode == 0
+    agreed = place.call(*place.sweep("--yes"))
+    assert agreed.returncode == 0, agreed.stdout + agreed.stderr
 
 
 def test_limits_of_the_command_line_are_for_rented_machines(place: Place) -> None:
