@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from runslot import Experiment
+from runslot.engines.open_experiment import OpenExperiment
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 
@@ -92,6 +94,22 @@ def test_a_root_that_stays_away_is_resumed_at_its_new_place(until, tmp_path: Pat
     resumed = runslot("resume", moved)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     sweep.check(moved)
+
+
+@pytest.mark.parametrize("space", [[{}], [{"lr": 0.1}]], ids=["beside each other", "nested"])
+def test_a_start_at_the_moment_of_the_move_makes_nothing_in_the_old_place(
+    tmp_path: Path, space: list[dict[str, float]]
+) -> None:
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    directory = Experiment("m", ["true"], variants=space, seeds=2, root=root).prepare()
+    experiment = OpenExperiment.open(directory, {})
+    first, second = directory.read_runs()
+    assert experiment.prepare(first, 1).run_file.exists()
+    root.rename(elsewhere)
+    with pytest.raises(FileNotFoundError):
+        experiment.prepare(second, 1)
+    assert not root.exists()
+    experiment.close()
 
 
 def test_a_launcher_is_stopped_from_the_new_place(until, tmp_path: Path) -> None:

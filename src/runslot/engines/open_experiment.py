@@ -157,7 +157,7 @@ class OpenExperiment:
         """Make the run's directory complete, or clean again for a further attempt."""
         run_dir = self.run_dir(run)
         self.directory.refuse_others_links(run, self.file)
-        first = _make(run_dir.path)
+        first = _make(run_dir.path, self.directory.path)
         if not first:
             self._keep_earlier(run_dir, attempt)
         # else than at first: brought from another machine, or damaged
@@ -295,12 +295,19 @@ def _with_package(file: ExperimentFile) -> ExperimentFile:
     return with_package(file)
 
 
-def _make(directory: Path) -> bool:
-    """Make a run's directory; False where it was there, and perhaps files of the run in it."""
+def _make(directory: Path, base: Path) -> bool:
+    """Make a run's directory; False where it was there, and perhaps files of the run in it.
+
+    What is missing above it is made below `base` alone: an experiment that was moved this moment
+    must not begin anew in its old place.
+    """
     try:
         os.mkdir(directory)  # noqa: PTH102  a start's
     except FileNotFoundError:
-        directory.mkdir(parents=True, exist_ok=True)
+        if directory.parent == base:
+            raise
+        _make(directory.parent, base)
+        return _make(directory, base)
     except FileExistsError:
         directory.mkdir(exist_ok=True)  # refuses whatever else lies there
         return False

@@ -348,9 +348,10 @@ class Supervisor:
             try:
                 placed.append(self._place(start))
                 keys.append(start.key)
-            # a full disk, a damaged directory: nothing of the run has begun
+            # a full disk, a damaged or just moved directory: nothing of the run has begun
             except (OSError, RunslotError) as error:
-                reason = shortage_of(error)
+                experiment = self._entries[start.key].experiment
+                reason = self._holds.away(experiment, time.monotonic()) or shortage_of(error)
                 events.append(
                     self._hold(start.key, reason)
                     if reason
