@@ -31,6 +31,18 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture
+def no_nvidia(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """The environment in which the driver has no GPU, also on a machine that has some."""
+    if not Path("/proc/driver/nvidia").exists():
+        return {}
+    (tmp_path / "no-gpus.txt").write_text("")
+    return {
+        "FAKE_NVML": str(tmp_path / "no-gpus.txt"),
+        "LD_LIBRARY_PATH": str(request.getfixturevalue("library")),
+    }
+
+
 @pytest.fixture(scope="session")
 def golden() -> dict:
     """What hwloc says of each captured machine."""

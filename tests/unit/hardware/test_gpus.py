@@ -290,13 +290,14 @@ def rocm(tmp_path: Path, script: str) -> dict[str, str]:
     return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
 
 
-def test_amd(tmp_path, machine):
+def test_amd(no_nvidia, tmp_path, machine):
     where = tmp_path / "sys/bus/pci/devices/0000:83:00.0"
     where.mkdir(parents=True)
     (where / "numa_node").write_text("1")
     (where / "local_cpulist").write_text("4-7")
     said = DATA / "rocm-smi/mi100_rocm602.json"
-    gpus, notes = ask(tmp_path, **rocm(tmp_path, f"echo WARNING: low power; cat {said}"))
+    script = f"echo WARNING: low power; cat {said}"
+    gpus, notes = ask(tmp_path, **no_nvidia, **rocm(tmp_path, script))
     assert notes == []
     assert len(gpus) == len([key for key in json.loads(said.read_text()) if key.startswith("card")])
     assert (gpus[0].vendor, gpus[0].uuid, gpus[0].memory) == (
@@ -315,8 +316,9 @@ def test_amd(tmp_path, machine):
     assert "CUDA_VISIBLE_DEVICES" not in environment
 
 
-def test_amd_without_unique_id_is_told_by_its_address(tmp_path):
-    (gpu,), _ = ask(tmp_path, **rocm(tmp_path, f"cat {DATA}/rocm-smi/rx6700xt_rocm612.json"))
+def test_amd_without_unique_id_is_told_by_its_address(no_nvidia, tmp_path):
+    script = f"cat {DATA}/rocm-smi/rx6700xt_rocm612.json"
+    (gpu,), _ = ask(tmp_path, **no_nvidia, **rocm(tmp_path, script))
     assert gpu.uuid == "amd-0000:07:00.0"
     assert gpu.name == "Navi 22 [Radeon RX 6700/6700 XT / 6800M]"
 
@@ -324,8 +326,8 @@ def test_amd_without_unique_id_is_told_by_its_address(tmp_path):
 @pytest.mark.parametrize(
     ("script", "note"), [("sleep 60", "did not answer"), ("echo no", "nothing that could be read")]
 )
-def test_a_broken_rocm_smi_is_noted(script, note, tmp_path):
-    gpus, notes = ask(tmp_path, 1.0, **rocm(tmp_path, f"exec {script}"))
+def test_a_broken_rocm_smi_is_noted(script, note, no_nvidia, tmp_path):
+    gpus, notes = ask(tmp_path, 1.0, **no_nvidia, **rocm(tmp_path, f"exec {script}"))
     assert gpus == []
     assert note in notes[0]
 

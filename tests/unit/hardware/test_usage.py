@@ -193,8 +193,8 @@ def test_a_driver_that_hangs_is_in_nobodys_way(library, tmp_path):
     assert seen == [["0", "1"], ["0", None]], "its module saw as many GPUs as the run, without CUDA"
 
 
-def test_a_run_of_a_moment_has_no_such_file(tmp_path):
-    launch(tmp_path, "kind=ends").communicate(timeout=90)
+def test_a_run_of_a_moment_has_no_such_file(no_nvidia, tmp_path):
+    launch(tmp_path, "kind=ends", **no_nvidia).communicate(timeout=90)
     directory, outcome = outcomes(tmp_path)["ends"]
     assert outcome["kind"] == "succeeded"
     assert "used" not in outcome
