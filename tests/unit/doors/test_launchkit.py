@@ -249,13 +249,14 @@ def test_calls_of_one_function_share_what_imported_it() -> None:
 
 @pytest.mark.parametrize("where", ["in the call", "between the calls", "at the script's end"])
 def test_ctrl_c_stops_the_runs(until, where: str, project: Path, root: Path) -> None:
+    runs = (os.cpu_count() or 1) + 1
     (project / "launch.py").write_text(
         "import time\n"
         "from runslot.launchkit import run_experiment\n"
         "def sleep(variant):\n"
         "    print('up', flush=True)\n"
         "    time.sleep(600)\n"
-        "run_experiment(sleep, variant=dict(x=list(range(9))), sweep=True,"
+        f"run_experiment(sleep, variant=dict(x=list(range({runs}))), sweep=True,"
         f" skip_wait={where != 'in the call'})\n"
         f"time.sleep({600 if where == 'between the calls' else 0})\n"
     )

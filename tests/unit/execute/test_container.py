@@ -268,6 +268,7 @@ def test_apptainer_by_a_stand_in(
     (project / "sweep.json").write_text(json.dumps(sweep))
     monkeypatch.setenv("NAMED", "named")
     monkeypatch.setenv("OTHER", "other")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # a run with a GPU has --nv
 
     argv = [sys.executable, "-m", "runslot", "run", "sweep.json", "--root", "runs"]
     done = subprocess.run(argv, cwd=project, capture_output=True, text=True, check=False)

@@ -199,10 +199,13 @@ def test_what_every_cold_start_would_have_alike_is_shared(tmp_path: Path, code: 
     ],
 )
 def test_libraries_whose_state_does_not_survive_a_fork_start_cold(
-    tmp_path: Path, library: str, code: str, words: str
+    tmp_path: Path, library: str, code: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
+    # Where there is a GPU, the first reason is that it is open.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert words in imported(tmp_path, code)[0]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from runslot.transport.scan import SMALL, Change, Ledger, in_order, look
 from runslot.transport.ssh import Host
 
 FINE = Probe("ws1", (3, 11, 7), "/usr/bin/python3", "/home/me/.runslot", 10**10, (3, 2), 0.0)
+
+needs_ssh = pytest.mark.skipif(shutil.which("ssh") is None, reason="there is no ssh client")
 
 
 def test_a_host_with_all_that_is_needed_is_used() -> None:
@@ -49,6 +52,7 @@ def test_what_stands_in_the_way_is_said_with_what_to_do(found: Probe, said: str)
     assert said in (obstacle(found, "python3", "3.11") or "")
 
 
+@needs_ssh
 def test_a_login_that_is_advised_can_be_pasted(tmp_path: Path) -> None:
     options = ["Port=2222", "ProxyJump=door", f"IdentityFile={tmp_path}/my key"]
     host = Host("me@ws1", str(tmp_path / "config"), options)
@@ -65,6 +69,7 @@ def test_a_login_that_is_advised_can_be_pasted(tmp_path: Path) -> None:
     assert f"`{shlex.join(login)}` must work without a password" in error.reason
 
 
+@needs_ssh
 def test_a_key_that_changed_is_forgotten_where_ssh_found_it() -> None:
     """In whichever file, and of whichever host: it may be a jump host's."""
     output = (
@@ -230,6 +235,7 @@ def test_what_cannot_be_a_host_is_refused(name: str) -> None:
         Host(name)
 
 
+@needs_ssh
 def test_a_command_for_a_host_is_one_word_an_argument() -> None:
     argv = ["printf", "a b", "c'd\"e", "$HOME", "-x", "new\nline", "~/there is"]
     remote = Host("ws1").command(argv)[-1]

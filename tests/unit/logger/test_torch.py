@@ -59,6 +59,7 @@ def test_values_on_a_device_are_fetched_once_for_each_type(logger, run_dir, rows
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype")
 def test_a_row_waits_for_the_gpu_once(logger, run_dir, rows, monkeypatch):
     values = {f"k{i}": torch.tensor(float(i), device="cuda") for i in range(5)}
     total = values["k0"]
