@@ -74,9 +74,8 @@ class DistinctSettings:
         """The settings of all runs."""
         return self.points[self.places]
 
-    def tree(self, runs: Any, state: int, features: float | None = None) -> Any:
+    def tree(self, runs: Any, generator: Any, features: float | None = None) -> Any:
         """Return a tree that is grown from these runs, which may stand there several times."""
-        from sklearn import config_context
         from sklearn.tree import DecisionTreeRegressor
 
         places = self.places[runs]
@@ -84,11 +83,17 @@ class DistinctSettings:
         sums = self.np.bincount(places, weights=self.scores[runs], minlength=len(self.points))
         used = self.np.flatnonzero(counts)
         weights = counts[used].astype(self.np.float64)
-        tree = DecisionTreeRegressor(max_features=features, random_state=state)
-        # Checking what is known to be fit takes as long as growing the tree.
-        with config_context(assume_finite=True, skip_parameter_validation=True):
-            tree.fit(self.points[used], sums[used] / weights, weights, check_input=False)
+        tree = DecisionTreeRegressor(max_features=features, random_state=generator)
+        tree.fit(self.points[used], sums[used] / weights, weights, check_input=False)
         return tree.tree_
+
+
+def unchecked() -> Any:
+    """Return a context in which trees do not check what is known to be fit, which would take as
+    long as growing them."""
+    from sklearn import config_context
+
+    return config_context(assume_finite=True, skip_parameter_validation=True)
 
 
 def predictions(np: Any, trees: Sequence[Any], points: Any) -> Any:
@@ -101,12 +106,13 @@ def share_predicted(settings: DistinctSettings, seed: int) -> float:
     seeds do."""
     np, scores = settings.np, settings.scores
     generator, count = np.random.default_rng(seed), len(scores)
+    draws = _draws(np, seed)
     sums, votes = np.zeros(count), np.zeros(count)
-    for number in range(_TREES_OUT_OF_BAG):
+    for _ in range(_TREES_OUT_OF_BAG):
         runs = generator.integers(0, count, count)
         outside = np.ones(count, dtype=bool)
         outside[runs] = False
-        tree = settings.tree(runs, seed + number)
+        tree = settings.tree(runs, draws)
         sums[outside] += tree.predict(settings.points).reshape(-1)[settings.places[outside]]
         votes[outside] += 1
     judged = votes > 0
@@ -119,8 +125,8 @@ def shares_of_forests(settings: DistinctSettings, seed: int) -> Iterator[dict[Ke
     """Yield by parameter, and by pair of those that explain most, its share of the variance of what
     a forest predicts: first of one of all runs, then of forests of resampled runs."""
     np, count = settings.np, len(settings.scores)
-    everyone = np.arange(count)
-    whole = [settings.tree(everyone, seed + i, _FEATURES) for i in range(_WHOLE_TREES)]
+    everyone, draws = np.arange(count), _draws(np, seed)
+    whole = [settings.tree(everyone, draws, _FEATURES) for _ in range(_WHOLE_TREES)]
     single = Questions.of(settings, [(i,) for i in range(settings.points.shape[1])])
     main = single.shares(whole)
     best = sorted(sorted(main, key=lambda key: -main[key])[:PAIRED])
@@ -128,13 +134,19 @@ def shares_of_forests(settings: DistinctSettings, seed: int) -> Iterator[dict[Ke
     double = Questions.of(settings, pairs)
     yield _beyond_each(main, double.shares(whole))
     generator = np.random.default_rng(seed)
-    for number in range(_FORESTS):
+    for _ in range(_FORESTS):
         sample = generator.integers(0, count, count)
         trees = [
-            settings.tree(sample[generator.integers(0, count, count)], seed + number)
+            settings.tree(sample[generator.integers(0, count, count)], draws)
             for _ in range(_TREES_OF_EACH)
         ]
         yield _beyond_each(single.shares(trees), double.shares(trees))
+
+
+def _draws(np: Any, seed: int) -> Any:
+    """Return what all trees of a forest draw from: a generator a tree takes half as long to make as
+    the tree."""
+    return np.random.RandomState(seed)
 
 
 def _beyond_each(main: Mapping[Key, float], pairs: Mapping[Key, float]) -> dict[Key, float]:

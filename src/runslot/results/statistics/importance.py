@@ -24,12 +24,14 @@ from runslot.quantiles import normal_quantile
 from runslot.record import record
 from runslot.results.accounts import DIVERGED, Rule, account
 from runslot.results.results import Results
+from runslot.results.standings import standing_of
 from runslot.results.statistics.distributions import f_tail
 from runslot.results.statistics.forests import (
     DistinctSettings,
     numeric_library,
     share_predicted,
     shares_of_forests,
+    unchecked,
 )
 from runslot.results.statistics.magnitude import divided, exponent_of, multiplied
 from runslot.results.statistics.scores import Interval
@@ -39,7 +41,7 @@ from runslot.results.text.labels import texts_of
 _FEWEST = 4
 _REPLICATES = 3
 """Runs beyond the first of their variant from which the variance within variants is estimated."""
-_SCORE, _GROUP = "_score", "_group"
+_SCORE, _GROUP, _STANDING = "_score", "_group", "_standing"
 _RANGES = 6
 """Values of a parameter that are told apart; of more numbers, so many ranges of equal frequency."""
 
@@ -193,8 +195,9 @@ def _shares(
 ) -> VarianceShares:
     settings = DistinctSettings.of(np, codes, scores)
     seeds = _within(settings.scores, groups)
-    explained = 1 - seeds if seeds is not None else share_predicted(settings, seed)
-    first, *parts = shares_of_forests(settings, seed)
+    with unchecked():
+        explained = 1 - seeds if seeds is not None else share_predicted(settings, seed)
+        first, *parts = shares_of_forests(settings, seed)
     shares = {}
     for key, estimate in first.items():
         low, high = np.quantile([part[key] for part in parts], [0.05, 0.95])
@@ -235,10 +238,9 @@ def divergence(
     have the metric.
     """
     metric = results.metric(metric)
-    standing = account(results, metric, rule=rule).runs["standing"]
-    runs = results.runs.with_columns(_diverged=standing == DIVERGED).filter(
-        standing.is_in(["counted", DIVERGED])
-    )
+    runs = results.runs.with_columns(standing_of(results, metric, rule or Rule()).alias(_STANDING))
+    runs = runs.filter(pl.col(_STANDING).is_in(["counted", DIVERGED]))
+    runs = runs.with_columns(_diverged=pl.col(_STANDING) == DIVERGED)
     z = normal_quantile(level)
     rows: list[tuple[Any, ...]] = []
     for name in results.parameters:
