@@ -218,16 +218,17 @@ class SkyLauncher(Launcher):
 
     def _outcome(self, handle: Handle) -> Outcome | None:
         batch = batch_of(handle.name)
+        # Before the outcome is read: the fleet brings it home from a thread, and only then says
+        # that its machine has ended.
+        end = self._fleet.end_of(batch)
         outcome = handle.run_dir.read_outcome()
-        if outcome is not None and self._is_last(
-            outcome, handle.attempt, batch, self._handled[handle].directory
+        if outcome is not None and (
+            self._is_last(outcome, handle.attempt, batch, self._handled[handle].directory)
+            or (end is not None and outcome.attempt >= handle.attempt)
         ):
             return outcome
-        end = self._fleet.end_of(batch)
         if end is None:
             return None
-        if outcome is not None and outcome.attempt >= handle.attempt:
-            return outcome
         return Outcome(end[0], handle.attempt, ended=time.time(), message=end[1])
 
     def _is_last(self, outcome: Outcome, attempt: int, batch: str, directory: str) -> bool:
