@@ -6,20 +6,36 @@ bucket.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import json as jsonlib
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from runslot.cli.kinds import parse_seconds
 from runslot.cli.parameters import Directory, flag
-
-if TYPE_CHECKING:
-    from runslot.engines.sky.client import SkyPilot
-    from runslot.engines.sky.rental import Record
-    from runslot.experiment.rundir import ExperimentDir
-
+from runslot.cli.places import experiments_to_act_on
+from runslot.engines.sky.client import SkyPilot
+from runslot.engines.sky.cost import agree
+from runslot.engines.sky.rental import (
+    END_STATES,
+    Record,
+    Rented,
+    await_renting,
+    bring,
+    read_record,
+    write_record,
+)
+from runslot.errors import Busy, InvalidInput, RunslotError, nearest
+from runslot.experiment.launchers import launched_here
+from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.status import read_status
+from runslot.transport.bucket import Unreachable, open_store
+from runslot.transport.bucket.store import clean as delete_all
 
 app = typer.Typer(
     help="List the machines that runslot rented, give them back, or delete what is in the bucket.",
@@ -46,11 +62,6 @@ def ls(
     """List the machines that runslot rented and that are not given back: where, since when, what
     they cost.
     """
-    import json as json_module
-    import time
-
-    from runslot.engines.sky.client import SkyPilot
-
     machines = SkyPilot(python).alive()
     for machine in machines:
         hours = max(0.0, time.time() - machine.since) / 3600
@@ -58,7 +69,7 @@ def ls(
         if json:
             keys = ("name", "status", "infra", "price", "since", "managed")
             values = {key: getattr(machine, key) for key in keys}
-            typer.echo(json_module.dumps({**values, "hours": hours, "cost": cost}))
+            typer.echo(jsonlib.dumps({**values, "hours": hours, "cost": cost}))
         else:
             typer.echo(
                 f"{machine.name}  {machine.status}  {machine.infra}  {hours:.1f} h ×"
@@ -83,10 +94,6 @@ def down(
     """Give machines back. What they have not pushed yet is lost: `runslot stop DIR` lets them push
     first.
     """
-    from runslot.engines.sky.client import SkyPilot
-    from runslot.engines.sky.rental import await_renting
-    from runslot.errors import InvalidInput, RunslotError
-
     if not names and not every:
         raise InvalidInput(
             "name machines (`runslot cloud ls`), directories of experiments, or --all"
@@ -116,9 +123,7 @@ def down(
 def _tell_back(name: str, problem: str, as_json: bool) -> None:
     """Say whether a machine is given back; `problem` is empty where it is."""
     if as_json:
-        import json
-
-        typer.echo(json.dumps({"name": name, "given_back": not problem, "problem": problem}))
+        typer.echo(jsonlib.dumps({"name": name, "given_back": not problem, "problem": problem}))
     elif problem:
         typer.echo(problem, err=True)
     else:
@@ -137,10 +142,6 @@ def clean(
 
     What is here stays. Refused while machines are rented, or a launch is at work.
     """
-    from runslot.cli.places import experiments_to_act_on
-    from runslot.engines.sky.rental import read_record
-    from runslot.errors import InvalidInput
-
     for directory in directories:
         records = [
             (experiment, read_record(experiment)) for experiment in experiments_to_act_on(directory)
@@ -153,11 +154,6 @@ def clean(
 
 
 def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
-    from runslot.engines.sky.cost import agree
-    from runslot.engines.sky.rental import bring
-    from runslot.errors import RunslotError
-    from runslot.transport.bucket import open_store
-    from runslot.transport.bucket.store import clean
 
     _check_at_rest(experiment)
     store = open_store(record.store)
@@ -184,33 +180,29 @@ def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
             "this deletes them, and nobody is here to agree: add --yes",
         )
     _check_at_rest(experiment)  # a resume may have begun while the question stood
-    clean(store, names)
+    delete_all(store, names)
     typer.echo(f"{store.url}: deleted")
 
 
 def _check_at_rest(experiment: ExperimentDir) -> None:
     """Refuse where something still writes to the bucket, or may do so."""
-    from runslot.engines.sky.rental import read_record
-    from runslot.errors import Busy
-    from runslot.experiment.status import read_status
-
     path = experiment.path
-    record = read_record(experiment)
-    alive = (
-        [machine.name for machine in record.machines if machine.alive] if record is not None else []
-    )
-    if alive:
+    if alive := _alive(experiment):
         raise Busy(
-            f"{', '.join(alive)} may still be rented and write there: `runslot resume {path}` looks"
-            f" after them to their end, `runslot stop {path}` ends them"
+            f"{', '.join(m.name for m in alive)} may still be rented and write there: `runslot"
+            f" resume {path}` looks after them to their end, `runslot stop {path}` ends them"
         )
     if read_status(experiment).launcher is not None:
         raise Busy(f"a launch of {path} is at work: clean when it has ended")
 
 
-def _unfinished(experiment: ExperimentDir) -> str:
-    from runslot.experiment.status import read_status
+def _alive(experiment: ExperimentDir) -> list[Rented]:
+    """Return the machines that may still be rented for an experiment, as far as it knows."""
+    record = read_record(experiment)
+    return [] if record is None else [machine for machine in record.machines if machine.alive]
 
+
+def _unfinished(experiment: ExperimentDir) -> str:
     count = sum(run.state != "succeeded" for run in read_status(experiment).runs)
     runs = "1 run has" if count == 1 else f"{count} runs have"
     return (
@@ -229,10 +221,6 @@ def _wanted(
     Each with whether a managed job has it. SkyPilot is not asked where the books of the experiments
     say it all.
     """
-    from runslot.cli.places import experiments_to_act_on
-    from runslot.engines.sky.rental import read_record
-    from runslot.errors import InvalidInput, nearest
-
     directories = [Path(name) for name in names if Path(name).is_dir()]
     machine_names = [name for name in names if not Path(name).is_dir()]
     alive = (
@@ -247,25 +235,14 @@ def _wanted(
         rented.append((name, alive[name], None))
     for experiment in itertools.chain.from_iterable(map(experiments_to_act_on, directories)):
         experiment.require_own()
-        record = read_record(experiment)
-        machines = record.machines if record is not None else ()
-        rented += [
-            (machine.name, machine.managed, experiment) for machine in machines if machine.alive
-        ]
+        rented += [(machine.name, machine.managed, experiment) for machine in _alive(experiment)]
     return rented
 
 
 def _not_at_work(name: str) -> None:
     """Refuse a machine whose launch is at work here: it would take it for lost."""
-    from runslot.engines.sky.rental import read_record
-    from runslot.errors import Busy
-    from runslot.experiment.launchers import launched_here
-
     for status in launched_here():
-        record = read_record(status.directory) if status.launcher is not None else None
-        if record is not None and any(
-            machine.name == name and machine.alive for machine in record.machines
-        ):
+        if status.launcher is not None and name in {m.name for m in _alive(status.directory)}:
             path = status.directory.path
             raise Busy(
                 f"{name} works for a launch: `runslot stop {path}` ends that, `runslot stop {path}"
@@ -275,17 +252,11 @@ def _not_at_work(name: str) -> None:
 
 def _write_down(experiment: ExperimentDir, name: str) -> None:
     """Write down that a machine is given back."""
-    import dataclasses
-    import time
-
-    from runslot.engines.sky.rental import read_record, write_record
-
     record = read_record(experiment)
     for machine in () if record is None else record.machines:
-        if machine.name == name and machine.alive and record is not None:
-            record = record.with_machine(
-                dataclasses.replace(machine, ended=(*machine.ended, time.time()))
-            )
+        if record is not None and machine.name == name and machine.alive:
+            ended = (*machine.ended, time.time())
+            record = record.with_machine(dataclasses.replace(machine, ended=ended))
             write_record(experiment, record)
 
 
@@ -307,43 +278,34 @@ def pull(
 
     A launch that is at work does this by itself; this is for one that was left running.
     """
-    import time
-
-    from runslot.cli.kinds import parse_seconds
-    from runslot.cli.places import experiments_to_act_on
-    from runslot.engines.sky.rental import END_STATES, bring, read_record
-    from runslot.errors import Busy, InvalidInput
-    from runslot.transport.bucket import Unreachable
 
     pause = None if every is None else parse_seconds(every)
-    remaining = {experiment.path: experiment for experiment in experiments_to_act_on(directory)}
-    records = {path: read_record(experiment) for path, experiment in remaining.items()}
-    remaining = {
-        path: experiment for path, experiment in remaining.items() if records[path] is not None
-    }
+    remaining = [e for e in experiments_to_act_on(directory) if read_record(e) is not None]
     if not remaining:
         raise InvalidInput(
             f"nothing was rented for {directory or 'the newest experiment'}, so there is nothing to"
             " pull"
         )
     while remaining:
-        for path, experiment in list(remaining.items()):
-            record = read_record(experiment)
-            assert record is not None
-            try:
-                brought = bring(experiment, record)
-            except (Busy, Unreachable) as error:
-                if pause is None:
-                    raise
-                typer.echo(f"{error}; again in {every}")
-                continue
-            typer.echo(f"{path}: {brought.files} files, {brought.size} bytes")
-            for changed in brought.later:
-                typer.echo(f"  {changed} changed meanwhile; the next pull has it")
-            states = {name: listing.state for name, listing in brought.listings.items()}
-            if all(state in END_STATES for state in states.values()):
-                del remaining[path]
+        remaining = [experiment for experiment in remaining if _pull_goes_on(experiment, every)]
         if pause is None:
             return
         if remaining:
             time.sleep(pause)
+
+
+def _pull_goes_on(experiment: ExperimentDir, every: str | None) -> bool:
+    """Pull once; tell whether a machine has more to come, or may."""
+    record = read_record(experiment)
+    assert record is not None
+    try:
+        brought = bring(experiment, record)
+    except (Busy, Unreachable) as error:
+        if every is None:
+            raise
+        typer.echo(f"{error}; again in {every}")
+        return True
+    typer.echo(f"{experiment.path}: {brought.files} files, {brought.size} bytes")
+    for changed in brought.later:
+        typer.echo(f"  {changed} changed meanwhile; the next pull has it")
+    return any(listing.state not in END_STATES for listing in brought.listings.values())
