@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from runslot.errors import InvalidInput, NotFound, NotInstalled, RunslotError, extra_said, nearest
@@ -29,29 +29,6 @@ class Unreachable(RunslotError):
     """The bucket does not answer; nothing is lost, and the same call may succeed later."""
 
     retry = True
-
-
-class Store(Protocol):
-    """A place for objects; a name has `/` between its parts."""
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-
-    def put(self, name: str, data: bytes) -> None:
-        """Write an object as a whole."""
-
-    def put_new(self, name: str, data: bytes) -> bool:
-        """Write an object where there is none of that name; of several who try, one has True."""
-
-    def get(self, name: str) -> bytes:
-        """Return an object; `Missing` where there is none."""
-
-    def delete(self, names: Iterable[str]) -> None:
-        """Delete objects; those that are not there are no error."""
-
-    def names(self, below: str = "") -> dict[str, int]:
-        """Return all objects, or those of a directory, by name, each with its size."""
 
 
 def check_url(url: str) -> str:
@@ -113,22 +90,22 @@ def _filesystem(scheme: str) -> Any:
 
 
 class Directory:
-    """A directory of this machine, or a shared one, in the place of a bucket."""
+    """A directory of this machine, or a shared one, in the place of a bucket; an object's name has
+    `/` between its parts.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"file://{self._path}"
+        self.url = f"file://{path}"
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file by rename."""
+        """Write an object as a whole, by rename."""
         self._write(self._path / name, data, os.replace)
 
     def put_new(self, name: str, data: bytes) -> bool:
-        """Write a file by a link, which holds on NFS too."""
+        """Write an object where there is none of that name, by a link, which holds on NFS too; of
+        several who try, one has True.
+        """
         return self._write(self._path / name, data, os.link)
 
     def _write(self, path: Path, data: bytes, place: Callable[[Path, Path], None]) -> bool:
@@ -149,7 +126,7 @@ class Directory:
         return True
 
     def get(self, name: str) -> bytes:
-        """Return a file's content; `Missing` where there is none."""
+        """Return an object; `Missing` where there is none."""
         try:
             return (self._path / name).read_bytes()
         except FileNotFoundError:
@@ -158,13 +135,13 @@ class Directory:
             raise Unreachable(f"{self._path / name} cannot be read: {error.strerror}") from error
 
     def delete(self, names: Iterable[str]) -> None:
-        """Delete files."""
+        """Delete objects; those that are not there are no error."""
         for name in names:
             (self._path / name).unlink(missing_ok=True)
 
     def names(self, below: str = "") -> dict[str, int]:
-        """Return all files by name, each with its size; what a killed writer left half-way is one
-        too.
+        """Return all objects, or those of a directory, by name, each with its size; what a killed
+        writer left half-way is one too.
         """
         sizes: dict[str, int] = {}
         for path in (self._path / below).rglob("*"):
@@ -178,14 +155,9 @@ class Bucket:
     """A bucket behind fsspec."""
 
     def __init__(self, url: str, filesystem: Any) -> None:
-        self._url = url
+        self.url = url
         self._filesystem = filesystem
-        self._bucket = urlsplit(url).netloc
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return self._url
+        self._name = f"{url.partition('://')[0]}://{urlsplit(url).netloc}"
 
     def put(self, name: str, data: bytes) -> None:
         """Write an object as a whole."""
@@ -195,7 +167,9 @@ class Bucket:
             self._refuse(error, writing=True)
 
     def put_new(self, name: str, data: bytes) -> bool:
-        """Write an object on the condition that there is none, which the cloud checks."""
+        """Write an object where there is none of that name, which the cloud checks; of several who
+        try, one has True.
+        """
         try:
             self._filesystem.pipe_file(self._at(name), data, mode="create")
         except Exception as error:  # noqa: BLE001
@@ -210,7 +184,7 @@ class Bucket:
             data: bytes = self._filesystem.cat_file(self._at(name))
         except FileNotFoundError as error:
             self._check_bucket(error)
-            raise Missing(f"{self._url}/{name} does not exist") from None
+            raise Missing(f"{self.url}/{name} does not exist") from None
         except Exception as error:  # noqa: BLE001
             self._refuse(error)
         return data
@@ -222,7 +196,7 @@ class Bucket:
                 self._filesystem.rm_file(self._at(name))
 
     def names(self, below: str = "") -> dict[str, int]:
-        """Return all objects below the address by name, each with its size."""
+        """Return all objects, or those of a directory, by name, each with its size."""
         root = self._at("").partition("://")[2]
         try:
             objects = self._filesystem.find(f"{root}{below}", detail=True)
@@ -238,21 +212,21 @@ class Bucket:
         }
 
     def _at(self, name: str) -> str:
-        return f"{self._url}/{name}"
+        return f"{self.url}/{name}"
 
     def _check_bucket(self, error: Exception) -> None:
         """Refuse where it is the bucket itself that is not there."""
         if _code(error) == "NoSuchBucket":
             self._refuse(error)
         try:
-            self._filesystem.info(f"{self._url.partition('://')[0]}://{self._bucket}")
+            self._filesystem.info(self._name)
         except FileNotFoundError as missing:
             self._refuse(missing)
         except Exception:  # noqa: BLE001, S110  one may read objects without a right to ask about their bucket
             pass
 
     def _refuse(self, error: Exception, writing: bool = False) -> NoReturn:
-        name = self._url.partition("://")[0] + "://" + self._bucket
+        name = self._name
         code, text = _code(error), str(error) or type(error).__name__
         if isinstance(error, FileNotFoundError) or code in {"NoSuchBucket", "404"}:
             raise Unreachable(
@@ -284,6 +258,9 @@ class Bucket:
             f"{name} does not answer ({type(error).__name__}: {text}); nothing is lost{hint}"
         ) from error
 
+
+Store = Directory | Bucket
+"""Where objects lie; both answer the same questions."""
 
 _NOT_TAKEN = {
     "ExpiredToken",
@@ -333,14 +310,14 @@ def _code(error: BaseException | None) -> str:
 _AT_ONCE = 16
 
 
-def clean(store: Store, names: Iterable[str]) -> None:
+def clean(store: Store, names: Collection[str]) -> None:
     """Delete objects; those that are left afterwards are an error. A clean that was killed is begun
     again.
     """
-    # The lists first: no reader shall see one whose parts are gone.
-    lists, parts = _apart(names)
+    parts = {name for name in names if "/parts/" in name}
+    lists = [name for name in names if name not in parts]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for batch in (lists, parts):
+        for batch in (lists, parts):  # no reader shall see a list whose parts are gone
             list(pool.map(lambda name: store.delete([name]), batch))
     remaining = store.names()
     if remaining:
@@ -348,11 +325,3 @@ def clean(store: Store, names: Iterable[str]) -> None:
             f"{len(remaining)} objects in {store.url} could not be deleted, as {min(remaining)}: "
             "these credentials may lack the right to delete, or something still writes there"
         )
-
-
-def _apart(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    lists: list[str] = []
-    parts: list[str] = []
-    for name in names:
-        (parts if "/parts/" in name else lists).append(name)
-    return lists, parts
