@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -62,9 +62,8 @@ def pull(
     answer.
     """
     before = before or Inventory()
-    brought = size = 0
-    later: set[str] = set()
     listing = listing or newest(store, share, before)
+    homecoming = _Homecoming(store, share, root)
     for attempt in range(_ROUNDS):
         listing = newest(store, share, before) if attempt else listing
         _check_paths(root, listing.files)
@@ -77,11 +76,11 @@ def pull(
             for path, file in files.items()
             if not _is_there(root, path, file, before.files.get(path))
         }
-        done, came, later = _bring(store, share, root, missing)
-        brought, size = brought + done, size + came
-        if not later:
+        homecoming.bring(missing)
+        if not homecoming.later:
             break
-    return Pulled(listing, brought, size, tuple(sorted(later)))
+    sizes = homecoming.sizes
+    return Pulled(listing, len(sizes), sum(sizes), tuple(sorted(homecoming.later)))
 
 
 def newest(store: Store, share: MachineShare, before: Inventory) -> Inventory:
@@ -134,46 +133,7 @@ def _is_there(root: Path, path: str, file: File, before: File | None) -> bool:
     ) < 1000
 
 
-def _bring(
-    store: Store, share: MachineShare, root: Path, missing: dict[str, File]
-) -> tuple[int, int, set[str]]:
-    """Bring files: rows of all runs first, then run by run; count files and bytes, and say what has
-    to wait.
-    """
-    progress = RunDir("x").progress.name
-    rows = {
-        path: file
-        for path, file in missing.items()
-        if path.rpartition("/")[2] == progress and file.size <= PART
-    }
-    runs: dict[str, dict[str, File]] = {}
-    for path, file in missing.items():
-        if path not in rows:
-            runs.setdefault(_run_of(path, missing), {})[path] = file
-    later: set[str] = set()
-    brought = size = 0
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for path, came in zip(
-            rows,
-            pool.map(lambda path: _bring_file(store, share, root, path, rows[path]), rows),
-            strict=True,
-        ):
-            if came is None:
-                later.add(path)
-            else:
-                brought, size = brought + 1, size + came
-        waits = {_run_of(path, missing) for path in later}
-        order = sorted(runs.items(), key=lambda item: sum(file.size for file in item[1].values()))
-
-        def bring_run(item: tuple[str, dict[str, File]]) -> tuple[int, int, set[str]]:
-            return _bring_run(store, share, root, item[1], item[0] in waits)
-
-        for done, came_in, late in pool.map(bring_run, order):
-            brought, size, later = brought + done, size + came_in, later | late
-    return brought, size, later
-
-
-def _run_of(path: str, missing: dict[str, File]) -> str:
+def _run_of(path: str, missing: Mapping[str, File]) -> str:
     """Return the directory whose outcome speaks of this file: the nearest above it that has one to
     bring.
     """
@@ -183,62 +143,89 @@ def _run_of(path: str, missing: dict[str, File]) -> str:
     return str(PurePosixPath(path).parent)
 
 
-def _bring_run(
-    store: Store, share: MachineShare, root: Path, files: dict[str, File], rows_wait: bool
-) -> tuple[int, int, set[str]]:
-    data, outcomes = outcome_last(files)
-    later: set[str] = set()
-    brought = size = 0
-    for path in outcomes:  # an old outcome must not stand beside new data
-        (root / path).unlink(missing_ok=True)
-    for path in (*sorted(data, key=lambda name: files[name].size), *outcomes):
-        if path in outcomes and (later or rows_wait):
-            later.add(path)
-            continue
-        came = _bring_file(store, share, root, path, files[path])
-        if came is None:
-            later.add(path)
-        else:
-            brought, size = brought + 1, size + came
-    return brought, size, later
+class _Homecoming:
+    """Brings files of a share, several at once."""
 
+    def __init__(self, store: Store, share: MachineShare, root: Path) -> None:
+        self.sizes: list[int] = []
+        """Bytes that travelled, of each file that came."""
+        self.later: set[str] = set()
+        """Paths that have to wait: the bucket no longer has them as they are listed."""
+        self._store = store
+        self._share = share
+        self._root = root
 
-def _bring_file(store: Store, share: MachineShare, root: Path, path: str, file: File) -> int | None:
-    """Bring one file and return the bytes that travelled; None where the bucket no longer has it as
-    it is listed.
-    """
-    try:
-        return _write_file(store, share, root / path, file)
-    except OSError as error:
-        raise Unwritable(
-            f"{root / path} cannot be written here ({error.strerror}); {store.url} has it, and a"
-            " later pull brings it"
-        ) from error
+    def bring(self, missing: Mapping[str, File]) -> None:
+        """Bring files: rows of all runs first, then run by run."""
+        self.later.clear()
+        progress = RunDir("x").progress.name
+        rows: dict[str, File] = {}
+        runs: dict[str, dict[str, File]] = {}
+        for path, file in missing.items():
+            if path.rpartition("/")[2] == progress and file.size <= PART:
+                rows[path] = file
+            else:
+                runs.setdefault(_run_of(path, missing), {})[path] = file
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(self._bring_file, rows, rows.values()))
+            waits = {_run_of(path, missing) for path in self.later}
+            order = sorted(runs, key=lambda run: sum(file.size for file in runs[run].values()))
+            list(pool.map(lambda run: self._bring_run(runs[run], run in waits), order))
 
+    def _bring_run(self, files: Mapping[str, File], waits: bool) -> None:
+        """Bring a run's files, its outcome last, and not where any of them has to wait."""
+        data, outcomes = outcome_last(files)
+        for path in outcomes:  # an old outcome must not stand beside new data
+            (self._root / path).unlink(missing_ok=True)
+        for path in sorted(data, key=lambda name: files[name].size):
+            waits = not self._bring_file(path, files[path]) or waits
+        for path in outcomes:
+            if waits:
+                self.later.add(path)
+            else:
+                waits = not self._bring_file(path, files[path])
 
-def _write_file(store: Store, share: MachineShare, target: Path, file: File) -> int | None:
-    _make_way(target)
-    # Not by the file's own name, which may be as long as a name can be.
-    digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
-    temporary = target.with_name(
-        f".{digest}.{hashlib.sha256(''.join(file.parts).encode()).hexdigest()[:12]}.pull"
-    )
-    for stale in target.parent.glob(f".{digest}.*.pull"):
-        if stale != temporary:
-            stale.unlink(missing_ok=True)
-    came = 0
-    with os.fdopen(open_to_append(temporary, os.O_RDWR), "a+b") as stream:
+    def _bring_file(self, path: str, file: File) -> bool:
+        """Bring one file; False where it has to wait."""
         try:
-            for number in range(_whole_parts(stream.fileno(), file), len(file.parts)):
-                data = _part(store, share, file.parts[number])
-                stream.write(data)
-                came += len(data)
+            size = self._write_file(self._root / path, file)
+        except OSError as error:
+            raise Unwritable(
+                f"{self._root / path} cannot be written here ({error.strerror});"
+                f" {self._store.url} has it, and a later pull brings it"
+            ) from error
         except (Missing, DamagedObject):
-            return None
-    os.utime(temporary, ns=(file.mtime, file.mtime))
-    temporary.chmod(file.mode)
-    temporary.replace(target)
-    return came
+            self.later.add(path)
+            return False
+        self.sizes.append(size)
+        return True
+
+    def _write_file(self, target: Path, file: File) -> int:
+        _make_way(target)
+        # Not by the file's own name, which may be as long as a name can be.
+        digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
+        temporary = target.with_name(
+            f".{digest}.{hashlib.sha256(''.join(file.parts).encode()).hexdigest()[:12]}.pull"
+        )
+        for stale in target.parent.glob(f".{digest}.*.pull"):
+            if stale != temporary:
+                stale.unlink(missing_ok=True)
+        size = 0
+        with os.fdopen(open_to_append(temporary, os.O_RDWR), "a+b") as stream:
+            for number in range(_whole_parts(stream.fileno(), file), len(file.parts)):
+                data = self._part(file.parts[number])
+                stream.write(data)
+                size += len(data)
+        os.utime(temporary, ns=(file.mtime, file.mtime))
+        temporary.chmod(file.mode)
+        temporary.replace(target)
+        return size
+
+    def _part(self, digest: str) -> bytes:
+        data = self._store.get(self._share.object(digest))
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise DamagedObject(f"a part of {self._share.name} in {self._store.url} is damaged")
+        return data
 
 
 def _make_way(target: Path) -> None:
@@ -263,10 +250,3 @@ def _whole_parts(descriptor: int, file: File) -> int:
         number += 1
     os.ftruncate(descriptor, min(number * PART, file.size))
     return number
-
-
-def _part(store: Store, share: MachineShare, digest: str) -> bytes:
-    data = store.get(share.object(digest))
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise DamagedObject(f"a part of {share.name} in {store.url} is damaged")
-    return data

@@ -198,25 +198,28 @@ class Pusher:
         byte_count = 0
         unsteady: set[str] = set()
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            uploaded = self._uploaded(pool, groups)
-            while True:
-                try:
-                    group, arrived = next(uploaded)
-                except StopIteration:
-                    return byte_count, True
-                except _BrokenOff:
-                    return byte_count, False
-                if arrived is None or group.run in unsteady:
-                    unsteady.add(group.run)
-                    continue
-                for path, (stat, file) in arrived.items():
-                    if self._files.get(path) != file:
-                        self._files[path] = file
-                        byte_count += file.size or 1
-                    if stat is not None:
-                        self._sent_stats[path] = stat
-                if time.monotonic() - self._committed > _COMMIT_EVERY:
-                    self._commit()
+            try:
+                for group, arrived in self._uploaded(pool, groups):
+                    if arrived is None or group.run in unsteady:
+                        unsteady.add(group.run)
+                        continue
+                    byte_count += self._note(arrived)
+            except _BrokenOff:
+                return byte_count, False
+        return byte_count, True
+
+    def _note(self, arrived: Arrived) -> int:
+        """Have the list name what has arrived; return how many bytes are new in it."""
+        byte_count = 0
+        for path, (stat, file) in arrived.items():
+            if self._files.get(path) != file:
+                self._files[path] = file
+                byte_count += file.size or 1
+            if stat is not None:
+                self._sent_stats[path] = stat
+        if time.monotonic() - self._committed > _COMMIT_EVERY:
+            self._commit()
+        return byte_count
 
     def _uploaded(
         self, pool: ThreadPoolExecutor, groups: Sequence[FileGroup]
