@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -29,7 +31,8 @@ pytestmark = [
 CONF = {
     "config.yaml": (
         "defaults:\n- schema\n- model: small\n- optional data@train: ${model}\n- _self_\n"
-        "lr: 0.5\nseed: 0\nitems: [1, 2]\nhydra:\n  job:\n    env_set:\n      A: b\n"
+        "lr: 0.5\nseed: 0\nitems: [1, 2]\nalias: ${inner}\nfree: {deep: 1, other: a}\nchoice: ${lr}\n"
+        "text: ???\nhydra:\n  job:\n    env_set:\n      A: b\n"
     ),
     "model/small.yaml": "defaults:\n- base\n- _self_\nwidth: 1\n",
     "model/large.yaml": "# @package model\nwidth: ${mul:2,3}\n",
@@ -77,6 +80,10 @@ def loader(tmp_path: Path) -> Iterator[Loader]:
             ("model", Any, None),
             ("train", Any, None),
             ("more", dict[str, Any], field(default_factory=dict)),
+            ("alias", Any, None),
+            ("free", Any, None),
+            ("choice", Any, None),
+            ("text", Any, "???"),
         ],
     )
     store = ConfigStore.instance()
@@ -144,6 +151,57 @@ def test_configurations_are_those_that_hydra_composes(loader: Loader) -> None:
         for overrides in GOOD:
             expected = described(loader.compose(loader.loader, *overrides))
             assert described(loader.compose(composer, *overrides)) == expected, overrides
+
+
+PLAIN = ["1", "2", "3"]
+ODD = ["2.5", "small", "'a,b'", "true", "null", "'${lr}'", "'???'", "[7]", "{deep:5}", "'x=é'"]
+OVERLAPPING = ["free.deep", "++free.deep", "++free", "free", "+free.new", "lr", "++lr"]
+KEYS = [
+    *("lr", "seed", "model.width", "model.depth", "inner.level", "alias.level", "text", "choice"),
+    *("free", "free.deep", "+free.new", "~free.deep", "+extra.key", "+extra"),
+    *("items.0", "items", "more", "+more.a", "hydra.job.name", "model", "data@train", "inner"),
+]
+
+
+def outcome(loader: Loader, composer: Any, overrides: list[str]) -> tuple[Any, str]:
+    """Return what is composed, or what it is refused with."""
+    try:
+        return described(loader.compose(composer, *overrides)), ""
+    except Exception as error:
+        return None, f"{type(error).__name__}: {error}"
+
+
+def test_configurations_that_differ_in_values_are_those_that_hydra_composes(
+    loader: Loader,
+) -> None:
+    composer, whole = composer_of(loader.loader), composer_of(loader.loader)
+    whole.bases.add = lambda *_: None  # composes each anew, which the test above holds to Hydra
+    random = Random(1)
+    copied, made, refused = 0, 0, 0
+    for _ in range(20):
+        keys = random.sample(random.choice([KEYS, KEYS, OVERLAPPING]), random.randint(1, 3))
+        for _ in range(5):
+            overrides = [
+                key
+                if key.startswith("~")
+                else f"{key}={random.choice(random.choice([PLAIN, PLAIN, ODD]))}"
+                for key in keys
+            ]
+            with contextlib.suppress(Exception):  # which is compared below
+                parsed = composer.parser.parse_overrides(overrides)
+                copied += composer.bases.config(parsed) is not None
+            expected, refusal = outcome(loader, whole, overrides)
+            assert outcome(loader, composer, overrides) == (expected, refusal), overrides
+            made, refused = made + (not refusal), refused + bool(refusal)
+    assert min(copied, made, refused) >= 10, (copied, made, refused)
+
+
+def test_a_refused_value_leaves_the_next_configuration_as_it_is(loader: Loader) -> None:
+    composer = composer_of(loader.loader)
+    for text, is_refused in (("lr=1", False), ("lr=fast", True), ("lr=2", False)):
+        expected = outcome(loader, loader.loader, [text, "seed=3"])
+        assert outcome(loader, composer, [text, "seed=3"]) == expected
+        assert bool(expected[1]) == is_refused
 
 
 def test_refusals_are_those_of_hydra_each_time(loader: Loader) -> None:

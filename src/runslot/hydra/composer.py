@@ -25,6 +25,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
+from runslot.hydra.config_bases import ConfigBases
 from runslot.hydra.node_copy import copy_of
 
 _HYDRAS_OWN = "hydra._internal."
@@ -35,10 +36,15 @@ class ConfigParts:
 
     def __init__(self) -> None:
         self._values: dict[Hashable, bytes | tuple[Any]] = {}
+        self.is_kept = True
+        """Whether all that was asked for since this was set is kept."""
+        self.value_lines: frozenset[str] = frozenset()
+        """The overrides of the last composition that set values, rather than choose in groups."""
 
     def get(self, key: Sequence[Hashable], sources: Sequence[Any], make: Callable[[], Any]) -> Any:
         """Return what `make` has returned for this key and these sources, or does now."""
         if not all(type(source).__module__.startswith(_HYDRAS_OWN) for source in sources):
+            self.is_kept = False
             return make()
         places = tuple((type(source), source.provider, source.path) for source in sources)
         place = (*key, places)
@@ -91,13 +97,15 @@ def _kept_defaults_list(
     """Return the defaults list, which those overrides alone decide about that choose in groups."""
     overrides = Overrides(repo, overrides_list)
     values = {id(override) for override in overrides.config_overrides}
+    parts: ConfigParts = repo.delegate.parts
+    parts.value_lines = frozenset(override.input_line for override in overrides.config_overrides)
     group_lines = tuple(
         group_override.input_line
         for group_override in overrides_list
         if id(group_override) not in values
     )
     key = ("defaults", config_name, group_lines, prepend_hydra, skip_missing)
-    defaults = repo.delegate.parts.get(
+    defaults = parts.get(
         key,
         repo.get_sources(),
         lambda: create_defaults_list(
@@ -160,12 +168,14 @@ def _source_info(path: str, schema: str, provider: str) -> Any:
     return copy_of(_source_node(path, schema, provider))
 
 
+_SWEEP_METHOD = "load_sweep_config"
 _METHODS = (
-    "load_sweep_config",
+    _SWEEP_METHOD,
     "_load_configuration_impl",
     "_parse_overrides_and_create_caching_repo",
 )
 """Of Hydra's loader, which go by other names of its module."""
+_SWEEP_CHECK = "_ensure_sweep_config_controller_unchanged"
 
 
 class Composer(ConfigLoaderImpl):  # type: ignore[misc]  # Hydra is untyped here
@@ -173,8 +183,8 @@ class Composer(ConfigLoaderImpl):  # type: ignore[misc]  # Hydra is untyped here
 
     def __init__(self, loader: ConfigLoaderImpl) -> None:
         self.__dict__.update(vars(loader))
-        self.__dict__.pop("load_sweep_config", None)
         self.parts = ConfigParts()
+        self.bases = ConfigBases()
         self.repository = _Repository(loader.repository.get_sources(), self.parts)
         self.parser = ParsedOverrides()
         for name in _METHODS:
@@ -186,6 +196,7 @@ class Composer(ConfigLoaderImpl):  # type: ignore[misc]  # Hydra is untyped here
                 ConfigSourceInfo=_source_info,
             )
             self.__dict__[name] = MethodType(own, self)
+        self._compose = self.__dict__.pop(_SWEEP_METHOD)
 
     @staticmethod
     def can_replace(loader: Any) -> bool:
@@ -195,6 +206,25 @@ class Composer(ConfigLoaderImpl):  # type: ignore[misc]  # Hydra is untyped here
             and type(loader.repository) is ConfigRepository
             and all(hasattr(loader, name) for name in _METHODS)
         )
+
+    def load_sweep_config(self, master_config: Any, sweep_overrides: list[str]) -> Any:
+        """Return the configuration of a job, by one of another job where that is possible."""
+        hydras: Any = OmegaConf.to_container(master_config.hydra.overrides.hydra)
+        try:
+            overrides = self.parser.parse_overrides([*hydras, *sweep_overrides])
+        except Exception:  # noqa: BLE001  which Hydra raises below
+            return self._compose(master_config, sweep_overrides)
+        config = self.bases.config(overrides)
+        if config is None:
+            self.parts.is_kept = True
+            config = self._compose(master_config, sweep_overrides)
+            if self.parts.is_kept:
+                self.bases.add(config, overrides, self.parts.value_lines)
+            return config
+        if hasattr(self, _SWEEP_CHECK):  # since Hydra 1.4
+            getattr(self, _SWEEP_CHECK)(master_config=master_config, sweep_config=config)
+        OmegaConf.copy_cache(from_config=master_config, to_config=config)
+        return config
 
     def _compose_config_from_defaults_list(self, defaults: Any, repo: Any) -> Any:
         merge = super()._compose_config_from_defaults_list

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
 from runslot.hydra.node_copy import quick_copies
 
 
@@ -21,11 +23,14 @@ class ComposedConfigs:
         self._config = config
         self._configs: dict[tuple[str, ...], Any] = {}
         self._composer = loader
+        self.parser: Any = OverridesParser.create()
+        """Parses overrides, and remembers those that were composed."""
         self.expect()
 
     def expect(self) -> None:
         """Keep what is composed from now on, until `restore`."""
         self._composer = composer_of(self._loader)
+        self.parser = getattr(self._composer, "parser", self.parser)
         self._loader.load_sweep_config = self._load
 
     def restore(self) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from runslot.errors import InvalidInput
@@ -20,9 +19,8 @@ from runslot.variants import run_id, to_jsonable
 from runslot.variants.encode import SEED_KEY
 
 
-def runs_of(configs: Mapping[int, Any], root: Path) -> tuple[Run, ...]:
+def runs_of(configs: Mapping[int, Any], root: Path, parser: Any) -> tuple[Run, ...]:
     """Return the jobs as runs below the multirun's directory, each in a directory of its own."""
-    parser = OverridesParser.create()
     runs: dict[str, Run] = {}
     for number, config in configs.items():
         run = _as_run(number, config, root, parser)

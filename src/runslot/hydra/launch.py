@@ -142,7 +142,7 @@ class Multirun:
         plan = request.plan()
         launcher = request.launcher()
         self._moves = launcher is not None and launcher.moves
-        runs = runs_of(configs, root)
+        runs = runs_of(configs, root, self._composed.parser)
         plan = of_application(plan, self._task_function)
         space = f"listed ×{len(runs)}"
         file = replace(plan.file, space=space, batches_of=_sweeper_with_batches(self._config))
