@@ -18,6 +18,7 @@ from runslot.results.accounts import GroupAccount
 from runslot.results.comparison import Comparison
 from runslot.results.statistics.differences import Sample
 from runslot.results.text.labels import label_of, text_of_value, texts_of
+from runslot.results.text.short_labels import short_names
 
 
 @record
@@ -131,6 +132,8 @@ def _with_settings(text: str, members: Sequence[Member]) -> list[Member]:
         if not equals:  # the value of a setting alone, as `ppo`
             return [member for member in members if text.strip() in member.settings.values()]
         settings[key.strip()] = value.strip()
+    by_name = {name: key for key, name in short_names(list(members[0].settings)).items()}
+    settings = {by_name.get(key, key): value for key, value in settings.items()}
 
     def fits(member: Member) -> bool:
         return all(

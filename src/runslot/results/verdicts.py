@@ -93,14 +93,18 @@ class Verdicts:
             return pairs_of_all(row.sample for row in rows)
         return sum(row.p is not None for row in rows)
 
-    def sentence(self) -> str:
-        """Return the answer as a sentence: who leads, and from whom that can be told apart."""
+    def sentence(self, names: Mapping[str, str] | None = None) -> str:
+        """Return the answer as a sentence: who leads, and from whom that can be told apart.
+
+        `names` are those of variants by their labels, where they are to be called otherwise.
+        """
         name = self.comparison.metric
         parts = []
         for task, label in self.references.items():
             rows = [row for row in self.rows if row.task == task]
             words = _sentence(rows, label, f"{name} " if name else "", self.is_best)
-            parts.append(words.replace(label, label_in_task(label, task), 1))
+            shown = (names or {}).get(label) or label_in_task(label, task)
+            parts.append(words.replace(label, shown, 1))
         if len(parts) > 1:
             pairs = zip(self.references, parts, strict=True)
             return "; ".join(f"{task}: {part}" for task, part in pairs) + "."

@@ -20,6 +20,8 @@ from runslot.results.statistics.scores import Interval
 from runslot.results.text.table import many, notes_of, show, way_words
 
 _PAIRS_SHOWN = 3
+_MAIN_SHOWN, _VALUES_SHOWN = 12, 24
+"""Hyperparameters, and values of them, in a terminal."""
 _LEAST_PAIR_SHARE = 0.01
 
 
@@ -56,11 +58,16 @@ def _shares(effect: Effects, console: Console) -> Table | Text:
     if shares is None:
         return Text(f"Hyperparameters: {effect.no_shares}.")
     table = _table(("explains", "share", "range over forests"), console.is_terminal)
-    rows: list[tuple[str, Interval]] = list(shares.main.items())
+    main = list(shares.main.items())
+    limit = _MAIN_SHOWN if console.is_terminal and len(main) > _MAIN_SHOWN + 1 else len(main)
+    rows: list[tuple[str, Interval]] = main[:limit]
     pairs = [(" × ".join(pair), share) for pair, share in shares.pairs.items()]
     rows += [(n, share) for n, share in pairs[:_PAIRS_SHOWN] if share.estimate >= _LEAST_PAIR_SHARE]
     for name, share in rows:
         table.add_row(Text(name), f"{share.estimate:.0%}", f"{share.low:.0%} to {share.high:.0%}")
+    if main[limit:]:
+        most = f"≤ {main[limit][1].estimate:.0%}"
+        table.add_row(f"{len(main) - limit} more (--json has all)", most, "")
     if shares.seeds is not None:
         table.add_row("seeds", f"{shares.seeds:.0%}", "")
     table.add_row(_rest(shares), f"{shares.unexplained:.0%}", "")
@@ -76,6 +83,9 @@ def _divergence(effect: Effects, console: Console) -> Table | Text:
     if not rates.height or not rates["diverged"].sum():
         return Text("No run diverged.")
     table = _table(("hyperparameter", "value", "diverged", "chance"), console.is_terminal)
+    left_out = rates.height - _VALUES_SHOWN if console.is_terminal else 0
+    if left_out > 1:
+        rates = rates.sort("share", descending=True, maintain_order=True).head(_VALUES_SHOWN)
     for parameter, value, runs, diverged, share, low, high in rates.iter_rows():
         table.add_row(
             Text(parameter),
@@ -83,6 +93,9 @@ def _divergence(effect: Effects, console: Console) -> Table | Text:
             f"{diverged} of {runs}",
             f"{share:.0%} ({low:.0%} to {high:.0%})",
         )
+    if left_out > 1:
+        most = f"≤ {rates['share'][-1]:.0%}"
+        table.add_row(f"{left_out} more (--json has all)", "", "", most)
     return table
 
 

@@ -10,9 +10,12 @@ import math
 
 from runslot.results.statistics.scores import mean_interval
 from runslot.results.text.labels import texts_of
+from runslot.results.text.short_labels import left_out_note, places_telling
 from runslot.results.text.table import spread_cells, way_words
 from runslot.results.verdicts import VariantVerdict, Verdicts
 
+_KEY_COLUMNS = 8
+"""Settings that have a column each; of more, those that tell the variants apart."""
 _ESCAPED = str.maketrans(
     {
         "&": r"\&",
@@ -37,11 +40,7 @@ _ESCAPED = str.maketrans(
 def latex_of(verdicts: Verdicts) -> str:
     """Return a `table` environment; it needs `\\usepackage{booktabs}`."""
     comparison = verdicts.comparison
-    keys = comparison.accounting.keys
-    texts = {
-        key: texts_of(row.account.values[place] for row in verdicts.rows)
-        for place, key in enumerate(keys)
-    }
+    settings = _settings_shown(verdicts)
     means = spread_cells(
         [row.sample.mean if row.sample.has_value else math.nan for row in verdicts.rows],
         [_width(row, verdicts.level) for row in verdicts.rows],
@@ -52,24 +51,41 @@ def latex_of(verdicts: Verdicts) -> str:
         "\\begin{table}",
         "  \\centering",
         f"  \\caption{{{_caption(verdicts)}}}",
-        f"  \\begin{{tabular}}{{{'l' * len(keys)}rr}}",
+        f"  \\begin{{tabular}}{{{'l' * len(settings)}rr}}",
         "    \\toprule",
-        f"    {' & '.join([*map(_escaped, keys), '$n$', metric])} \\\\",
+        f"    {' & '.join([*map(_escaped, settings), '$n$', metric])} \\\\",
         "    \\midrule",
     ]
     task = verdicts.rows[0].task if verdicts.rows else ""
     is_tested = any(row.p is not None for row in verdicts.rows)
-    for row, mean in zip(verdicts.rows, means, strict=True):
+    for place, (row, mean) in enumerate(zip(verdicts.rows, means, strict=True)):
         if row.task != task:
             lines.append("    \\addlinespace")
             task = row.task
-        names = [
-            _escaped(str(texts[key].get(value, value)))
-            for key, value in zip(keys, row.account.values, strict=True)
-        ]
+        names = [_escaped(texts[place]) for texts in settings.values()]
         cells = [*names, str(row.account.n), _value(mean, row, is_tested)]
         lines.append(f"    {' & '.join(cells)} \\\\")
     return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}"])
+
+
+def _settings_shown(verdicts: Verdicts) -> dict[str, list[str]]:
+    """Return by setting what it is in each row: all that vary, or of many the tasks and as many as
+    tell the variants apart."""
+    accounting, rows = verdicts.comparison.accounting, verdicts.rows
+    columns = {}
+    for place, key in enumerate(accounting.keys):
+        texts = texts_of(row.account.values[place] for row in rows)
+        columns[key] = [
+            str(texts.get(row.account.values[place], row.account.values[place])) for row in rows
+        ]
+    if len(columns) <= _KEY_COLUMNS or not rows:
+        return columns
+    telling = places_telling(list(zip(*columns.values(), strict=True)))
+    return {
+        key: texts
+        for place, (key, texts) in enumerate(columns.items())
+        if place in telling or key in accounting.scales
+    }
 
 
 def _width(row: VariantVerdict, level: float) -> float | None:
@@ -108,8 +124,9 @@ def _caption(verdicts: Verdicts) -> str:
         f" {percent} Student interval over seeds, {n}.",
         *_bold_words(verdicts, beside),
         f"{_escaped(comparison.accounting.line())}.",
+        _escaped(left_out_note(comparison.accounting.keys, list(_settings_shown(verdicts)))),
     ]
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
 
 
 def _bold_words(verdicts: Verdicts, beside: str) -> list[str]:

@@ -11,7 +11,6 @@ import io
 import math
 import os
 import re
-from collections import Counter
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -30,6 +29,7 @@ from runslot.results.read.reader import load
 from runslot.results.results import Results
 from runslot.results.summary import Mode
 from runslot.results.text.labels import text_of_value, texts_of
+from runslot.results.text.short_labels import names_note, short_labels, short_names
 from runslot.results.text.sources import sources_line, unread_line
 
 _UNBOUNDED_COLUMNS = 100_000
@@ -105,33 +105,39 @@ def _table(comparison: Comparison, rows: pl.DataFrame, console: Console) -> list
     columns = [_Column(key, cells, is_number=key in numeric) for key, cells in keys.items()]
     if not console.is_terminal:
         return [_with_values(columns, comparison, rows, terminal=False)]
-    short = _short_names(comparison.keys)
+    short = short_names(comparison.keys)
     narrow = [
         _Column(_broken(short[key], cells), cells, is_number=key in numeric)
         for key, cells in keys.items()
     ]
     for shown_columns in (columns, narrow):
         table = _with_values(shown_columns, comparison, rows, terminal=True)
-        if _width(table, console) <= console.width:
-            break
-    else:
-        shown_columns = []
-        width = console.width - _width(
-            _with_values([_Column("", [""] * rows.height)], comparison, rows, terminal=True),
-            console,
-        )
-        pairs = zip(
-            *([f"{short[key]}={cell}" for cell in cells] for key, cells in keys.items()),
-            strict=True,
-        )
-        label = _Column(
-            "variant",
-            [_lines(words, max(width, _LEAST_LABEL_COLUMNS)) for words in pairs],
-            folds=True,
-        )
-        table = _with_values([label], comparison, rows, terminal=True)
-    names = [key for key in keys if short[key] != key and shown_columns is not columns]
-    return [table, *([Text(f"Short for {', '.join(names)}.", style="dim")] if names else [])]
+        if table_width(table, console) <= console.width:
+            note = names_note(comparison.keys) if shown_columns is narrow else ""
+            return [table, *([Text(note, style="dim")] if note else [])]
+    bare = _with_values([_Column("", [""] * rows.height)], comparison, rows, terminal=True)
+    cells, note = label_cells(
+        comparison.keys, list(keys.values()), console.width - table_width(bare, console)
+    )
+    table = _with_values([_Column("variant", cells, folds=True)], comparison, rows, terminal=True)
+    return [table, *([Text(note, style="dim")] if note else [])]
+
+
+def label_cells(
+    keys: Sequence[str], columns: Sequence[Sequence[str]], width: int
+) -> tuple[list[str], str]:
+    """Return the cells that name variants in one column of that width, and what has to be said of
+    them below."""
+    names = short_names(keys)
+    rows = list(zip(*columns, strict=True))
+    short = short_labels(keys, rows)
+    words = (
+        [[f"{names[key]}={cell}" for key, cell in zip(keys, row, strict=True)] for row in rows]
+        if short is None
+        else short.words
+    )
+    cells = [_lines(row, max(width, _LEAST_LABEL_COLUMNS)) for row in words]
+    return cells, names_note(keys) if short is None else short.note
 
 
 class _Column(NamedTuple):
@@ -148,19 +154,11 @@ def _texts(comparison: Comparison, rows: pl.DataFrame, key: str) -> list[str]:
     return [texts.get(value) or text_of_value(value) for value in rows[key]]
 
 
-def _width(table: Table, console: Console) -> int:
+def table_width(table: Table, console: Console) -> int:
+    """Return the columns that a table takes where nothing of it is cut."""
     return Measurement.get(
         console, console.options.update(max_width=_UNBOUNDED_TERMINAL_COLUMNS), table
     ).maximum
-
-
-def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    """Return each dotted key's last parts, as many as tell it from all others."""
-    tails = {key: [key.split(".", n)[-1] for n in range(key.count("."), -1, -1)] for key in keys}
-    counts = Counter(tail for several in tails.values() for tail in several)
-    return {
-        key: next((tail for tail in tails[key] if tail and counts[tail] == 1), key) for key in keys
-    }
 
 
 def _broken(name: str, cells: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -20,7 +20,16 @@ from runslot.results.statistics.decisions import MORE_AT_MOST
 from runslot.results.statistics.differences import Difference, sign_flip_least
 from runslot.results.statistics.scores import mean_interval
 from runslot.results.text.labels import NOTHING, texts_of
-from runslot.results.text.table import many, notes_of, show, spread_cells, way_words
+from runslot.results.text.short_labels import short_labels
+from runslot.results.text.table import (
+    label_cells,
+    many,
+    notes_of,
+    show,
+    spread_cells,
+    table_width,
+    way_words,
+)
 from runslot.results.verdicts import VariantVerdict, Verdicts
 
 _STYLES = {"better": "green", "worse": "red", "not decided": "yellow"}
@@ -37,13 +46,15 @@ def print_verdicts(
     terminal = console.is_terminal
     heading = f"{many(len(verdicts.rows), 'variant')} · {comparison.metric}, "
     show(console, Text(f"{heading}{way_words(comparison.mode)}", style="bold"))
-    _paragraph(console, verdicts.sentence(), "bold" if terminal else "")
+    names = _short_names(verdicts)
+    _paragraph(console, verdicts.sentence(names), "bold" if terminal else "")
     for task, reference in verdicts.references.items():
         rows = [row for row in verdicts.rows if row.task == task][:limit]
         if task:
             show(console, Text(task))
-        show(console, _table(rows, reference, verdicts, terminal))
-    for note in _notes(verdicts, command):
+        for part in _table(rows, reference, verdicts, console):
+            show(console, part)
+    for note in _notes(verdicts, command, names):
         _paragraph(console, note, "dim" if terminal else "")
     if command is not None and verdicts.seeds_advised is not None:
         console.print(Text(f"  {command}"), soft_wrap=True, highlight=False)
@@ -64,13 +75,41 @@ def _paragraph(console: Console, text: str, style: str) -> None:
 
 
 def _table(
-    rows: Sequence[VariantVerdict], reference: str, verdicts: Verdicts, terminal: bool
+    rows: Sequence[VariantVerdict], reference: str, verdicts: Verdicts, console: Console
+) -> list[Table | Text]:
+    """Return the table, with a column a setting as far as there are few and they fit in the
+    terminal, else with all in one."""
+    terminal = console.is_terminal
+    columns = _setting_columns(rows, verdicts)
+    is_few = 0 < len(columns) <= _KEY_COLUMNS
+    names = columns if is_few else {"variant": [row.label for row in rows]}
+    table = _with_values(names, rows, reference, verdicts, terminal)
+    if not (terminal and columns) or (is_few and table_width(table, console) <= console.width):
+        return [table]
+    bare = _with_values({"": [""] * len(rows)}, rows, reference, verdicts, terminal)
+    width = console.width - table_width(bare, console)
+    cells, note = label_cells(list(columns), list(columns.values()), width)
+    table = _with_values({"variant": cells}, rows, reference, verdicts, terminal)
+    return [table, *([Text(note, style="dim")] if note else [])]
+
+
+def _with_values(
+    names: Mapping[str, Sequence[str]],
+    rows: Sequence[VariantVerdict],
+    reference: str,
+    verdicts: Verdicts,
+    terminal: bool,
 ) -> Table:
-    table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, padding=(0, 2, 0, 0))
-    names, cells = _name_cells(rows, verdicts)
-    for name, column in zip(names, zip(*cells, strict=True), strict=True):
+    padding = (0, 1, 0, 0) if terminal else (0, 2, 0, 0)
+    table = Table(box=SIMPLE_HEAD if terminal else None, pad_edge=False, padding=padding)
+    for name, column in names.items():
         is_number = all(_is_number(cell) for cell in column)
-        table.add_column(name, overflow="fold", justify="right" if is_number else "left")
+        table.add_column(
+            Text(name),
+            overflow="fold",
+            justify="right" if is_number else "left",
+            no_wrap=name != "variant",
+        )
     for name in ("n", "mean", "Δ", "p"):
         table.add_column(name, justify="right" if name in {"n", "p"} else "left", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
@@ -82,10 +121,11 @@ def _table(
         [math.nan if row.difference is None else row.difference.estimate for row in rows],
         [_width(row.difference) for row in rows],
     )
-    for row, texts, mean, delta in zip(rows, cells, mean_cells, deltas, strict=True):
+    texts = zip(*names.values(), strict=True)
+    for row, cells, mean, delta in zip(rows, texts, mean_cells, deltas, strict=True):
         words = _verdict_words(row, reference)
         table.add_row(
-            *map(Text, texts),
+            *map(Text, cells),
             Text(str(row.account.n)),
             Text(mean),
             Text("" if row.difference is None else delta),
@@ -100,30 +140,29 @@ _KEY_COLUMNS = 3
 """Settings that have a column each; more stand in one."""
 
 
-def _name_cells(
-    rows: Sequence[VariantVerdict], verdicts: Verdicts
-) -> tuple[list[str], list[tuple[str, ...]]]:
-    """Return the columns that name the variants: a setting each, or all in one."""
+def _setting_columns(rows: Sequence[VariantVerdict], verdicts: Verdicts) -> dict[str, list[str]]:
+    """Return by setting, its task apart, what it is in each row; none where rows differ in which
+    settings they have."""
     accounting = verdicts.comparison.accounting
-    is_whole = all(len(row.account.values) == len(accounting.keys) for row in rows)
-    places = [
-        place
-        for place, key in enumerate(accounting.keys)
-        if key not in accounting.scales
-        and is_whole
-        and any(row.account.values[place] is not None for row in rows)  # else it tells nothing
-    ]
-    if not 0 < len(places) <= _KEY_COLUMNS:
-        return ["variant"], [(row.label,) for row in rows]
-    columns = [texts_of(row.account.values[place] for row in rows) for place in places]
-    cells = [
-        tuple(
-            str(texts.get(row.account.values[place], NOTHING))
-            for place, texts in zip(places, columns, strict=True)
-        )
-        for row in rows
-    ]
-    return [accounting.keys[place] for place in places], cells
+    if not all(len(row.account.values) == len(accounting.keys) for row in rows):
+        return {}
+    columns = {}
+    for place, key in enumerate(accounting.keys):
+        values = [row.account.values[place] for row in rows]
+        if key not in accounting.scales and any(value is not None for value in values):
+            texts = texts_of(values)
+            columns[key] = [str(texts.get(value, NOTHING)) for value in values]
+    return columns
+
+
+def _short_names(verdicts: Verdicts) -> dict[str, str]:
+    """Return by label what variants are called in sentences, where their labels are too long."""
+    columns = _setting_columns(verdicts.rows, verdicts)
+    texts = list(zip(*columns.values(), strict=True))
+    short = short_labels(list(columns), texts) if columns else None
+    if short is None:
+        return {}
+    return {row.label: name for row, name in zip(verdicts.rows, short.labels, strict=True)}
 
 
 def _is_number(text: str) -> bool:
@@ -169,23 +208,23 @@ def _more_words(more: float | None) -> str:
     return ">200" if math.isinf(more) else f"+{math.ceil(more)}"
 
 
-def _notes(verdicts: Verdicts, command: str | None) -> list[str]:
+def _notes(verdicts: Verdicts, command: str | None, names: Mapping[str, str]) -> list[str]:
     differences = [row.difference for row in verdicts.rows if row.difference is not None]
     notes = []
     if any(difference.p is not None for difference in differences):
         notes.append(_test_note(verdicts, differences))
-    best = _best_note(verdicts)
+    best = _best_note(verdicts, names)
     if best:
         notes.append(best)
     if verdicts.ranks is not None:
-        names, ranks = verdicts.ranks
+        ranked, ranks = verdicts.ranks
         means = ", ".join(
-            f"{name} {rank:.2f}" for name, rank in zip(names, ranks.ranks, strict=True)
+            f"{name} {rank:.2f}" for name, rank in zip(ranked, ranks.ranks, strict=True)
         )
         notes.append(
             f"Mean ranks over {ranks.tasks} tasks: {means}. Friedman χ² = {ranks.chi_square:.2f}, "
             f"p = {_p_words(ranks.p)} (Iman and Davenport); ranks {ranks.critical_difference:.2f} "
-            f"apart differ (Nemenyi).{_unranked(verdicts, names)}"
+            f"apart differ (Nemenyi).{_unranked(verdicts, ranked)}"
         )
     elsewhere = verdicts.tasks_left_out
     if elsewhere:
@@ -252,12 +291,12 @@ def _family(verdicts: Verdicts) -> str:
     return words
 
 
-def _best_note(verdicts: Verdicts) -> str:
+def _best_note(verdicts: Verdicts, short: Mapping[str, str]) -> str:
     parts = []
     for task in verdicts.references:
         rows = [row for row in verdicts.rows if row.task == task and row.best is not None]
         names = [
-            label_in_task(row.label, task)
+            short.get(row.label) or label_in_task(row.label, task)
             for row in rows
             if row.best is not None and row.best.may_be_best
         ]
