@@ -14,13 +14,21 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from runslot.engines.sky.driver import managed_jobs as jobs
 from runslot.engines.sky.driver.identity import identity
-from runslot.engines.sky.driver.managed_jobs import PREFIX, Refused, first_line, of, sdk
+from runslot.engines.sky.driver.managed_jobs import (
+    PREFIX,
+    Refused,
+    first_line,
+    launchable,
+    of,
+    sdk,
+    vcpus,
+)
 from runslot.engines.sky.driver.quota import quotas
 
 _AT_ONCE = 16
@@ -45,53 +53,29 @@ def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
     """
     sky_task = make(task)
     try:
-        machine = _cheapest(sky_task.resources)
+        machines = launchable(sky_task.resources)
     except Exception as error:
         raise Refused("invalid", _explained(str(error), task["resources"])) from error
-    if machine is None:
+    if not machines:
         raise Refused("invalid", _explained("no machine of the catalog fits", task["resources"]))
-    if not managed:
-        return machine
-    controller = jobs.controller(sky_task)
-    small = _cheapest(controller) if controller else None
-    return {
-        **machine,
-        "has_controller": not controller,
-        "controller": small["what"] if small else "",
-        "controller_price": small["price"] if small else 0.0,
+    price, machine = machines[0]
+    answer = {
+        "what": _what(machine),
+        "price": price,
+        "infra": str(machine.infra.to_str() or ""),
+        "vcpus": vcpus(machine),
+        "gpus": int(sum((machine.accelerators or {}).values())),
     }
-
-
-def _cheapest(choices: Iterable[Any]) -> dict[str, Any] | None:
-    machines: list[dict[str, Any]] = []
-    for resources in choices:
-        feasible = (
-            resources.cloud.get_feasible_launchable_resources(resources, 1)
-            if resources.cloud
-            else None
-        )
-        for resource in feasible.resources_list if feasible else ():
-            with contextlib.suppress(Exception):
-                machines.append(
-                    {
-                        "what": _what(resource),
-                        "price": float(resource.get_cost(3600)),
-                        "infra": str(resource.infra.to_str() or ""),
-                        "vcpus": float(
-                            resource.cloud.get_vcpus_mem_from_instance_type(resource.instance_type)[
-                                0
-                            ]
-                            or 0
-                        ),
-                        "gpus": int(sum((resource.accelerators or {}).values())),
-                    }
-                )
-    # A price that the catalog does not know is no number, and less than none.
-    return min(
-        (resource for resource in machines if resource["price"] >= 0),
-        key=lambda resource: resource["price"],
-        default=None,
-    )
+    if not managed:
+        return answer
+    controller = jobs.controller(sky_task)
+    small_price, small = launchable(controller)[0] if controller else (0.0, None)
+    return {
+        **answer,
+        "has_controller": not controller,
+        "controller": _what(small) if small else "",
+        "controller_price": small_price,
+    }
 
 
 def _what(resources: Any) -> str:

@@ -12,6 +12,8 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from runslot.engines.sky.driver.managed_jobs import first_line
+
 _NAME = "skypilot-v1"
 _AWS_RIGHTS = (
     "iam:CreateRole", "iam:CreateInstanceProfile", "iam:AddRoleToInstanceProfile",
@@ -30,8 +32,7 @@ def identity(cloud: str) -> dict[str, Any]:
     try:
         return _CLOUDS[cloud]()
     except Exception as error:  # noqa: BLE001  whatever it is, it is not known then
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return {"well": None, "said": f"not known: {lines[0]}"}
+        return {"well": None, "said": f"not known: {first_line(error)}"}
 
 
 def _judged(missing: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ SkyPilot's module, and how it is said what it refuses. Loaded in the driver's pr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import sys
@@ -150,6 +151,26 @@ def sdk() -> Any:
 def of(record: Any, key: str) -> Any:
     """Return a field of what SkyPilot answered, which is a mapping or an object by its version."""
     return record[key] if isinstance(record, dict) else getattr(record, key)
+
+
+def launchable(choices: Iterable[Any]) -> list[tuple[float, Any]]:
+    """Return the machines of the catalog that fit one of these resources, each with its price an
+    hour, cheapest first.
+    """
+    machines = []
+    for resources in choices:
+        if resources.cloud:
+            feasible = resources.cloud.get_feasible_launchable_resources(resources, 1)
+            for machine in feasible.resources_list:
+                with contextlib.suppress(Exception):
+                    machines.append((float(machine.get_cost(3600)), machine))
+    # A price that the catalog does not know is no number, and less than none.
+    return sorted((m for m in machines if m[0] >= 0), key=lambda machine: machine[0])
+
+
+def vcpus(machine: Any) -> float:
+    """Return how many a machine has; 0 where the catalog does not say."""
+    return float(machine.cloud.get_vcpus_mem_from_instance_type(machine.instance_type)[0] or 0)
 
 
 def first_line(error: BaseException) -> str:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from runslot.engines.sky.driver.managed_jobs import first_line, launchable, sdk, vcpus
 from runslot.record import record
 
 
@@ -43,28 +45,15 @@ def quotas(task: Mapping[str, Any]) -> list[dict[str, Any]]:
     for it.
     """
     try:
-        machine = _cheapest(task)
+        _, machine = launchable(sdk().Task.from_yaml_config(dict(task)).resources)[0]
         counted = _CLOUDS[str(machine.cloud).lower()](machine)
     except Exception as error:  # noqa: BLE001  whatever it is, the quota is not known, and that is no failure
         counted = [Quota(said=_plain(error))]
     return [dataclasses.asdict(quota) for quota in counted]
 
 
-def _cheapest(task: Mapping[str, Any]) -> Any:
-    import sky
-
-    machines = []
-    for resources in sky.Task.from_yaml_config(dict(task)).resources:
-        machines += resources.cloud.get_feasible_launchable_resources(resources, 1).resources_list
-    return min(machines, key=lambda machine: float(machine.get_cost(3600)))
-
-
 def _regions(machine: Any) -> list[str]:
     return [str(region.name) for region in machine.get_valid_regions_for_launchable()]
-
-
-def _vcpus(machine: Any) -> float:
-    return float(machine.cloud.get_vcpus_mem_from_instance_type(machine.instance_type)[0])
 
 
 # ---- AWS: Service Quotas, in vCPUs ---------------------------------------------------------------
@@ -86,30 +75,26 @@ def _of_aws(machine: Any) -> list[Quota]:
     code = _aws_code(machine.instance_type, machine.use_spot)
     if code is None:
         return [Quota(said=f"which quota counts {machine.instance_type} is not known")]
-    vcpus = _vcpus(machine)
+    count = vcpus(machine)
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(lambda region: _ask_aws(code, region, vcpus), _regions(machine)))
+        return list(pool.map(lambda region: _ask_aws(code, region, count), _regions(machine)))
 
 
 def _aws_code(instance_type: str, spot: bool) -> str | None:
     from sky.catalog import aws_catalog
 
-    code = aws_catalog.get_quota_code(
-        instance_type, spot
-    )  # SkyPilot lists those with GPUs, and judges by its list
+    # SkyPilot lists those with GPUs, and judges by its list.
+    code = aws_catalog.get_quota_code(instance_type, spot)
     if isinstance(code, str) and code:
         return code
-    letters = instance_type[
-        : next((at for at, letter in enumerate(instance_type) if letter.isdigit()), 0)
-    ]
-    codes = _FAMILIES.get(letters)
+    codes = _FAMILIES.get(re.split(r"\d", instance_type, maxsplit=1)[0])
     return codes[spot] if codes else None
 
 
-def _ask_aws(code: str, region: str, vcpus: float) -> Quota:
+def _ask_aws(code: str, region: str, count: float) -> Quota:
     from sky.adaptors import aws
 
-    quota = Quota(code=code, region=region, unit="vCPUs", one=vcpus)
+    quota = Quota(code=code, region=region, unit="vCPUs", one=count)
     try:
         client = aws.client(
             "service-quotas",
@@ -181,13 +166,12 @@ def _metrics(
     cpus = "CPUS" if family in _SHARED_CPUS else f"{family.upper()}_CPUS"
     if machine.use_spot and float(by_metric.get("PREEMPTIBLE_CPUS", {}).get("limit", 0)):
         cpus = "PREEMPTIBLE_CPUS"  # it counts only where it was asked for
-    metrics = [(cpus, _vcpus(machine), "vCPUs")]
+    metrics = [(cpus, vcpus(machine), "vCPUs")]
     for name, count in (machine.accelerators or {}).items():
         code = gcp_catalog.get_quota_code(name, machine.use_spot)
         if not isinstance(code, str):
-            code = (
-                f"{'PREEMPTIBLE_' * machine.use_spot}NVIDIA_{name.replace('-', '_').upper()}_GPUS"
-            )
+            gpu = name.replace("-", "_").upper()
+            code = f"{'PREEMPTIBLE_' * machine.use_spot}NVIDIA_{gpu}_GPUS"
         metrics.append((code, float(count), "GPUs"))
         if not machine.use_spot:
             metrics.append(("GPUS_ALL_REGIONS", float(count), "GPUs"))
@@ -199,8 +183,7 @@ def _plain(error: BaseException) -> str:
     code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
     if code == "AccessDeniedException":
         return "these credentials may not read it: it takes the right servicequotas:GetServiceQuota"
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {first_line(error)}".removesuffix(f": {type(error).__name__}")
 
 
 _CLOUDS: Mapping[str, Callable[[Any], list[Quota]]] = {"aws": _of_aws, "gcp": _of_gcp}
