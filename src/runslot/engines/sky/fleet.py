@@ -22,10 +22,10 @@ from runslot.engines.sky.rental import (
     NO_OUTCOME,
     Record,
     Rented,
+    await_renting,
     bring,
     end_of,
     renting_file,
-    takes_lock,
     write_record,
 )
 from runslot.engines.sky.tasks import settings_of
@@ -249,8 +249,12 @@ class Fleet:
         self._say(f"{rented.name} {'is in the hands of SkyPilot' if rented.managed else 'works'}")
 
     def _adopt(self, member: Rental) -> None:
-        if not self._await_renting(member):  # the launch is closed
-            return
+        # Where who rents for a launch that has died is still at it: a machine that comes is not to
+        # be missed.
+        await_renting(
+            self._experiment, member.name, lambda: self._say(f"{member.name} is still being rented")
+        )
+        member.is_renting = False
         if member.over:
             self._give_back(member)
             return
@@ -259,22 +263,6 @@ class Fleet:
         except RunslotError:  # who cannot reach the bucket will hear of it in plenty
             is_stop = False
         member.is_stopping = member.is_stopping or is_stop
-
-    def _await_renting(self, member: Rental) -> bool:
-        """Wait where who rents for a launch that has died is still at it: a machine that comes is
-        not to be missed. Tell whether nobody rents it any more.
-        """
-        is_announced = False
-        with os.fdopen(open_to_append(renting_file(self._experiment, member.name)), "a") as file:
-            while True:
-                # at least once: a launch may be closed before its thread is here
-                member.is_renting = not takes_lock(file)
-                if not member.is_renting or (self._closed.is_set() and not member.over):
-                    return not member.is_renting  # what is given up is given back when it comes
-                if not is_announced:
-                    self._say(f"{member.name} is still being rented")
-                    is_announced = True
-                time.sleep(0.5)
 
     # ---- watching --------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import dataclasses
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -168,17 +168,9 @@ def write_record(experiment: ExperimentDir, record: Record) -> None:
 
 
 _RECORD = Shape({"store": "str"})
-_MACHINE = Shape(
-    {
-        "name": "str",
-        "task": "int",
-        "infra": "str",
-        "price": "float",
-        "what": "str",
-        "seconds": "float",
-        "managed": "bool",
-    },
-    optional=frozenset({"price", "what", "seconds", "managed"}),
+_LISTS = {"share", "runs", "launched", "ended"}
+_MACHINE = Shape.of_record(
+    {key: field for key, field in Rented.__dataclass_fields__.items() if key not in _LISTS}, {}, {}
 )
 _SHARE = Shape({"batch": "str", "number": "int", "of": "int"})
 _RUN = Shape({"run": "str", "attempt": "int"})
@@ -389,10 +381,15 @@ def renting_file(experiment: ExperimentDir, name: str) -> Path:
     return place / f"{name}.renting"
 
 
-def await_renting(experiment: ExperimentDir, name: str) -> bool:
-    """Return when nobody rents a machine; tell whether somebody did."""
+def await_renting(
+    experiment: ExperimentDir, name: str, begin: Callable[[], None] = lambda: None
+) -> bool:
+    """Return when nobody rents a machine; tell whether somebody did. `begin` is called where that
+    takes time.
+    """
     with os.fdopen(open_to_append(renting_file(experiment, name)), "a") as file:
         if takes_lock(file):
             return False
+        begin()
         fcntl.flock(file, fcntl.LOCK_EX)
         return True
