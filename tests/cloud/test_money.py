@@ -85,7 +85,8 @@ def test_the_end_of_a_machine_of_ec2_is_armed_at_its_boot_also_for_a_container()
         ("aws", "s3://b/x", {"aws": "SERVICE_ACCOUNT", "gcp": "NO_UPLOAD"}),
         ("aws/us-east-1", "gs://b/x", {"aws": "SERVICE_ACCOUNT"}),  # it pushes with Google's keys
         ("gcp/us-central1", "gs://b/x", {"gcp": "SERVICE_ACCOUNT", "aws": "NO_UPLOAD"}),
-        ("kubernetes", "s3://b/x", {}),
+        ("kubernetes", "s3://b/x", {"gcp": "NO_UPLOAD"}),  # to its pods those that they push with
+        ("slurm/here", "file:///shared/x", {"aws": "NO_UPLOAD", "gcp": "NO_UPLOAD"}),
     ],
 )
 def test_keys_of_the_laptop_travel_only_to_where_the_bucket_wants_them(

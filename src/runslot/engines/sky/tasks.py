@@ -69,15 +69,14 @@ def settings_of(config: Sky, store: str, seconds: float) -> dict[str, Any]:
     task's first line. The laptop's keys stay at home; those of another cloud travel only where
     the bucket lies there.
     """
-    if not config.rents_whole:
-        return {}
     bucket = store.partition("://")[0]
     settings: dict[str, Any] = {
         cloud: {"remote_identity": "NO_UPLOAD"}
         for cloud, scheme in PUBLIC_CLOUDS.items()
         if cloud != config.cloud and scheme != bucket
     }
-    settings[config.cloud] = {"remote_identity": "SERVICE_ACCOUNT"}
+    if config.rents_whole:
+        settings[config.cloud] = {"remote_identity": "SERVICE_ACCOUNT"}
     if config.cloud == "aws":
         settings["aws"]["post_provision_runcmd"] = [f"shutdown -h +{_minutes(seconds)}"]
     return settings
