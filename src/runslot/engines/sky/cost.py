@@ -125,28 +125,17 @@ def table(budget: Budget) -> list[str]:
         else f"{budget.expected:.1f}"
     )
     cost = "" if budget.expected_cost is None else f"  (${budget.expected_cost:.2f})"
+    machine = budget.machine_text or "machine"
+    runs = f"{budget.runs} run{'s' * (budget.runs != 1)}"
+    together = budget.price * budget.machines
+    life = f"each machine ends itself after {budget.seconds / 3600:.1f} hours"
     rows = [
-        (
-            "machines",
-            (
-                f"{budget.machines} × {budget.machine_text or 'machine'} on {budget.infra}, for"
-                f" {_counted(budget.runs)}"
-            ),
-        ),
-        (
-            "price",
-            f"${budget.price:.3f} an hour each, ${budget.price * budget.machines:.3f} together",
-        ),
+        ("machines", f"{budget.machines} × {machine} on {budget.infra}, for {runs}"),
+        ("price", f"${budget.price:.3f} an hour each, ${together:.3f} together"),
         *_disk(budget),
         *_controller(budget),
         ("expected hours", f"{hours}{cost}"),
-        (
-            "worst case",
-            (
-                f"${budget.worst:.2f}: each machine ends itself after {budget.seconds / 3600:.1f}"
-                " hours"
-            ),
-        ),
+        ("worst case", f"${budget.worst:.2f}: {life}"),
     ]
     if budget.expected is not None and budget.expected * 3600 > budget.seconds:
         rows.append(
@@ -157,10 +146,6 @@ def table(budget: Budget) -> list[str]:
             ("spent before", f"${budget.spent:.2f}, with what machines that still work may spend")
         )
     return [f"{name:<16}{value}" for name, value in rows]
-
-
-def _counted(runs: int) -> str:
-    return f"{runs} run{'s' * (runs != 1)}"
 
 
 def _disk(budget: Budget) -> list[tuple[str, str]]:

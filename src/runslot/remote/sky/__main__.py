@@ -7,6 +7,7 @@ import path.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -179,23 +180,21 @@ class _Machine:
 
     def _has_work(self) -> bool:
         """Tell whether there are runs to do, of which the first are taken."""
-        stops = self.holdings.mailbox.request.runs
-        stopped = [
-            run for run in self.holdings.open_runs() if self.holdings.directories[run] in stops
-        ]
-        if stopped:
-            self.holdings.refuse(stopped)
-        while not (self.holdings.open_runs() or self.reasons):
+        holdings = self.holdings
+        stops = holdings.mailbox.request.runs
+        if stopped := [run for run in holdings.open_runs() if holdings.directories[run] in stops]:
+            holdings.refuse(stopped)
+        while not (holdings.open_runs() or self.reasons):
             try:
-                self.holdings.settle_untaken()
-                self.is_all_done = not self.holdings.take(1)
+                holdings.settle_untaken()
+                self.is_all_done = not holdings.take(1)
             except Unreachable as error:
                 say(f"{error}; trying again")
                 time.sleep(10)
                 self._look()
             else:
                 break
-        return bool(self.holdings.open_runs())
+        return bool(holdings.open_runs())
 
     def _work(self, sender: Sender) -> int:
         """Have the worker do the runs, and return its status; one that is killed alone is started
@@ -207,9 +206,8 @@ class _Machine:
                 try:
                     worker = self._start(end.fileno())
                 except OSError as error:
-                    self.failure = (
-                        f"python = {self.holdings.job.python!r} cannot be started: {error.strerror}"
-                    )
+                    python = self.holdings.job.python
+                    self.failure = f"python = {python!r} cannot be started: {error.strerror}"
                     return _NO_WORKER
                 end.close()
                 supplier = Supplier(link, self.holdings, sender.now)
@@ -220,10 +218,8 @@ class _Machine:
                 self.is_all_done = supplier.has_ended
             if worker.returncode >= 0 or self.reasons or again == _WORKERS - 1:
                 break
-            say(
-                f"the worker was ended by {signal.Signals(-worker.returncode).name}; another goes"
-                " on with its runs"
-            )
+            ended_by = signal.Signals(-worker.returncode).name
+            say(f"the worker was ended by {ended_by}; another goes on with its runs")
         if worker.returncode not in {0, 1, UNFINISHED_STATUS}:
             self.failure = f"the worker ended with status {worker.returncode}"
         return worker.returncode
@@ -249,7 +245,8 @@ class _Machine:
             self.holdings.mailbox.pass_on(supplier.given_up)
             if self._settle():
                 sender.now()
-            self._wait(worker)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                worker.wait(_POLL_S)
 
     def _look(self) -> None:
         if time.time() >= self.end - self.holdings.job.reserve:
@@ -280,23 +277,13 @@ class _Machine:
         batch.write_text(json.dumps([[[run, self.holdings.attempts[run]] for run in runs]]))
         self.holdings.mailbox.worker_directories |= {self.holdings.directories[run] for run in runs}
         most = -(-len(self.holdings.directories) // self.holdings.job.share.of)
-        argv = [
-            str(Path(self.holdings.job.python).expanduser()),
-            str(archive),
-            "work",
-            str(self.home),
-        ]
+        python = str(Path(self.holdings.job.python).expanduser())
+        argv = [python, str(archive), "work", str(self.home)]
         argv += ["--moved", "--name", self.worker_name, "--batch", str(batch), "--task", "0"]
         argv += ["--supply", str(link), "--most", str(most)]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         # A group of its own: whoever ends this job ends it through us, and once.
         return subprocess.Popen(argv, env=environment, start_new_session=True, pass_fds=(link,))
-
-    def _wait(self, worker: subprocess.Popen[bytes]) -> None:
-        try:
-            worker.wait(_POLL_S)
-        except subprocess.TimeoutExpired:
-            pass
 
     def _push_rest(self, status: int) -> int:
         """Push until the bucket has everything, or the machine's end has come."""
@@ -304,14 +291,13 @@ class _Machine:
             status == -signal.SIGTERM or (status in {0, 1} and not self.is_all_done)
         ):
             status = UNFINISHED_STATUS
-        state = (
-            "done" if status in {0, 1} else ("stopped" if status == UNFINISHED_STATUS else "failed")
-        )
-        if state == "stopped" and self.reasons[:1] == ["deadline"]:
-            state = "deadline"
-        message = self.failure if state == "failed" else ""
-        if self.reasons[:1] == ["notice"] and state == "stopped":
-            message = "the cloud takes the machine back"
+        reason = self.reasons[0] if self.reasons else ""
+        state, message = "done", ""
+        if status == UNFINISHED_STATUS:
+            state = "deadline" if reason == "deadline" else "stopped"
+            message = "the cloud takes the machine back" if reason == "notice" else ""
+        elif status not in {0, 1}:
+            state, message = "failed", self.failure
         last = min(time.time() + _PUSH_TIMEOUT_S, self.end)
         while True:
             try:
