@@ -10,8 +10,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,10 @@ from runslot.testing.contract import LauncherContract, Place, until
 TESTBED = Path(__file__).parent.parent / "testbeds"
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
+
+STATUS_PAUSE_S = 4.0
+"""Between questions for the status where no run's files have changed: what only Slurm knows."""
+SACCT_FORMAT = "--format=JobID,State,ExitCode,Start,End,NodeList,Reason"
 
 
 def up() -> None:
@@ -149,9 +154,59 @@ class Sweep:
     def counts(self) -> dict[str, int]:
         return dict(self.place.status()["counts"])
 
-    def wait_for(self, **counts: int) -> None:
-        """Wait until status, which nobody helps but Slurm, counts so many runs of each state."""
-        until(lambda: self.counts() == counts, what=f"{counts}, last seen {self.counts()}")
+    def wait_for(self, seconds: float = 120, **counts: int) -> None:
+        """Wait until status, which nobody helps but Slurm, counts so many runs of each state. It is
+        asked when a run's files have changed, or some seconds have passed.
+        """
+        last_files: object = None
+        last_asked = 0.0
+        last_counts: dict[str, int] = {}
+
+        def have_come() -> bool:
+            nonlocal last_files, last_asked, last_counts
+            files = self.changes()
+            if files == last_files and time.monotonic() < last_asked + STATUS_PAUSE_S:
+                return False
+            last_files, last_counts = files, self.counts()
+            last_asked = time.monotonic()
+            return last_counts == counts
+
+        try:
+            until(have_come, seconds, f"{counts}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {last_counts}\n{self.evidence()}") from None
+
+    def changes(self) -> list[tuple[str, int]]:
+        """Return what tells that a run has begun or ended: its records, and when each was made."""
+        found = []
+        for directory, _, files in os.walk(self.place.directory / "runs"):
+            for name in {"attempt.json", "outcome.json"}.intersection(files):
+                with suppress(FileNotFoundError):
+                    file = os.path.join(directory, name)
+                    found.append((file, os.stat(file).st_mtime_ns))
+        return sorted(found)
+
+    def evidence(self) -> str:
+        """Return what its files and Slurm say, for a failure's report."""
+        files = [
+            *self.place.experiment.glob("slurm/*/*.log"),
+            *(Path(file) for file, _ in self.changes()),
+        ]
+        jobs = ",".join(self.jobs())
+        slurm = [
+            ["squeue", "--all", f"--jobs={jobs}"],
+            ["scontrol", "show", "job", jobs.partition(",")[0]],
+            ["sacct", "--duplicates", f"--jobs={jobs}", "--parsable2", SACCT_FORMAT],
+        ]
+        answers = [
+            subprocess.run(argv, capture_output=True, text=True, check=False) for argv in slurm
+        ]
+        return "\n".join(
+            [
+                *(f"{file}:\n{file.read_text()}" for file in files),
+                *(f"{' '.join(done.args)}:\n{done.stdout}{done.stderr}" for done in answers),
+            ]
+        )
 
     def notes(self) -> dict[str, list[str]]:
         experiment = self.place.experiment
@@ -242,20 +297,37 @@ def test_a_run_that_runs_out_of_time_continues_where_it_can_resume_and_else_has_
     sweep: Sweep, tmp_path: Path
 ) -> None:
     """Slurm tells of the time limit ahead; the run is asked to end, and its task requeues itself.
-    What cannot resume would run out of time again: it is not requeued. The shortest limit is a
-    minute, which Slurm looks at once a minute, so both wait for it together.
+    What cannot resume would run out of time again: it is not requeued. So it is where Slurm tells
+    while the task's shell is at work, where a run has not begun, and where nobody heard it but the
+    limit itself. The shortest limit is a minute, which Slurm looks at twice a minute, and tells of
+    up to half a minute before it should; all wait for it together.
     """
-    other = Sweep(tmp_path / "other")
-    for each, options in ((sweep, ["--resumable"]), (other, [])):
-        each.configure(time="00:01:00")
-        each.run("program.py:first_waits", "--grace", "3", *options)
+    first = '[ -n "${SLURM_RESTART_COUNT-}" ] || '
+    busy, deaf = [first + "sleep 50"], ["trap '' USR1", first + "sleep 45"]
+    cases: dict[str, tuple[list[str], list[str]]] = {
+        "resumable": (["--resumable"], []),
+        "other": ([], []),
+        "unbegun": ([], busy),
+        "deaf": ([], deaf),
+        "resumable deaf": (["--resumable"], deaf),
+    }
+    sweeps = {name: Sweep(tmp_path / name) for name in cases}
+    for name, (options, setup) in cases.items():
+        sweeps[name].configure(time="00:01:00", setup=setup)
+        sweeps[name].run("program.py:first_waits", "--grace", "3", *options)
 
-    until(lambda: other.counts() == {"timed_out": 1}, 240, "the limit has ended the one run")
-    (run,) = other.place.status()["runs"]
-    assert "time limit" in run["outcome"]["message"]
-    sweep.wait_for(succeeded=1)
-    assert sweep.notes() == {"run_0": ["attempt 1", "attempt 2"]}
-    assert len(sweep.jobs()) == 1
+    for name, message in (
+        ("other", "time limit ran out, and the run is not resumable"),
+        ("unbegun", "time limit ran out before the run began"),
+        ("deaf", "time limit ran out, and the run is not resumable"),
+    ):
+        sweeps[name].wait_for(240, timed_out=1)
+        (run,) = sweeps[name].place.status()["runs"]
+        assert message in run["outcome"]["message"], name
+    for name in ("resumable", "resumable deaf"):
+        sweeps[name].wait_for(succeeded=1)
+        assert sweeps[name].notes() == {"run_0": ["attempt 1", "attempt 2"]}, name
+        assert len(sweeps[name].jobs()) == 1
 
 
 def test_jobs_that_are_cancelled_from_outside_are_stopped_runs(sweep: Sweep) -> None:

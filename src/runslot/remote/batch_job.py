@@ -106,8 +106,10 @@ class SlurmJob(BatchJob):
 
     def time_left(self) -> float | None:
         """Return the seconds that the job has left, as Slurm says; None where it does not."""
-        lines = _printed(["squeue", "--noheader", f"--jobs={self.id}", "--format=%L"]).split()
-        return read_time(lines[0]) if lines else None
+        words = _printed(["squeue", "--noheader", f"--jobs={self.id}", "--format=%L %r"]).split()
+        if words[1:] == ["TimeLimit"]:  # which it is ended for; what is left is no time any more
+            return 0.0
+        return read_time(words[0]) if words else None
 
     def requeue_command(self) -> list[str]:
         """Return the command that has Slurm start this task again."""

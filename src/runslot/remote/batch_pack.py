@@ -124,11 +124,13 @@ class Pack:
         return not any(self._own(self._takers.of(self._submission)))
 
     def is_late(self, run: Run) -> bool:
-        """Tell whether a run was cut off that had only a part of the task's time."""
-        began = self._started.get(run.id, self.began)
+        """Tell whether a run was cut off, or had not begun, that had only a part of the task's
+        time.
+        """
         run_dir = self._directory.run_dir(run, self._file)
         outcome = run_dir.read_outcome()
         is_cut = outcome is None or outcome.kind == "stopped"
+        began = self._started.get(run.id, time.monotonic() if outcome is None else self.began)
         return is_cut and began - self.began > _FULL_TIME_S and not self._is_stopped(run.id)
 
     def open(self) -> list[WorkItem]:

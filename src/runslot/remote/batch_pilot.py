@@ -29,7 +29,6 @@ from runslot.launch.share import Share
 from runslot.launch.supervisor import Supervisor
 from runslot.remote.batch_job import BatchJob, JobAllocation
 from runslot.remote.worker import NOTICES, Notices
-from runslot.scheduler import StopAsked
 
 _MARGIN_S = 30.0
 """By which a time limit is told early, or a run begins after its pilot."""
@@ -112,6 +111,7 @@ def fly(
     job: BatchJob,
     ahead: int,
     moved: bool,
+    notices: Notices,
 ) -> bool:
     """Do runs of a search until nothing is left for this pilot; whether there is more for one.
 
@@ -119,26 +119,24 @@ def fly(
     """
     crew = BatchCrew(directory, submission, task, job, ahead)
     listener = Printer()
-    with Notices() as notices:
-        if missing := what_is_missing(sampler_of(directory.read())):
-            raise SearchMissing(missing)
-        search = importlib.import_module("runslot.search.pilot")
-        experiment = OpenExperiment.as_worker(
-            directory, submission.worker(task), dict(os.environ), moved
-        )
+    if missing := what_is_missing(sampler_of(directory.read())):
+        raise SearchMissing(missing)
+    search = importlib.import_module("runslot.search.pilot")
+    experiment = OpenExperiment.as_worker(
+        directory, submission.worker(task), dict(os.environ), moved
+    )
+    try:
+        growth = search.PilotSearcher(experiment, listener, crew)
+        engine = JobAllocation(job=job).open(experiment, submission.slots, listener)
         try:
-            growth = search.PilotSearcher(experiment, listener, crew)
-            engine = JobAllocation(job=job).open(experiment, submission.slots, listener)
-            try:
-                supervisor = Supervisor(engine.launcher, listener, notices=NOTICES)
-                supervisor.add(Share(experiment, (), {}, (), 0, engine.slots_said, growth))
-                if notices.has_come:
-                    supervisor.ask(StopAsked(None))
+            supervisor = Supervisor(engine.launcher, listener, notices=NOTICES)
+            supervisor.add(Share(experiment, (), {}, (), 0, engine.slots_said, growth))
+            with notices.passed_on(supervisor):
                 supervisor.run()
-            finally:
-                engine.launcher.close()
         finally:
-            experiment.close()
+            engine.launcher.close()
+    finally:
+        experiment.close()
     more: bool = growth.has_more
     return more
 

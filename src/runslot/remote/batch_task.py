@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import NoReturn
@@ -26,12 +26,14 @@ from runslot.errors import NotFound
 from runslot.experiment.claim import is_claimed
 from runslot.experiment.files import write_json
 from runslot.experiment.processes import host_name
+from runslot.experiment.records import Outcome
 from runslot.experiment.rundir import ExperimentDir
 from runslot.hardware.lockfile import DIRECTORY_VARIABLE
 from runslot.launch.printer import Printer
+from runslot.record import record
 from runslot.remote.batch_job import SYSTEMS, BatchJob, JobAllocation
 from runslot.remote.batch_pack import Pack
-from runslot.remote.worker import UNFINISHED_STATUS, WorkItem, work
+from runslot.remote.worker import UNFINISHED_STATUS, Notices, WorkItem, work
 
 _EARLY = 90
 """Seconds beyond what was asked for by which the signal may be early, and some more for ending the
@@ -43,9 +45,41 @@ _END = 60.0
 """Seconds that the system has to end a task that has itself requeued."""
 
 
+@record
+class _Task:
+    """What this process is to do."""
+
+    directory: ExperimentDir
+    submission: Submission
+    index: int
+    job: BatchJob
+    ahead: int
+    """Seconds before the time limit at which the system tells of it."""
+    moved: bool
+    script: str | None
+    """Of this job, where it can say what its node lacks."""
+
+
 def main(argv: Sequence[str]) -> int:
     """Do the runs of one task; returns as `runslot work` does."""
     turn = _turn()
+    with _signals() as received, Notices() as notices:
+        if os.environ.pop("RUNSLOT_TIME_UP", ""):
+            os.kill(os.getpid(), signal.SIGUSR1)  # it came while the script was at work
+        task = _open(argv)
+        if task.submission.pack is None:
+            turn()
+        if task.submission.slots:
+            has_more = _fly(task, notices)
+        else:
+            pack = Pack(task.directory, task.submission, task.index, task.job, Printer(), turn)
+            status, runs = _work(task, pack, notices)
+    if task.submission.slots:
+        return _end_flight(task, has_more, received)
+    return _end(task, status, runs, pack, received)
+
+
+def _open(argv: Sequence[str]) -> _Task:
     options = _parser().parse_args(argv)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream: the task's log
     directory = ExperimentDir(os.path.abspath(options.experiment))  # noqa: PTH100  links stay as the user sees them
@@ -57,67 +91,87 @@ def main(argv: Sequence[str]) -> int:
     submission = submission_of(directory, options.system, options.submission)
     if submission is None:
         raise NotFound(f"{directory.path} has no submission {options.submission}")
-    if submission.pack is None:
-        turn()
-    if submission.slots:
-        return _fly(directory, submission, options, job, script)
-    listener = Printer()
-    pack = Pack(directory, submission, options.task, job, listener, turn)
+    return _Task(directory, submission, options.task, job, options.ahead, options.moved, script)
+
+
+def _work(task: _Task, pack: Pack, notices: Notices) -> tuple[int, Sequence[WorkItem]]:
+    """Do the runs of a task; return the worker's status, and which they were."""
+    directory, submission = task.directory, task.submission
     runs: list[WorkItem] = []
     packs = submission.pack is not None
     try:
         # First of all: a log with something in it is of a task that may have taken runs.
-        print(f"task {options.task} of {submission.directory} on {host_name()}")
-        runs = pack.open() if packs else _runs(directory, submission, options.task)
+        print(f"task {task.index} of {submission.directory} on {host_name()}")
+        runs = pack.open() if packs else _runs(directory, submission, task.index)
         if not runs:
             print("nothing to do: its runs were stopped, or are other tasks'")
-            return 0
+            return 0, runs
         _wait_for_claims(directory, runs)
-        with _own_locks(), _signals() as received:
-            job.tell_in_time(options.ahead)
-            allocation, worker = JobAllocation(job=job), submission.worker(options.task)
-            growth = pack if packs else None
-            status = work(directory, runs, worker, options.moved, listener, allocation, growth)
+        with _own_locks():
+            task.job.tell_in_time(task.ahead)
+            status = work(
+                directory,
+                runs,
+                submission.worker(task.index),
+                task.moved,
+                place=JobAllocation(job=task.job),
+                growth=pack if packs else None,
+                notices=notices,
+            )
     except OSError as error:  # a full disk, no more processes: this node's
-        if script is None or _begun(directory, runs):
+        if task.script is None or _begun(directory, runs):
             raise
-        _report_unfit(script, str(error))
-    is_done = status != UNFINISHED_STATUS and (not packs or pack.is_done)
-    if is_done or not _time_is_up(job, received, options.ahead):
+        _report_unfit(task.script, str(error))
+    return status, runs
+
+
+def _end(
+    task: _Task, status: int, runs: Sequence[WorkItem], pack: Pack, received: Collection[int]
+) -> int:
+    """Have the task started again where its time is up and there is more for it."""
+    is_done = status != UNFINISHED_STATUS and (task.submission.pack is None or pack.is_done)
+    if is_done or not _time_is_up(task.job, received, task.ahead):
         return status
-    if directory.read().policy.resumable:
-        return _requeue(job, UNFINISHED_STATUS)
-    _say_timed_out(directory, submission, [item for item in runs if not pack.is_late(item.run)])
-    if (packs and not pack.is_done) or any(pack.is_late(item.run) for item in runs):
-        return _requeue(job, UNFINISHED_STATUS)
+    if task.directory.read().policy.resumable:
+        return _requeue(task.job, UNFINISHED_STATUS)
+    late_ids = {item.run.id for item in runs if pack.is_late(item.run)}
+    _say_timed_out(task, [item for item in runs if item.run.id not in late_ids])
+    if late_ids or not (task.submission.pack is None or pack.is_done):
+        return _requeue(task.job, UNFINISHED_STATUS)
     return 1
 
 
-def _fly(
-    directory: ExperimentDir,
-    submission: Submission,
-    options: argparse.Namespace,
-    job: BatchJob,
-    script: str | None,
-) -> int:
-    """Be a pilot of a search, and have it started again where its time is up and there is more."""
+def _fly(task: _Task, notices: Notices) -> bool:
+    """Be a pilot of a search; tell whether there is more for one."""
     from runslot.remote.batch_pilot import SearchMissing, fly  # most tasks have their runs
 
-    if submission.withdrawn:
-        return 0
+    if task.submission.withdrawn:
+        return False
     try:
-        with _own_locks(), _signals() as received:
-            job.tell_in_time(options.ahead)
-            has_more = fly(directory, submission, options.task, job, options.ahead, options.moved)
+        with _own_locks():
+            task.job.tell_in_time(task.ahead)
+            return fly(
+                task.directory,
+                task.submission,
+                task.index,
+                task.job,
+                task.ahead,
+                task.moved,
+                notices,
+            )
     except SearchMissing as error:
-        if script is None:
+        if task.script is None:
             raise
-        _report_unfit(script, str(error))
+        _report_unfit(task.script, str(error))
+
+
+def _end_flight(task: _Task, has_more: bool, received: Collection[int]) -> int:
+    """Have the pilot started again where its time is up and there is more."""
     if not has_more:
         return 0
-    if signal.SIGTERM in received and not _time_is_up(job, received, options.ahead):
+    if signal.SIGTERM in received and not _time_is_up(task.job, received, task.ahead):
         return UNFINISHED_STATUS
-    return _requeue(job, UNFINISHED_STATUS)
+    return _requeue(task.job, UNFINISHED_STATUS)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -205,6 +259,7 @@ def _report_unfit(script: str, cause: str) -> NoReturn:
     task.
     """
     sys.stdout.flush()
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)  # until the script listens
     os.execve("/bin/bash", ["bash", script], {**os.environ, "RUNSLOT_UNFIT": cause})  # noqa: S606
 
 
@@ -247,16 +302,19 @@ def _signals() -> Iterator[bytearray]:
         writer.close()
 
 
-def _time_is_up(job: BatchJob, received: bytearray, ahead: int) -> bool:
+def _time_is_up(job: BatchJob, received: Collection[int], ahead: int) -> bool:
     """Tell whether the job's own time limit is why the runs were asked to end: not a cancellation,
-    nor a preemption.
+    nor a preemption. Where the system told of it before this process listened, the limit itself
+    comes as a SIGTERM.
     """
-    if signal.SIGUSR1 not in received:
+    if not received:
         return False
     seconds = job.time_left()
     if seconds is None:
-        return signal.SIGTERM not in received
-    return seconds <= ahead + _EARLY and (signal.SIGTERM not in received or seconds <= 0)
+        return signal.SIGUSR1 in received and signal.SIGTERM not in received
+    if signal.SIGTERM in received:
+        return seconds <= 0
+    return seconds <= ahead + _EARLY
 
 
 def _requeue(job: BatchJob, status: int) -> int:
@@ -275,20 +333,21 @@ def _requeue(job: BatchJob, status: int) -> int:
     return status
 
 
-def _say_timed_out(
-    directory: ExperimentDir, submission: Submission, runs: Sequence[WorkItem]
-) -> None:
-    """Say why the runs ended, which started anew would run out of time again."""
-    file = directory.read()
+def _say_timed_out(task: _Task, runs: Sequence[WorkItem]) -> None:
+    """Say why the runs ended, or never began, which started anew would run out of time again."""
+    file = task.directory.read()
     for item in runs:
-        run_dir = directory.run_dir(item.run, file)
-        outcome = run_dir.read_outcome()
-        if (
-            outcome is not None
-            and outcome.kind == "stopped"
-            and not submission.stopped(item.run.id).exists()
-        ):
+        run_dir = task.directory.run_dir(item.run, file)
+        outcome, record = run_dir.read_outcome(), run_dir.read_attempt()
+        latest = max(0 if known is None else known.attempt for known in (outcome, record))
+        if task.submission.stopped(item.run.id).exists():
+            continue
+        if latest < item.attempt:
+            message = "the job's time limit ran out before the run began"
+            outcome = Outcome("timed_out", item.attempt, message=message)
+        elif outcome is not None and outcome.kind == "stopped":
             message = "the job's time limit ran out, and the run is not resumable"
-            write_json(
-                run_dir.outcome_file, replace(outcome, kind="timed_out", message=message).to_json()
-            )
+            outcome = replace(outcome, kind="timed_out", message=message)
+        else:
+            continue
+        write_json(run_dir.outcome_file, outcome.to_json())

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -114,6 +115,7 @@ class Notices:
 
     def __init__(self) -> None:
         self.has_come = False
+        self._supervisor: Supervisor | None = None
 
     def __enter__(self) -> Notices:
         for number in NOTICES:
@@ -126,8 +128,21 @@ class Notices:
                 number, signal.SIG_IGN
             )  # the worker ends, with a status that says what it did
 
+    @contextmanager
+    def passed_on(self, supervisor: Supervisor) -> Iterator[None]:
+        """Have a supervisor stop its runs as soon as one comes, or now where one has come."""
+        self._supervisor = supervisor
+        if self.has_come:
+            supervisor.ask(StopAsked(None))
+        try:
+            yield
+        finally:
+            self._supervisor = None
+
     def _hear(self, _number: int, _frame: FrameType | None) -> None:
         self.has_come = True
+        if self._supervisor is not None:  # it does not listen yet, or no more
+            self._supervisor.ask(StopAsked(None))
 
 
 def work(
@@ -139,14 +154,18 @@ def work(
     place: ThisMachine | None = None,
     growth: Growth | None = None,
     link: Link | None = None,
+    notices: Notices | None = None,
 ) -> int:
     """Do what is missing of these runs, and return the worker's exit status. `place` chooses the
     slots, `growth` adds to the items while they are done, and so does who sits at `link`.
 
-    For a process of its own: SIGTERM and SIGUSR1 mean from here on that its time is up.
+    For a process of its own: SIGTERM and SIGUSR1 mean from here on that its time is up; with
+    `notices`, from when those were entered.
     """
-    with Notices() as notices:
+    if notices is not None:
         return _work(directory, items, name, moved, observer, place, notices, growth, link)
+    with Notices() as first_notices:
+        return _work(directory, items, name, moved, observer, place, first_notices, growth, link)
 
 
 def _work(
@@ -177,9 +196,8 @@ def _work(
                 growth = _supply(experiment, items, come, share, link, engine, listener)
             supervisor = Supervisor(engine.launcher, listener, notices=NOTICES)
             supervisor.add(replace(share, slots_said=engine.slots_said, growth=growth))
-            if notices.has_come:
-                supervisor.ask(StopAsked(None))
-            supervisor.run()
+            with notices.passed_on(supervisor):
+                supervisor.run()
         finally:
             engine.launcher.close()
         stopped = notices.has_come or supervisor.interrupted

@@ -206,6 +206,16 @@ def test_out_of_memory_is_known_when_the_task_has_ended() -> None:
     assert "out of memory" in outcome.message
 
 
+def test_a_run_that_its_jobs_time_limit_stopped_has_timed_out_unless_it_can_continue() -> None:
+    """Its task was killed before it could say so."""
+    outcome = how_it_ended(seen(STOPPED, "TIMEOUT"))
+    assert outcome is not None
+    assert outcome.kind == "timed_out"
+    assert "time limit" in outcome.message
+    assert how_it_ended(seen(STOPPED, "TIMEOUT", resumable=True)) == STOPPED
+    assert how_it_ended(seen(STOPPED, "TIMEOUT", stopped=True)) == STOPPED
+
+
 def test_a_task_that_slurm_has_forgotten_is_lost_once_that_is_certain() -> None:
     assert how_it_ended(seen(None, None)) is None
     outcome = how_it_ended(seen(None, None, gone=True))

@@ -11,7 +11,7 @@ from runslot.engines.batch.queue import Look
 from runslot.engines.batch.submissions import TaskPlace, last_line
 from runslot.engines.batch.task import SAYING, RunEvidence, Task
 from runslot.experiment.files import write_json
-from runslot.experiment.records import Outcome
+from runslot.experiment.records import Outcome, Policy
 from runslot.experiment.rundir import RunDir
 
 _UNFIT_ENDS_LIMIT = 3
@@ -32,7 +32,7 @@ def settle(run_dir: RunDir, outcome: Outcome) -> None:
 
 
 def evidence_of(
-    place: TaskPlace, run_dir: RunDir, sight: Look, attempt: int, retries: int
+    place: TaskPlace, run_dir: RunDir, sight: Look, attempt: int, policy: Policy
 ) -> RunEvidence:
     """Return what is known of a run in a task: from its directory, and from its system."""
     record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
@@ -40,13 +40,14 @@ def evidence_of(
     says = task is not None and task.state in SAYING and outcome is None
     return RunEvidence(
         attempt,
-        place.attempt + retries,
+        place.attempt + policy.retries,
         outcome,
         task,
         sight.gone(place),
         last_line=_last_word(place, task) if says else "",
         latest=0 if record is None else record.attempt,
         unfit=says and place.task in place.submission.unfit_tasks(),
+        resumable=policy.resumable or place.submission.slots > 0,  # others go on with a search's
         dropped=sight.dropped(place) and not place.submission.log(place.task).exists(),
     )
 

@@ -79,7 +79,7 @@ class BatchLauncher(Launcher):
         self._site = site
         self._writer = writer
         self._observer = observer
-        self._retries = experiment.policy.retries
+        self._policy = experiment.policy
         self._watched: dict[Handle, _Watch] = {}
         self._look = Look()
         self._last_look = 0.0
@@ -267,7 +267,7 @@ class BatchLauncher(Launcher):
     def _ended(self, handle: Handle) -> Outcome | None:
         watch, sight = self._watched[handle], self._look
         task = sight.task(watch.place)
-        evidence = evidence_of(watch.place, handle.run_dir, sight, handle.attempt, self._retries)
+        evidence = evidence_of(watch.place, handle.run_dir, sight, handle.attempt, self._policy)
         unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
         waits_still = task is not None and task.waits and sight.at > watch.stopped_at > 0
         outcome = how_it_ended(
@@ -391,7 +391,7 @@ class BatchLauncher(Launcher):
             outcome = self._experiment.run_dir(self._runs[run]).read_outcome()
             if outcome is None or outcome.attempt < attempt or outcome.kind in {"stopped", "lost"}:
                 return True
-            if outcome.kind != "succeeded" and outcome.attempt < attempt + self._retries:
+            if outcome.kind != "succeeded" and outcome.attempt < attempt + self._policy.retries:
                 return True
         return False
 

@@ -144,7 +144,7 @@ def task_lines(
     python = shlex.quote(frame.python)
     modules = [shlex.quote(module) for module in frame.modules]
     return [
-        "trap '' USR1  # until the task listens",
+        "trap 'export RUNSLOT_TIME_UP=1' USR1  # the time limit is near",
         f"directory={shlex.quote(frame.directory)}",
         f"submission={directory}",
         f"task={task}",
@@ -175,6 +175,7 @@ def task_lines(
         f"if ! words=$({python} -S -E -c {shlex.quote(_PYTHON_TRIAL)} 2>&1); then",
         f"  unfit 'Python does not start ('{python}'): '\"${{words#*line [0-9]*: }}\"",
         "fi",
+        "trap '' USR1  # until the task listens",
         f'exec {shlex.join(command)} --task "$task"',
         "",
     ]

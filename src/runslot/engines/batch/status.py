@@ -185,7 +185,7 @@ def _ended(
     run_dir = status.directory.run_dir(entry.run, status.file)
     attempt = max(1, place.attempt)
     stopped = place.submission.stopped(entry.run.id).exists()
-    evidence = evidence_of(place, run_dir, answer, attempt, status.file.policy.retries)
+    evidence = evidence_of(place, run_dir, answer, attempt, status.file.policy)
     outcome = how_it_ended(replace(evidence, stopped=stopped, system=config.title))
     if outcome is None:
         return None

@@ -147,6 +147,8 @@ class RunEvidence:
     """
     unfit: bool = False
     """Its task ended before it began, since the node could not do it."""
+    resumable: bool = False
+    """Started again, it goes on where it was; one that does not would run out of time again."""
     system: str = "Slurm"
     """The batch system's name, for people."""
 
@@ -178,9 +180,20 @@ def how_it_ended(evidence: RunEvidence) -> Outcome | None:
 
 
 def _with_reason(outcome: Outcome, evidence: RunEvidence) -> Outcome:
-    """Say what only the batch system knows: that the kernel killed the run for its job's memory."""
+    """Say what only the batch system knows: that the kernel killed the run for its job's memory,
+    that its job's time limit is why it was asked to end.
+    """
     task = evidence.task
-    if task is not None and task.state == "OUT_OF_MEMORY" and outcome.signal == _SIGKILL:
+    if task is None:
+        return outcome
+    if (
+        outcome.kind == "stopped"
+        and not evidence.resumable
+        and _KIND.get(task.state) == "timed_out"
+    ):
+        message = f"{_SAID[task.state]}, and the run is not resumable"
+        return replace(outcome, kind="timed_out", message=message)
+    if task.state == "OUT_OF_MEMORY" and outcome.signal == _SIGKILL:
         return replace(
             outcome,
             message=f"{outcome.message}: out of memory, {evidence.system} says of job {task.name}",
