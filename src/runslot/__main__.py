@@ -143,8 +143,12 @@ def _command(argv: list[str]) -> int:
         from runslot.cli import run
 
         status = run.call(argv[1:])
-        if status is not None:
-            return status
+    else:
+        from runslot.cli import plain
+
+        status = plain.call(argv)
+    if status is not None:
+        return status
     from runslot.cli.app import call
 
     return call(argv)

@@ -38,6 +38,11 @@ _COLOUR = r"\x1b\[[0-9;:]*m"
 RESET_COLOUR = "\x1b[0m"
 
 
+def echo(text: object = "", err: bool = False, end: str = "\n") -> None:
+    """Print at once, so that what goes to the two streams keeps its order in a pipe."""
+    print(text, end=end, file=sys.stderr if err else sys.stdout, flush=True)
+
+
 def visible(text: str) -> str:
     """Return text with its control characters shown: `␛` for an escape, `�` for what has no
     picture.

@@ -11,7 +11,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from runslot.cli.app import COMMANDS, load
+from runslot.cli.app import load
+from runslot.cli.commands import COMMANDS
 from runslot.cli.output_schemas import OF_RESULTS, OUTPUTS, PRINTED, output_schema
 
 WITHOUT_A_TABLE = {

@@ -1,7 +1,8 @@
-"""The command line: which commands there are. A command's module is loaded when it is called.
+"""The command line as typer reads it. A command's module is loaded when it is called.
 
-`runslot.__main__` calls `call`. What must stay true: help lists the commands without loading one of
-them, and what is loaded for a command is its own file and what that imports.
+`runslot.__main__` calls `call` for what `plain` does not read. What must stay true: help lists the
+commands without loading one of them, and what is loaded for a command is its own file and what that
+imports.
 
 What typer says of the command line, in our form: help without types that say nothing, mistakes
 on one line.
@@ -13,130 +14,19 @@ carry.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from runslot.cli.commands import COMMANDS
+from runslot.cli.signature import typed
 from runslot.errors import InvalidInput, nearest
-from runslot.record import record
-
-
-@record
-class Subcommand:
-    """A command: the function that carries it out, or a `typer.Typer` of further ones, and its line
-    in the help.
-    """
-
-    place: str
-    """`MODULE.NAME` below `runslot.cli`."""
-    summary: str
-    """The first sentences of the function's docstring."""
-
 
 _HELP_NAMES = ["-h", "--help"]
 CONTEXT = {"help_option_names": _HELP_NAMES}
 """Settings of every command."""
-
-COMMANDS: Mapping[str, Subcommand] = {
-    "run": Subcommand(
-        "run_command.run",
-        "Run a function or a command once for every variant and seed, in slots of this machine.",
-    ),
-    "resume": Subcommand(
-        "resume.resume",
-        "Run what is missing: runs that were not started, were stopped, or were lost with their"
-        " machine.",
-    ),
-    "attach": Subcommand(
-        "attach.attach",
-        "Look on at an experiment that is under way, from any terminal; Ctrl-C leaves it running.",
-    ),
-    "status": Subcommand(
-        "status.status",
-        "Show how the runs of an experiment stand: what runs, with its last row or line, and what"
-        " went wrong.",
-    ),
-    "queue": Subcommand(
-        "queue.queue",
-        "Show every experiment of yours that runs or waits on this machine, from whatever terminal"
-        " it was launched.",
-    ),
-    "logs": Subcommand(
-        "logs.logs", "Print what a run printed (its console.log); with -f go on while it runs."
-    ),
-    "stop": Subcommand(
-        "stop.stop",
-        "Stop an experiment, or some of its runs: each is asked to end, and killed when its grace"
-        " is over.",
-    ),
-    "pull": Subcommand(
-        "cloud.pull",
-        "Bring home what rented machines have written: what has changed alone, outcomes after their"
-        " data.",
-    ),
-    "pause": Subcommand(
-        "stop.pause",
-        "Start nothing further of an experiment that is under way; what runs goes on.",
-    ),
-    "continue": Subcommand(
-        "stop.continue_", "Go on with an experiment that `runslot pause` has paused."
-    ),
-    "ls": Subcommand(
-        "ls.ls",
-        "List experiments: when they were launched, what they are, and how their runs stand.",
-    ),
-    "tag": Subcommand(
-        "tag.tag",
-        "Put tags on a run, a variant or an experiment, to find it by on the page and with"
-        " --where.",
-    ),
-    "note": Subcommand(
-        "tag.note",
-        "Write a note on a run, a variant or an experiment, in the place of the one before.",
-    ),
-    "results": Subcommand(
-        "results.results",
-        "Compare variants: mean ± 95 % interval of final and best values over seeds, best first.",
-    ),
-    "confirm": Subcommand(
-        "confirm.confirm",
-        "Run the best variants again on fresh seeds: the best of many is partly the luckiest.",
-    ),
-    "view": Subcommand(
-        "view.view",
-        "Look at runs in a browser: curves over seeds, tables, slots; live while they run.",
-    ),
-    "plot": Subcommand(
-        "plot.plot",
-        "Draw a figure in paper size, and print its caption: who counts, and what is drawn.",
-    ),
-    "export": Subcommand(
-        "results.export",
-        "Write all runs (`runs`) and all their rows (`progress`) to files for other tools.",
-    ),
-    "hardware": Subcommand(
-        "hardware.hardware",
-        "Show this machine's packages, NUMA nodes, cores and GPUs, and the slots that runs would"
-        " get.",
-    ),
-    "schema": Subcommand(
-        "schema.schema",
-        "Print the JSON Schema of sweep files, for editors; or of what commands print with --json.",
-    ),
-    "selftest": Subcommand(
-        "selftest.selftest",
-        "Run a few hundred tiny runs while their launchers, keepers and they themselves are killed"
-        " at random.",
-    ),
-    "launchers": Subcommand("launchers.app", "List the configured launchers, or check them."),
-    "cloud": Subcommand(
-        "cloud.app",
-        "List the machines that runslot rented, give them back, or delete what is in the bucket.",
-    ),
-}
 
 
 class CommandGroup(TyperGroup):
@@ -178,14 +68,13 @@ app = typer.Typer(
 
 def load(name: str) -> Any:
     """Return typer's form of a command, tidied."""
-    module, _, member = COMMANDS[name].place.rpartition(".")
-    entry = getattr(importlib.import_module(f"runslot.cli.{module}"), member)
+    entry = COMMANDS[name].load()
     if not isinstance(entry, typer.Typer):
         single = typer.Typer(
             add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False
         )
         single.command(name, cls=getattr(entry, "command_class", None), context_settings=CONTEXT)(
-            entry
+            typed(entry)
         )
         entry = single
     command = typer.main.get_command(entry)

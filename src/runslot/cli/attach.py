@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import typer
-
 from runslot.cli.launch import end, observing, on_terminal
 from runslot.cli.parameters import Directory, JsonLines, Quiet
 from runslot.cli.places import Isolation, experiments_at
@@ -26,7 +24,7 @@ def attach(directory: Directory = None, json: JsonLines = False, quiet: Quiet = 
     Without DIR it is the one of yours on this machine that was launched last. The exit status is
     that of `run`.
     """
-    raise typer.Exit(attach_to(under_way(directory), json, quiet))
+    raise SystemExit(attach_to(under_way(directory), json, quiet))
 
 
 def under_way(path: Path | None) -> ExperimentDir:

@@ -19,6 +19,7 @@ import typer
 from runslot.cli.kinds import parse_seconds
 from runslot.cli.parameters import Directory, flag
 from runslot.cli.places import experiments_to_act_on
+from runslot.cli.signature import typed
 from runslot.engines.sky.client import SkyPilot
 from runslot.engines.sky.cost import agree
 from runslot.engines.sky.rental import (
@@ -55,6 +56,7 @@ Python = Annotated[
 
 
 @app.command()
+@typed
 def ls(
     json: Annotated[bool, flag("--json", help="Print one JSON object a machine.")] = False,
     python: Python = None,
@@ -80,6 +82,7 @@ def ls(
 
 
 @app.command()
+@typed
 def down(
     names: Annotated[
         list[str] | None,
@@ -131,6 +134,7 @@ def _tell_back(name: str, problem: str, as_json: bool) -> None:
 
 
 @app.command()
+@typed
 def clean(
     directories: Annotated[
         list[Path], typer.Argument(metavar="DIR", help="Directories of experiments.")

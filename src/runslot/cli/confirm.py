@@ -5,17 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from runslot.cli.parameters import Directory, JsonLines, Quiet, flag, option
+from runslot.cli.parameters import Directory, JsonLines, Quiet, flag, option, value
 from runslot.errors import InvalidInput
+from runslot.terminal_text import echo
 
 if TYPE_CHECKING:
     from runslot.experiment.rundir import ExperimentDir
     from runslot.results.confirmation import Confirmation
 
-_TOP = typer.Option(metavar="N", min=1, help="How many of the best variants.")
-_SEEDS = typer.Option(metavar="N", min=1, help="On how many fresh seeds each.")
+_TOP = value(metavar="N", least=1, help="How many of the best variants.")
+_SEEDS = value(metavar="N", least=1, help="On how many fresh seeds each.")
 
 
 def confirm(
@@ -56,7 +55,7 @@ def confirm(
         experiment, on_change(strict, accept_code_change, json, quiet), saying(json, quiet)
     )
     _record(experiment, plan)
-    raise typer.Exit(resume_experiment(experiment, False, False, json, quiet))
+    raise SystemExit(resume_experiment(experiment, False, False, json, quiet))
 
 
 def _plan(
@@ -138,9 +137,9 @@ def _say(plan: Confirmation, top: int) -> None:
     runs = count * len(plan.seeds)
     subject = f"the best {count}" if count > 1 else "the best"
     few = f" (there are no more than {count})" if count < top else ""
-    typer.echo(
+    echo(
         f"{subject} by {plan.metric}{few}, again on fresh seeds {span}: {runs} runs, which alone"
         " count from then on"
     )
     for name in plan.variants:
-        typer.echo(f"  {name or 'the one variant'}")
+        echo(f"  {name or 'the one variant'}")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from runslot.cli.parameters import flag, value
+from runslot.terminal_text import echo
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,28 +25,22 @@ LISTED = 32
 
 
 def hardware(
-    json: Annotated[
-        bool, typer.Option("--json", help="Print the machine and the slots as JSON.")
-    ] = False,
+    json: Annotated[bool, flag("--json", help="Print the machine and the slots as JSON.")] = False,
     sysfs_root: Annotated[
         Path | None,
-        typer.Option(
+        value(
             metavar="DIR",
             help="Read the machine whose sys directory lies here, instead of this one.",
         ),
     ] = None,
-    cpus_per_run: Annotated[
-        int | None, typer.Option(metavar="N", help="Cores of each run.")
-    ] = None,
+    cpus_per_run: Annotated[int | None, value(metavar="N", help="Cores of each run.")] = None,
     gpus_per_run: Annotated[
-        int | None, typer.Option(metavar="N", help="GPUs of each run; 0 for none.")
+        int | None, value(metavar="N", help="GPUs of each run; 0 for none.")
     ] = None,
-    runs_per_gpu: Annotated[int, typer.Option(metavar="N", help="Runs that share a GPU.")] = 1,
+    runs_per_gpu: Annotated[int, value(metavar="N", help="Runs that share a GPU.")] = 1,
     avoid_busy: Annotated[
         bool,
-        typer.Option(
-            "--avoid-busy", help="Leave out cores, too, that others keep busy without a lease."
-        ),
+        flag("--avoid-busy", help="Leave out cores, too, that others keep busy without a lease."),
     ] = False,
 ) -> None:
     """Show this machine's packages, NUMA nodes, cores and GPUs, and the slots that runs would
@@ -69,9 +64,7 @@ def hardware(
     )
     slots = carve(usable, resources)
     if json:
-        typer.echo(
-            jsonlib.dumps({**topology.to_json(), "slots": [slot.to_json() for slot in slots]})
-        )
+        echo(jsonlib.dumps({**topology.to_json(), "slots": [slot.to_json() for slot in slots]}))
         return
 
     from runslot.cli.render.console import console

@@ -382,6 +382,22 @@ class Option:
         return self.flags or ("--" + self.name.rstrip("_").replace("_", "-"),)
 
 
+@record
+class Notation:
+    """How a parameter is written, and what help says of it."""
+
+    help: str
+    metavar: str | None = None
+    names: tuple[str, ...] = ()
+    """Of an option; without any it has the parameter's."""
+    is_argument: bool = False
+    panel: str = ""
+    """The part of the help that it stands in."""
+    least: float | None = None
+    most: float | None = None
+    shows_default: bool | str = True
+
+
 VARIANTS_PANEL, SEARCH_PANEL, RUN_PANEL, LAUNCH_PANEL, OUTPUT_PANEL = (
     "Variants",
     "Search",

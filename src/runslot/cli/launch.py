@@ -252,7 +252,10 @@ def asking(json: bool, quiet: bool) -> Callable[[Sequence[str]], bool] | None:
 def _confirm(_changes: Sequence[str]) -> bool:
     import typer
 
-    return typer.confirm("continue with the code as it is now?", default=False)
+    try:
+        return typer.confirm("continue with the code as it is now?", default=False)
+    except typer.Abort:  # Ctrl-D
+        return False
 
 
 def on_change(strict: bool, accept: bool, json: bool, quiet: bool) -> OnChange:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from runslot.cli.parameters import flag
+from runslot.cli.signature import typed
 
 if TYPE_CHECKING:
     from runslot.engines.protocol import Finding, LauncherConfig
@@ -22,6 +23,7 @@ app = typer.Typer(
 
 
 @app.callback()
+@typed
 def launchers(
     ctx: typer.Context,
     json: Annotated[bool, flag("--json", help="Print one JSON list.")] = False,
@@ -70,6 +72,7 @@ def launchers(
 
 
 @app.command()
+@typed
 def check(
     names: Annotated[
         list[str] | None,

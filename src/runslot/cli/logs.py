@@ -11,9 +11,7 @@ import time
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
-import typer
-
-from runslot.cli.parameters import flag
+from runslot.cli.parameters import argument, flag, value
 from runslot.cli.places import RunPlace, find_run
 from runslot.errors import Damaged, NotFound
 from runslot.experiment.claim import keeper_lives
@@ -32,18 +30,17 @@ _BLOCK = 1 << 16
 def logs(
     run: Annotated[
         str,
-        typer.Argument(
+        argument(
             metavar="RUN",
             help=(
                 "A run directory, EXPERIMENT/RUN, or a run of the newest experiment: its directory"
                 " or id, or a part."
             ),
-            show_default=False,
         ),
     ],
     follow: Annotated[bool, flag("-f", "--follow", help="Go on until the run ends.")] = False,
     lines: Annotated[
-        int | None, typer.Option("-n", "--lines", min=0, metavar="N", help="Only the last N.")
+        int | None, value("-n", "--lines", least=0, metavar="N", help="Only the last N.")
     ] = None,
 ) -> None:
     """Print what a run printed (its console.log); with -f go on while it runs."""

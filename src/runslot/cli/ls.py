@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.text import Text
 
-from runslot.cli.parameters import flag
+from runslot.cli.parameters import argument, flag, value
 from runslot.cli.render.console import console
 from runslot.cli.render.table import print_columns, state_counts
 from runslot.errors import NotFound, RunslotError
@@ -21,18 +20,15 @@ from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.settings import default_root, path_of
 from runslot.experiment.status import find_experiments, read_status
 from runslot.record import record
+from runslot.terminal_text import echo
 
 
 def ls(
     root: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="ROOT", help="Where to look; else where experiments go.", show_default=False
-        ),
+        argument(metavar="ROOT", help="Where to look; else where experiments go."),
     ] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, metavar="N", help="Show so many.")
-    ] = 25,
+    limit: Annotated[int, value("--limit", "-n", least=1, metavar="N", help="Show so many.")] = 25,
     json: Annotated[bool, flag("--json", help="Print a JSON list, of all.")] = False,
 ) -> None:
     """List experiments: when they were launched, what they are, and how their runs stand."""
@@ -43,7 +39,7 @@ def ls(
     experiments = list_experiments(directory, problems)
     print_listing(experiments, directory, None if json else limit, json)
     for problem in problems:
-        typer.echo(f"runslot: {problem}", err=True)
+        echo(f"runslot: {problem}", err=True)
 
 
 @record

@@ -1,5 +1,8 @@
-"""Typer's form of the table of options: the signature of `run`, and the parameters that several
-commands share.
+"""What commands take, for `Annotated`: how each parameter is written on the command line, and what
+help says of it. The table of options has those of `run` and what several commands share.
+
+`plain` reads a command line by it, `signature` makes typer's form of it. What must stay true: no
+library is loaded here, so that a plain command is quick.
 """
 
 from __future__ import annotations
@@ -10,37 +13,54 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from runslot.cli.kinds import Option
+from runslot.cli.kinds import Notation, Option
 from runslot.cli.options import option_of, options_of
 
 
-def flag(*names: str, help: str, panel: str | None = None) -> Any:
+def argument(metavar: str, help: str, shows_default: bool = False) -> Any:
+    """Return an argument: a word without a name."""
+    return Notation(help, metavar, is_argument=True, shows_default=shows_default)
+
+
+def value(
+    *names: str,
+    metavar: str,
+    help: str,
+    least: float | None = None,
+    most: float | None = None,
+    shows_default: bool | str = True,
+) -> Any:
+    """Return an option with a value."""
+    return Notation(help, metavar, names, least=least, most=most, shows_default=shows_default)
+
+
+def flag(*names: str, help: str, panel: str = "") -> Any:
     """Return an option without a value; help would show `<bool>` for one."""
-    return typer.Option(*names, help=help, metavar="", rich_help_panel=panel)
+    return Notation(help, "", names, panel=panel)
 
 
 def option(name: str, command: str) -> Any:
-    """Return what typer is to know of an option of the table, for `Annotated`."""
-    return _typer_option(option_of(name, command))
+    """Return an option of the table."""
+    return _notation(option_of(name, command))
 
 
-def _typer_option(record: Option) -> Any:
-    return typer.Option(
-        *record.names,
-        metavar=record.metavar,
-        help=record.help,
-        rich_help_panel=record.panel or None,
-        min=record.least,
-        show_default=record.default is not None,
+def _notation(record: Option) -> Notation:
+    return Notation(
+        record.help,
+        record.metavar,
+        record.names,
+        panel=record.panel,
+        least=record.least,
+        shows_default=record.default is not None,
     )
 
 
 def signed(
     command: str, arguments: list[inspect.Parameter]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Have typer see `arguments`, and after them the options that the table has for `command`."""
+    """Give the function the parameters `arguments`, and after them the options that the table has
+    for `command`.
+    """
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         parameters = [*arguments, *map(_parameter, options_of(command))]
@@ -52,10 +72,10 @@ def signed(
 
 def _parameter(record: Option) -> inspect.Parameter:
     is_flag = record.type is bool
-    value: Any = types.GenericAlias(list, record.type) if record.several else record.type
+    kind: Any = types.GenericAlias(list, record.type) if record.several else record.type
     if not is_flag and record.default is None:
-        value |= None
-    annotation: Any = Annotated[value, _typer_option(record)]
+        kind |= None
+    annotation: Any = Annotated[kind, _notation(record)]
     default = bool(record.default) if is_flag else record.default
     return inspect.Parameter(
         record.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
@@ -64,13 +84,12 @@ def _parameter(record: Option) -> inspect.Parameter:
 
 Directory = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="DIR",
-        help=(
+    argument(
+        "DIR",
+        (
             "An experiment, or a directory that holds some; the newest experiment where it is not"
             " given."
         ),
-        show_default=False,
     ),
 ]
 TakeOver = Annotated[bool, option("take_over", "stop")]
@@ -84,13 +103,12 @@ Diverged = Annotated[str, option("diverged", "plot")]
 Level = Annotated[float, option("level", "plot")]
 Places = Annotated[
     list[Path] | None,
-    typer.Argument(
-        metavar="DIR",
-        help=(
+    argument(
+        "DIR",
+        (
             "Experiments, collections, runs, or directories that hold some; else the newest"
             " experiment."
         ),
-        show_default=False,
     ),
 ]
 """What is compared or drawn."""

@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
-from runslot.cli.parameters import Places, signed
+from runslot.cli.parameters import Places, signed, value
 from runslot.errors import InvalidInput
+from runslot.terminal_text import echo
 
 _CHOICES = (
     "kind", "by", "mode", "across", "down", "draw", "band", "x", "smooth", "where", "top", "low",
@@ -18,7 +17,7 @@ _CHOICES = (
     "level", "diverged",
 )  # fmt: skip
 """Options that are choices of the page, as they are."""
-_OUT = typer.Option("-o", "--out", metavar="FILE", help="Figure to write: .pdf, .svg or .png.")
+_OUT = value("-o", "--out", metavar="FILE", help="Figure to write: .pdf, .svg or .png.")
 
 
 @signed(
@@ -51,7 +50,7 @@ def plot(out: Path, paths: Sequence[Path] | None, **options: Any) -> None:
     if not results.metrics and results.problems:
         raise InvalidInput(f"there is nothing to draw; not read: {results.problems[0]}")
     for problem in results.problems:
-        typer.echo(f"not read: {problem}", err=True)
+        echo(f"not read: {problem}", err=True)
     paper = Paper(options["width"], options["height"], options["font"], line=options["line"])
     figure = paper_figure(results, choices, out.stem, suffix, paper=paper)
     for name, content in figure.files.items():
@@ -59,8 +58,8 @@ def plot(out: Path, paths: Sequence[Path] | None, **options: Any) -> None:
         if options["data"] or is_figure:
             target = out if is_figure else out.with_name(name)
             target.write_bytes(content)
-            typer.echo(target)
-    typer.echo(figure.caption)
+            echo(target)
+    echo(figure.caption)
 
 
 def _choices(options: Mapping[str, Any], globs: Sequence[str]) -> dict[str, Any]:

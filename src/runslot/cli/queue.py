@@ -9,22 +9,22 @@ import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-import typer
 from rich.text import Text
 
+from runslot.cli.parameters import flag
 from runslot.cli.render.console import console, print_line
 from runslot.cli.render.live_table import clock
 from runslot.cli.render.table import state_counts
 from runslot.experiment.launchers import launched_here
 from runslot.experiment.status import ExperimentStatus, RunStatus, time_left
-from runslot.terminal_text import shown
+from runslot.terminal_text import echo, shown
 
 _SHOWN = 8
 """Runs under way that are named."""
 
 
 def queue(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    json: Annotated[bool, flag("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show every experiment of yours that runs or waits on this machine, from whatever terminal it
     was launched.
@@ -34,11 +34,11 @@ def queue(
     problems: list[str] = []
     statuses = launched_here(problems)
     if json:
-        typer.echo(queue_json(statuses))
+        echo(queue_json(statuses))
     else:
         print_queue(statuses)
     for problem in problems:
-        typer.echo(f"runslot: {problem}", err=True)
+        echo(f"runslot: {problem}", err=True)
 
 
 def seconds_left(status: ExperimentStatus, now: float) -> float | None:

@@ -9,10 +9,18 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
-import typer
-
-from runslot.cli.parameters import Conditions, Include, Logs, PathTemplate, option
+from runslot.cli.parameters import (
+    Conditions,
+    Include,
+    Logs,
+    PathTemplate,
+    argument,
+    flag,
+    option,
+    value,
+)
 from runslot.errors import InvalidInput
+from runslot.terminal_text import echo
 
 if TYPE_CHECKING:
     from runslot.results.comparison import Spread
@@ -27,31 +35,28 @@ PLACES = (
 )
 Paths = Annotated[
     list[Path] | None,
-    typer.Argument(
+    argument(
         metavar="DIR",
         help=f"{PLACES}. `diff RUN RUN` shows what differs between two runs, `compare A B` decides"
         " between two variants or experiments.",
-        show_default=False,
     ),
 ]
 
 
 Band = Annotated[
     str,
-    typer.Option(metavar="BAND", help="What stands after ±: mean-ci, mean-std or mean-sem."),
+    value(metavar="BAND", help="What stands after ±: mean-ci, mean-std or mean-sem."),
 ]
 
-Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Show so many variants.")]
+Limit = Annotated[int | None, value(metavar="N", least=1, help="Show so many variants.")]
 
-Csv = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Write the table as CSV; - is the output.")
-]
+Csv = Annotated[str | None, value(metavar="FILE", help="Write the table as CSV; - is the output.")]
 
-Parquet = Annotated[Path | None, typer.Option(metavar="FILE", help="Write the table as Parquet.")]
+Parquet = Annotated[Path | None, value(metavar="FILE", help="Write the table as Parquet.")]
 
 System = Annotated[
     bool,
-    typer.Option("--system", help="Show what each run used of cores, memory and GPUs instead."),
+    flag("--system", help="Show what each run used of cores, memory and GPUs instead."),
 ]
 
 
@@ -126,15 +131,15 @@ def _print_system(runs: Results, json: bool, csv: str | None, parquet: Path | No
     if json:
         from json import dumps
 
-        typer.echo(dumps(system_document(runs), ensure_ascii=False, indent=2, allow_nan=False))
+        echo(dumps(system_document(runs), ensure_ascii=False, indent=2, allow_nan=False))
     else:
         print_system(runs, console())
     if csv is not None:
         write_frame(system_frame(runs), Path(csv), "csv")
-        typer.echo(f"wrote {csv}", err=True)
+        echo(f"wrote {csv}", err=True)
     if parquet is not None:
         write_frame(system_frame(runs), parquet, "parquet")
-        typer.echo(f"wrote {parquet}", err=True)
+        echo(f"wrote {parquet}", err=True)
 
 
 def _print_difference(names: list[Path], as_json: bool) -> None:
@@ -159,7 +164,7 @@ def _print_difference(names: list[Path], as_json: bool) -> None:
         for part, values in differences.parts.items()
     }
     both = {"left": differences.first, "right": differences.second, "parts": parts}
-    typer.echo(dumps(finite_json(both), ensure_ascii=False, indent=2, allow_nan=False))
+    echo(dumps(finite_json(both), ensure_ascii=False, indent=2, allow_nan=False))
 
 
 def _directory_of(name: Path) -> Path:
@@ -175,21 +180,19 @@ def _directory_of(name: Path) -> Path:
 
 
 def export(
-    paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="DIR", help=PLACES + ".", show_default=False)
-    ] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="Write CSV.")] = False,
-    parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet.")] = False,
+    paths: Annotated[list[Path] | None, argument(metavar="DIR", help=PLACES + ".")] = None,
+    csv: Annotated[bool, flag("--csv", help="Write CSV.")] = False,
+    parquet: Annotated[bool, flag("--parquet", help="Write Parquet.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Directory for the files; else NAME-export here."),
+        value(metavar="DIR", help="Directory for the files; else NAME-export here."),
     ] = None,
     metric: Annotated[str | None, option("metric", "export")] = None,
     where: Conditions = None,
     include: Include = None,
     all_seeds: Annotated[bool, option("all_seeds", "export")] = False,
     long: Annotated[
-        bool, typer.Option("--long", help="Progress with a row a number, not a column a metric.")
+        bool, flag("--long", help="Progress with a row a number, not a column a metric.")
     ] = False,
     path: PathTemplate = None,
     log: Logs = None,
@@ -210,16 +213,16 @@ def export(
     accounting = compare(counted, metric, include=include or ()).accounting
     directory = out or Path(f"{Path(read.base).name}-export")
     for problem in read.problems:
-        typer.echo(f"not read: {problem}", err=True)
+        echo(f"not read: {problem}", err=True)
     for line in (sources_line(read), unread_line(read)):
         if line:
-            typer.echo(line, err=True)
+            echo(line, err=True)
     for kind in ("csv", "parquet"):
         if csv if kind == "csv" else parquet:
             form: FileFormat = "csv" if kind == "csv" else "parquet"
             for file in write(read, directory, form, long=long, accounting=accounting):
-                typer.echo(file)
+                echo(file)
     by = f"by {accounting.metric}: " if accounting.metric else ""
-    typer.echo(f"{by}{accounting.line()} (column standing)", err=True)
+    echo(f"{by}{accounting.line()} (column standing)", err=True)
     if counted.confirmation:
-        typer.echo(f"{counted.confirmation} They stand as {CHOSE}.", err=True)
+        echo(f"{counted.confirmation} They stand as {CHOSE}.", err=True)

@@ -6,8 +6,6 @@ import inspect
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
 from runslot.cli.parameters import Directory, signed
 
 _WHAT_REMAINS = "of its jobs, those that it had launched are run, and it adds no further ones"
@@ -68,4 +66,4 @@ def resume(
             )
         if worst == INTERRUPTED:
             break
-    raise typer.Exit(worst or (1 if isolation.problems else 0))
+    raise SystemExit(worst or (1 if isolation.problems else 0))

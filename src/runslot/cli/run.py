@@ -10,12 +10,13 @@ not plain is left to it: `read` returns None then.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runslot.cli.kinds import Option
+from runslot.cli import plain
 from runslot.cli.options import options_of
+from runslot.cli.plain import Parameter
 
 if TYPE_CHECKING:
     from runslot.cli.build import Words
@@ -136,18 +137,13 @@ def _imports_here(on: str) -> bool:
 # ---- a plain command line ------------------------------------------------------------------------
 
 
-VALUES: Mapping[str, Option] = {
-    name: option for option in options_of("run") if option.type is not bool for name in option.names
-}
-"""Options with a value, by how they are written."""
-
-FLAGS: Mapping[str, str] = {
-    name: option.name
+_TARGET = Parameter("target", str)
+OPTIONS: Mapping[str, Parameter] = {
+    name: Parameter(option.name, option.type, option.several, option.least)
     for option in options_of("run")
-    if option.type is bool
     for name in option.names
 }
-"""Options without one, and the parameters that they set."""
+"""By how they are written."""
 
 
 class _Options(dict[str, Any]):
@@ -175,37 +171,8 @@ def read(arguments: Sequence[str]) -> _Line | None:
     """Return the options by the names of `run`'s parameters, and the command after `--`."""
     at = arguments.index("--") if "--" in arguments else None
     command = None if at is None else list(arguments[at + 1 :])
-    options = _Options()
-    words = iter(with_project(arguments[:at]))
-    for word in words:
-        if not _take(word, words, options):
-            return None
-    return options, command
-
-
-def _take(word: str, words: Iterator[str], options: _Options) -> bool:
-    """Note one option, or the target; False where it is not plain."""
-    if word in FLAGS:
-        options[FLAGS[word]] = True
-        return True
-    if not word.startswith("-"):
-        return options.setdefault("target", word) is word
-    name, equals, value = word.partition("=")
-    if not equals:
-        value = next(words, "-")
-    return not value.startswith("-") and _note(name, value, options)
-
-
-def _note(name: str, value: str, options: _Options) -> bool:
-    option = VALUES.get(name)
-    if option is None or (option.name in options and not option.several):
-        return False
-    try:
-        typed = option.type(value)
-    except ValueError:
-        return False
-    options[option.name] = [*(options[option.name] or ()), typed] if option.several else typed
-    return True
+    options = plain.read(with_project(arguments[:at]), [_TARGET], OPTIONS)
+    return None if options is None else (_Options(options), command)
 
 
 def with_project(words: Sequence[str]) -> list[str]:

@@ -8,25 +8,26 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
+from runslot.cli.parameters import argument
 from runslot.errors import InvalidInput, nearest
+from runslot.terminal_text import echo
 
 SCHEMA_FILE = Path(__file__).with_name("sweep.schema.json")
 """The schema as it is shipped; `python -m runslot.cli.schema` writes it anew."""
 
 
-_OF = typer.Argument(
+_OF = argument(
     metavar="OF",
     help="sweep (files that `runslot run` reads), or what --json prints: results, effects, system,"
     " diff, ls, status, queue, hardware, launchers, launchers-check, cloud-ls, cloud-down, events.",
+    shows_default=True,
 )
 
 
 def schema(of: Annotated[str, _OF] = "sweep") -> None:
     """Print the JSON Schema of sweep files, for editors; or of what commands print with --json."""
     if of == "sweep":
-        typer.echo(SCHEMA_FILE.read_text(encoding="utf-8"), nl=False)
+        echo(SCHEMA_FILE.read_text(encoding="utf-8"), end="")
         return
     import json
 
@@ -36,7 +37,7 @@ def schema(of: Annotated[str, _OF] = "sweep") -> None:
     if of not in names:
         words = f"sweep, {', '.join(names)}"
         raise InvalidInput(f"there is no schema of {of!r}{nearest(of, names)}; there are {words}")
-    typer.echo(json.dumps(output_schema(of), indent=2, ensure_ascii=False))
+    echo(json.dumps(output_schema(of), indent=2, ensure_ascii=False))
 
 
 def schema_text() -> str:

@@ -7,16 +7,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from runslot.cli.parameters import value
+from runslot.terminal_text import echo
 
 
 def selftest(
     chaos: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="For how long runs are killed.")
+        float, value(metavar="SECONDS", least=1, help="For how long runs are killed.")
     ] = 20.0,
     directory: Annotated[
         Path | None,
-        typer.Option(
+        value(
             "--in",
             metavar="DIR",
             help="On the file system of this directory; else a temporary one.",
@@ -45,20 +46,20 @@ def selftest(
         raise InvalidInput(
             f"{directory or tempfile.gettempdir()} cannot be written to: {error.strerror}"
         ) from error
-    typer.echo(f"killing at random for {chaos:g} s, in {place}")
-    report = run_chaos(place, chaos, typer.echo)
-    typer.echo(
+    echo(f"killing at random for {chaos:g} s, in {place}")
+    report = run_chaos(place, chaos, echo)
+    echo(
         f"{report.runs} runs in {report.experiments} experiments; killed"
         f" {kills_said(report.kills)}; resumed {report.resumes} time{'s' * (report.resumes != 1)}"
     )
     report.problems += _problems_at_edges(place)
     if report.problems:
         for problem in report.problems:
-            typer.echo(problem)
-        typer.echo(f"{len(report.problems)} problems; all is kept in {place}")
-        raise typer.Exit(1)
+            echo(problem)
+        echo(f"{len(report.problems)} problems; all is kept in {place}")
+        raise SystemExit(1)
     shutil.rmtree(place)
-    typer.echo("nothing was lost, nothing was executed twice")
+    echo("nothing was lost, nothing was executed twice")
 
 
 def _problems_at_edges(place: Path) -> list[str]:
@@ -75,8 +76,8 @@ def _problems_at_edges(place: Path) -> list[str]:
                 f"{edge.name}: {problem}" for problem in edge.attempt(part, environment_at(part))
             ]
         except Impossible as reason:
-            typer.echo(f"{edge.name}: skipped, {reason}")
+            echo(f"{edge.name}: skipped, {reason}")
             continue
         problems += wrong
-        typer.echo(f"{edge.name}: {'wrong' if wrong else 'right'}")
+        echo(f"{edge.name}: {'wrong' if wrong else 'right'}")
     return problems

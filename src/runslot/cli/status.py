@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
 from rich.text import Text
 
 from runslot.cli.parameters import Directory, flag
@@ -23,7 +22,7 @@ from runslot.experiment.states import FAILED, TERMINAL_STYLES, WELL
 from runslot.experiment.status import ExperimentStatus, RunStatus
 from runslot.launch.foreign_host import foreign_said, silence_said
 from runslot.launch.printer import duration_said, outcome_said
-from runslot.terminal_text import shown
+from runslot.terminal_text import echo, shown
 
 if TYPE_CHECKING:
     from runslot.engines.protocol import Facts
@@ -51,15 +50,15 @@ def status(
         with isolation.guard():
             statuses.append(current_status(experiment))
     if json:
-        typer.echo(status_json(statuses))
+        echo(status_json(statuses))
     else:
         for number, standing in enumerate(statuses):
             if number:
-                typer.echo()
+                echo()
             with isolation.guard():
                 print_status(standing, every)
     if isolation.problems:
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def status_json(statuses: Sequence[ExperimentStatus]) -> str:

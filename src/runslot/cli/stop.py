@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from runslot.cli.parameters import TakeOver, flag
+from runslot.cli.parameters import TakeOver, argument, flag
+from runslot.terminal_text import echo
 
 if TYPE_CHECKING:
     from runslot.experiment.rundir import ExperimentDir
@@ -21,15 +20,11 @@ if TYPE_CHECKING:
 def stop(
     directory: Annotated[
         Path,
-        typer.Argument(
-            metavar="DIR", help="An experiment, or a directory that holds some.", show_default=False
-        ),
+        argument(metavar="DIR", help="An experiment, or a directory that holds some."),
     ],
     runs: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="RUN", help="Only these: ids or directories of runs.", show_default=False
-        ),
+        argument(metavar="RUN", help="Only these: ids or directories of runs."),
     ] = None,
     kill: Annotated[
         bool, flag("--kill", help="Do not wait for the runs to end by themselves.")
@@ -55,7 +50,7 @@ def stop(
         with isolation.guard():
             _stop(experiment, run_ids.get(experiment.path, ()), kill, take_over)
     if isolation.problems:
-        raise typer.Exit(1)
+        raise SystemExit(1)
 
 
 def _stop(experiment: ExperimentDir, runs: Sequence[str], kill: bool, take_over: bool) -> None:
@@ -64,15 +59,15 @@ def _stop(experiment: ExperimentDir, runs: Sequence[str], kill: bool, take_over:
     from runslot.launch.stop import end_runs
 
     if current_status(experiment).finished:
-        typer.echo(f"nothing runs in {experiment.path}")
+        echo(f"nothing runs in {experiment.path}")
         return
-    end_runs(experiment, runs, kill, take_over, typer.echo)
+    end_runs(experiment, runs, kill, take_over, echo)
     status = read_status(experiment)
     words = {"queued": "not started"} if status.launcher is None else {}
     counts = ", ".join(
         f"{count} {words.get(state, state)}" for state, count in status.counts.items()
     )
-    typer.echo(f"{counts}; {experiment.path}")
+    echo(f"{counts}; {experiment.path}")
 
 
 # ---- pause and continue --------------------------------------------------------------------------
@@ -80,9 +75,7 @@ def _stop(experiment: ExperimentDir, runs: Sequence[str], kill: bool, take_over:
 
 AtWork = Annotated[
     Path,
-    typer.Argument(
-        metavar="DIR", help="An experiment, or a directory that holds some.", show_default=False
-    ),
+    argument(metavar="DIR", help="An experiment, or a directory that holds some."),
 ]
 """What is named to be paused or continued."""
 
@@ -121,6 +114,6 @@ def ask(directory: Path, paused: bool) -> None:
     for experiment in at_work:
         with isolation.guard():
             ask_launcher(experiment, paused)
-            typer.echo(f"{'paused' if paused else 'continues'}: {experiment.path}")
+            echo(f"{'paused' if paused else 'continues'}: {experiment.path}")
     if isolation.problems:
-        raise typer.Exit(1)
+        raise SystemExit(1)

@@ -5,24 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from runslot.cli.parameters import argument, flag
 from runslot.cli.places import existing_place, experiments_at
 from runslot.errors import InvalidInput
 from runslot.experiment.annotations import Annotation, annotate, read_annotations
+from runslot.terminal_text import echo
 
-_PLACE = typer.Argument(
-    metavar="DIR", help="A run's directory, a variant's, or an experiment's.", show_default=False
-)
+_PLACE = argument(metavar="DIR", help="A run's directory, a variant's, or an experiment's.")
 
 
 def tag(
     directory: Annotated[Path, _PLACE],
     tags: Annotated[
         list[str] | None,
-        typer.Argument(metavar="TAG", help="Words to put; none: what stands is printed."),
+        argument(metavar="TAG", help="Words to put; none: what stands is printed."),
     ] = None,
-    remove: Annotated[bool, typer.Option("--remove", help="Take these away.")] = False,
+    remove: Annotated[bool, flag("--remove", help="Take these away.")] = False,
 ) -> None:
     """Put tags on a run, a variant or an experiment, to find it by on the page and with --where."""
     experiment, place = _place(directory)
@@ -33,16 +31,14 @@ def tag(
         change = Annotation(place, remove=words) if remove else Annotation(place, add=words)
         _write(experiment, change)
     stands = read_annotations(experiment).tags.get(place, ())
-    typer.echo(f"{directory}: {', '.join(stands) or 'no tags'}")
+    echo(f"{directory}: {', '.join(stands) or 'no tags'}")
 
 
 def note(
     directory: Annotated[Path, _PLACE],
     text: Annotated[
         str | None,
-        typer.Argument(
-            metavar="TEXT", help="In the place of the note before; '' for none.", show_default=False
-        ),
+        argument(metavar="TEXT", help="In the place of the note before; '' for none."),
     ] = None,
 ) -> None:
     """Write a note on a run, a variant or an experiment, in the place of the one before."""
@@ -50,7 +46,7 @@ def note(
     if text is not None:
         _write(experiment, Annotation(place, note=text))
     stands = read_annotations(experiment).notes.get(place, "")
-    typer.echo(f"{directory}: {stands or 'no note'}")
+    echo(f"{directory}: {stands or 'no note'}")
 
 
 def _place(directory: Path) -> tuple[Path, str]:

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import typer
-
 from runslot.cli.further_seeds import further_seeds_command
 from runslot.cli.places import places_of
 from runslot.cli.render.console import console
@@ -29,6 +27,7 @@ from runslot.results.summary import Mode, objective_of
 from runslot.results.text.table import show_table
 from runslot.results.trials import with_trials
 from runslot.results.verdicts import Verdicts, decide, decide_experiments, decide_pair
+from runslot.terminal_text import echo
 
 
 @record
@@ -119,11 +118,11 @@ def answer(words: Sequence[str], vs: str | None, question: Question, output: Out
     comparison = question.compare([Path(word) for word in words])
     if output.csv == "-":
         sys.stdout.write(comparison.table.write_csv())
-        typer.echo(comparison.accounting.line(comparison.statistic), err=True)
+        echo(comparison.accounting.line(comparison.statistic), err=True)
     elif output.checklist:
         from runslot.results.text.checklist import checklist_of
 
-        typer.echo(checklist_of(comparison))
+        echo(checklist_of(comparison))
     elif output.effects:
         _print_effects(comparison, output.json)
     elif output.gap is not None and not output.json:
@@ -136,10 +135,10 @@ def answer(words: Sequence[str], vs: str | None, question: Question, output: Out
         show_table(comparison, console(), limit=output.limit)
     if output.csv is not None and output.csv != "-":
         write_frame(comparison.table, Path(output.csv), "csv")
-        typer.echo(f"wrote {output.csv}", err=True)
+        echo(f"wrote {output.csv}", err=True)
     if output.parquet is not None:
         write_frame(comparison.table, output.parquet, "parquet")
-        typer.echo(f"wrote {output.parquet}", err=True)
+        echo(f"wrote {output.parquet}", err=True)
 
 
 def _print_effects(comparison: Comparison, as_json: bool) -> None:
@@ -148,7 +147,7 @@ def _print_effects(comparison: Comparison, as_json: bool) -> None:
 
     if as_json:
         document = effects_document(comparison)
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+        echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
     else:
         print_effects(comparison, console())
 
@@ -197,11 +196,11 @@ def _print(verdicts: Verdicts | None, comparison: Comparison, output: Output) ->
             from runslot.results.text.gap import gaps_document
 
             document["optimality_gap"] = finite_json(gaps_document(comparison, output.gap))
-        typer.echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
+        echo(json.dumps(document, ensure_ascii=False, indent=2, allow_nan=False))
     elif output.latex and verdicts is not None:
         from runslot.results.text.latex import latex_of
 
-        typer.echo(latex_of(verdicts))
+        echo(latex_of(verdicts))
     elif verdicts is not None:
         from runslot.results.text.verdicts import print_verdicts
 

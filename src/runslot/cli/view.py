@@ -5,58 +5,51 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from runslot.cli.parameters import Diverged, Include, Level, Logs, PathTemplate, Places
+from runslot.cli.parameters import Diverged, Include, Level, Logs, PathTemplate, Places, flag, value
 from runslot.errors import InvalidInput, NotInstalled, extra_said
+from runslot.terminal_text import echo
 
 Host = Annotated[
     str,
-    typer.Option(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for other machines, too."),
+    value(metavar="ADDRESS", help="Address to listen on; 0.0.0.0 for other machines, too."),
 ]
 
 Port = Annotated[
     int | None,
-    typer.Option(
+    value(
         metavar="PORT",
-        min=0,
-        max=65535,
+        least=0,
+        most=65535,
         help="Port; 0 for any free one.",
-        show_default="8050, or the next free",
+        shows_default="8050, or the next free",
     ),
 ]
 
 AllowHost = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="Also answer to this host name (a proxy's)."),
+    value(metavar="NAME", help="Also answer to this host name (a proxy's)."),
 ]
 
 NoToken = Annotated[
     bool,
-    typer.Option(
-        "--no-token", help="Let every user of this machine read; only for a loopback address."
-    ),
+    flag("--no-token", help="Let every user of this machine read; only for a loopback address."),
 ]
 
-OpenBrowser = Annotated[
-    bool, typer.Option("--open", help="Open the page in the browser of this machine.")
-]
+OpenBrowser = Annotated[bool, flag("--open", help="Open the page in the browser of this machine.")]
 
 Reader = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="Print an address with a token of this reader's own."),
+    value(metavar="NAME", help="Print an address with a token of this reader's own."),
 ]
 
 Withdraw = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="NAME", help="Take a reader's token back, from running servers too, and end."
-    ),
+    value(metavar="NAME", help="Take a reader's token back, from running servers too, and end."),
 ]
 
 Export = Annotated[
     Path | None,
-    typer.Option(
+    value(
         "--export",
         metavar="FILE.html",
         help="Write the page as one file, which needs no server, and end.",
@@ -97,13 +90,13 @@ def view(
         readers = Readers(roots_of(places_of(paths)))
         for name in withdraw:
             readers.withdraw(name)
-            typer.echo(f"{name} may no longer read")
+            echo(f"{name} may no longer read")
         return
     if reader and no_token:
         raise InvalidInput("--reader and --no-token: without tokens everybody here reads")
     if export is not None:
         size = export_page(export, places_of(paths), choices, path=path, log=log or ())
-        typer.echo(f"{export} ({size / 1e6:.1f} MB)")
+        echo(f"{export} ({size / 1e6:.1f} MB)")
         return
     served = bind(
         places_of(paths),
@@ -116,13 +109,19 @@ def view(
         query=choices.query(),
         readers=reader or (),
     )
-    typer.echo(served.address)
+    echo(served.address)
     for name, address in served.readers.items():
-        typer.echo(f"{name}: {address}")
-    typer.echo("Ctrl-C ends it.", err=True)
+        echo(f"{name}: {address}")
+    echo("Ctrl-C ends it.", err=True)
     if open_browser:
-        typer.launch(served.address)
+        _open(served.address)
     served.run()
+
+
+def _open(address: str) -> None:
+    import typer
+
+    typer.launch(address)
 
 
 def _require_page() -> None:

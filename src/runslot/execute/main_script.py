@@ -48,24 +48,13 @@ _loaded: dict[tuple[str, str], ModuleType | None] = {}
 _replaced: list[ModuleType | None] = []
 """Main modules before: what they hold is in use."""
 
-_loading: list[str] = []
+scripts_loading: list[str] = []
 """The script that is being loaded, if any."""
 
 
 def digest_of_script(data: bytes) -> str:
     """Return the hash of a script's content."""
     return hashlib.sha256(data).hexdigest()
-
-
-def refuse_while_loading() -> None:
-    """Raise `InvalidInput` where a script launches while it is loaded for a run, which would go on
-    without end.
-    """
-    if _loading:
-        raise InvalidInput(
-            f"{_loading[-1]} launches whenever it is loaded: do so below `if __name__ =="
-            ' "__main__":`'
-        )
 
 
 def main_or_value(script: MainScript, name: str, by_value: bytes | None) -> Any:
@@ -134,7 +123,7 @@ def _load(script: MainScript) -> ModuleType | None:
     previous = sys.modules["__main__"]
     _become_main(module)
     sys.argv[:] = script.argv
-    _loading.append(script.path)
+    scripts_loading.append(script.path)
     try:
         exec(compile(data, script.path, "exec", dont_inherit=True), vars(module))  # noqa: S102  as `python script` does
     except (Exception, SystemExit) as error:  # noqa: BLE001  the user's code may raise anything
@@ -148,7 +137,7 @@ def _load(script: MainScript) -> ModuleType | None:
         )
         return None
     finally:
-        _loading.pop()
+        scripts_loading.pop()
     _name_as_main(module, vars(module))
     module.__name__ = "__main__"
     return module

@@ -28,7 +28,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from runslot.errors import InvalidInput, NotInstalled, nearest
-from runslot.execute.main_script import refuse_while_loading
+from runslot.execute.main_script import scripts_loading
 from runslot.experiment.records import Function
 from runslot.variants.encode import SEED_KEY
 
@@ -38,7 +38,11 @@ def refer(work: str | Callable[..., Any], unpack: bool = False) -> tuple[Functio
 
     `work` is a callable, `"file.py:function"` or `"package.module:function"`.
     """
-    refuse_while_loading()
+    if scripts_loading:  # for a run, which would launch without end
+        raise InvalidInput(
+            f"{scripts_loading[-1]} launches whenever it is loaded: do so below `if __name__ =="
+            ' "__main__":`'
+        )
     if isinstance(work, str):
         return _refer_to_text(work, unpack), None
     if not callable(work):

@@ -9,13 +9,14 @@ import typer
 from typer.testing import CliRunner
 
 from runslot.cli.hardware import hardware
+from runslot.cli.signature import typed
 from runslot.errors import DoesNotFit
 
 
 @pytest.fixture
 def show():
     app = typer.Typer()
-    app.command()(hardware)
+    app.command()(typed(hardware))
 
     def run(*arguments: str) -> str:
         result = CliRunner().invoke(

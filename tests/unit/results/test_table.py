@@ -15,6 +15,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from runslot.cli.results import export, results
+from runslot.cli.signature import typed
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Command, ExperimentFile
 from runslot.results import load
@@ -386,8 +387,8 @@ class TestDifference:
 class TestCommands:
     def call(self, *arguments: object) -> Result:
         app = typer.Typer()
-        app.command()(results)
-        app.command()(export)
+        app.command()(typed(results))
+        app.command()(typed(export))
         return CliRunner().invoke(
             app, [str(argument) for argument in arguments], catch_exceptions=False
         )
