@@ -604,3 +604,42 @@ def test_an_earlier_search_that_went_the_other_way_is_refused(job):
         "--from", str(earlier),
     )  # fmt: skip
     assert "one of the two modes is wrong" in said
+
+
+PEAKED = """
+from runslot import logger
+
+def train(variant):
+    for epoch, error in enumerate((1 - variant["lr"], 0.5, variant["lr"]), 1):
+        logger.record_dict({"epoch": epoch, "error": error, "accuracy": 1})
+        logger.dump_tabular()
+"""
+
+
+def test_results_rank_trials_by_what_the_search_judges_by(job):
+    (job.directory / "job.py").write_text(PEAKED)
+    words = ("--search", "lr=choice(0.1,0.3,0.6)", "--sampler", "random", "--metric", "Error")
+    run = ("run", "job.py:train", *words, "--mode", "max", "--trials", "3")
+    printed = job(*run, "--by", "best", "--seeds", "2", "--over", "worst").stdout
+
+    (directory,) = job.root.glob("job/2*")
+    table = job("results", str(directory)).stdout
+    assert table.splitlines() == printed.splitlines()[-len(table.splitlines()) :]
+    rows = [line.split() for line in table.splitlines()[1:5]]
+    assert rows[0] == ["lr", "trial", "worth", "n", "final", "best"]
+    assert [f"{row[0]} {row[2]}" for row in rows[1:]] == ["0.1 0.9", "0.3 0.7", "0.6 0.6"]
+    assert "worth: of a trial, as its search judges: best row, worst over seeds" in table
+    trials = json.loads(job("results", "--json", str(directory)).stdout)["variants"]
+    assert {trial["trial"]["worth"] for trial in trials} == {0.9, 0.7, 0.6}
+    # by another metric that is none of its business
+    assert "worth" not in job("results", "--metric", "accuracy", str(directory)).stdout
+
+
+def test_what_is_below_a_search_is_compared_by_its_metric_and_its_way(job):
+    (job.directory / "job.py").write_text(PEAKED)
+    words = ("--search", "lr=choice(0.1,0.3)", "--sampler", "random", "--metric", "error")
+    run = ("run", "job.py:train", *words, "--mode", "max", "--trials", "2", "-q")
+    directory = Path(job(*run).stdout.strip())
+
+    for place in (directory, directory / "lr=0.3", directory / "lr=0.3" / "run_0", job.root):
+        assert "error, higher is better" in job("results", str(place)).stdout

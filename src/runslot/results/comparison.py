@@ -8,7 +8,7 @@ Called by the table and by `runslot results --csv`. Which runs count is decided 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -30,7 +30,7 @@ Spread = Literal["mean-ci", "mean-std", "mean-sem"]
 """What stands after ±: half of Student's interval, the standard deviation of the sample, or the
 standard error."""
 
-TRIAL_COLUMNS = ("trial", "rung", "at_rung")
+TRIAL_COLUMNS = ("trial", "rung", "at_rung", "worth")
 """Of the table, where a search made the runs."""
 _PARTS = ("final", "best")
 _WORDS = ("mean", "std", "low", "high")
@@ -53,9 +53,9 @@ class Comparison:
     both `final` and `best` a `_mean`, `_std` (of the sample, n - 1), `_low` and `_high` (Student's
     interval); these three are null for one run. Then a column a standing of runs that do not count
     (`diverged`, `failed`, …). Of a search, `trial` stands before `n`, and where it judged at rungs
-    `rung`, the highest that the trial came to, and `at_rung`, what it was worth there. A variant of
-    which a run diverged has NaN for values, and comes last,
-    unless the rule says otherwise."""
+    `rung`, the highest that the trial came to, and `at_rung`, what it was worth there; where it
+    judges by another value than the mean of finals, `worth`, by which they stand. A variant of
+    which a run diverged has NaN for values, and comes last, unless the rule says otherwise."""
     accounting: Accounting
     spread: Spread
     level: float
@@ -154,7 +154,7 @@ def compare(
     rivals = rivals.filter(
         pl.col("final_mean").is_finite() & pl.col("final_std").is_finite() & (pl.col("n") > 1)
     )
-    gain = _optimism(rivals, way or "max") if name else None
+    gain = _optimism(rivals, way or "max") if name and "worth" not in table.columns else None
     metric_words = _how_chosen(name, metric, mode, way)
     keys = tuple(names.values())
     return Comparison(
@@ -210,7 +210,7 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
         standing: [group.standings.get(standing, 0) for group in groups] for standing in standings
     }
     sizes = {"n": [group.n for group in groups], "runs": [group.asked for group in groups]}
-    trials = _trials(trials_of(results, accounting))
+    trials = _trials(trials_of(results, accounting), "" if results.at else name or "")
     numbers = pl.int_range(len(groups), dtype=pl.UInt32, eager=True)
     index = pl.DataFrame({"group": numbers, **keys, **trials, **sizes, **counts})
     table = index.join(rows, on="group", how="left", maintain_order="left")
@@ -225,6 +225,8 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
         )
     values = [f"{part}_{word}" for part in scores for word in _WORDS]
     order, descending = [pl.col("final_mean").fill_nan(None)], [mode == "max"]
+    if "worth" in trials:
+        order, descending = [pl.col("worth").fill_nan(None), *order], [mode == "max"] * 2
     if "rung" in trials:  # of those without a value, who came further
         order += [pl.col("rung"), pl.col("at_rung").fill_nan(None)]
         descending += [True, mode == "max"]
@@ -240,15 +242,27 @@ def trials_of(results: Results, accounting: Accounting) -> list[TrialPlace | Non
     return [next(iter(places)) if len(places) == 1 else None for places in by_group]
 
 
-def _trials(places: Sequence[TrialPlace | None]) -> dict[str, pl.Series]:
-    """Return the columns of the trials, and of their rungs; none where no search made the runs."""
+def _trials(places: Sequence[TrialPlace | None], metric: str) -> dict[str, pl.Series]:
+    """Return the columns of the trials, of their rungs, and of what they are worth by the metric
+    where that is another value than is shown anyway; none where no search made the runs.
+    """
     if not any(places):
         return {}
     columns = {"trial": pl.Series([p and p.trial for p in places], dtype=pl.Int64)}
     if any(place is not None and place.rung is not None for place in places):
         columns["rung"] = pl.Series([p and p.rung for p in places], dtype=pl.Int64)
         columns["at_rung"] = pl.Series([p and p.value for p in places], dtype=pl.Float64)
+    if measure_of(places, metric):
+        columns["worth"] = pl.Series([p and p.worth for p in places], dtype=pl.Float64)
     return columns
+
+
+def measure_of(places: Iterable[TrialPlace | None], metric: str) -> str:
+    """Return how the search behind trials judges by a metric, where all were judged alike; empty
+    where that is the mean of final values.
+    """
+    measures = {p.measure if p.metric.casefold() == metric.casefold() else "" for p in places if p}
+    return measures.pop() if len(measures) == 1 else ""
 
 
 def _names(keys: Sequence[str], has_trials: bool) -> dict[str, str]:

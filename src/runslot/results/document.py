@@ -7,7 +7,6 @@ is none (nan, ±inf) is null.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -66,6 +65,7 @@ _TRIAL = {
         "status": {"enum": ["complete", "running", "pruned", "stopped", "failed"]},
         "rung": _nullable("integer", "The highest at which it was judged, from 0 on."),
         "value": _nullable("number", "What it was worth at that rung."),
+        "worth": _nullable("number", "What it is worth as a whole, as the search judges."),
     },
     "required": ["trial", "status", "rung", "value"],
 }
@@ -242,7 +242,10 @@ def _variant(label: str, task: str, account: Any, sample: Any, comparison: Compa
 
 
 def _trial(place: TrialPlace | None) -> dict[str, Any]:
-    return {"trial": None if place is None else dataclasses.asdict(place)}
+    if place is None:
+        return {"trial": None}
+    names = ("trial", "status", "rung", "value", "worth")
+    return {"trial": {name: getattr(place, name) for name in names}}
 
 
 def _with_verdict(row: VariantVerdict, verdicts: Verdicts, comparison: Comparison) -> Any:

@@ -4,16 +4,12 @@ way is better."""
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import polars as pl
 
-from runslot.errors import RunslotError
-from runslot.experiment.rundir import ExperimentDir
 from runslot.results.read.steps import step_column
 
 Mode = Literal["max", "min"]
@@ -134,17 +130,3 @@ def _end(metric: str) -> pl.Expr:
     last = cell.filter(cell.is_not_nan() & cell.is_not_null()).last()
     ended = cell.last().is_nan().fill_null(value=False) & (trailing > longest)
     return pl.when(ended).then(pl.lit(math.nan)).otherwise(last)
-
-
-def objective_of(places: Sequence[str | os.PathLike[str]]) -> tuple[str | None, Mode | None]:
-    """Return the metric that these experiments searched by, and which way is better; None where
-    they did not, or not by the same.
-    """
-    objectives = set()
-    for place in places:
-        try:
-            search = ExperimentDir(Path(place)).read().search or {}
-        except RunslotError:
-            search = {}
-        objectives.add((search.get("metric"), search.get("mode")))
-    return objectives.pop() if len(objectives) == 1 else (None, None)

@@ -6,15 +6,17 @@ trial and its rung beside each variant. What a search decided is `runslot.search
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from runslot.errors import RunslotError
+from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.record import record
 from runslot.results.confirmation import homes_of
 from runslot.results.problems import Problem
+from runslot.results.summary import Mode
 
 if TYPE_CHECKING:
     from runslot.results.results import Results
@@ -31,6 +33,11 @@ class TrialPlace:
     """The highest rung at which it was judged; None where there are none, or it came to none."""
     value: float | None
     """What it was worth there; None without a rung."""
+    worth: float | None = None
+    """What it is worth as a whole, as the search judges; None where it is not complete."""
+    measure: str = ""
+    """How the search judges by this metric, in words; empty where by the mean of final values."""
+    metric: str = ""
 
 
 def with_trials(results: Results) -> Results:
@@ -55,17 +62,43 @@ def with_trials(results: Results) -> Results:
     return dataclasses.replace(results, trials=trials, problems=(*results.problems, *problems))
 
 
+def objective_of(results: Results) -> tuple[str | None, Mode | None]:
+    """Return the metric that these runs' experiments searched by, and which way is better; None
+    where they did not, or not by the same.
+    """
+    homes = homes_of(results)
+    if len(homes) < results.runs.height:
+        return None, None
+    objectives = {_objective(ExperimentDir(home)) for home in set(homes.values())}
+    metric, mode = objectives.pop() if len(objectives) == 1 else (None, None)
+    with contextlib.suppress(InvalidInput):  # no run has logged it
+        metric = metric and results.metric(metric)
+    return metric, mode
+
+
+def _objective(experiment: ExperimentDir) -> tuple[str | None, Mode | None]:
+    try:
+        search = experiment.read().search or {}
+    except RunslotError:
+        search = {}
+    return search.get("metric"), search.get("mode")
+
+
 def _places(experiment: ExperimentDir) -> dict[str, TrialPlace]:
     """Return by experiment and run id the trials of a search; nothing of another experiment."""
     if experiment.read().search is None:
         return {}
     from runslot.search.report import read_report  # few experiments search
 
-    report: dict[str, Any] = read_report(read_status(experiment)).to_json()
+    search = read_report(read_status(experiment))
+    report: dict[str, Any] = search.to_json()
     places = {}
     for trial in report["trials"]:
         scores = trial["scores"]
         value = float(scores[-1]["value"]) if scores and scores[-1]["value"] is not None else None
-        place = TrialPlace(trial["trial"], trial["status"], trial["rung"], value)
+        is_whole = trial["status"] == "complete" and trial["value"] is not None
+        worth = float(trial["value"]) if is_whole else None
+        judged = (worth, search.measure, report["metric"])
+        place = TrialPlace(trial["trial"], trial["status"], trial["rung"], value, *judged)
         places.update({f"{experiment.path}/{run}": place for run in trial["runs"] + trial["tests"]})
     return places

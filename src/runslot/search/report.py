@@ -64,6 +64,17 @@ class SearchReport:
         """The winner, or the best so far."""
         return self.study.best or self.study.best_now()
 
+    @property
+    def measure(self) -> str:
+        """What a trial is worth, in words; empty where it is the mean of its runs' last rows."""
+        record = self.study.record
+        if (record.judged, record.over_seeds, record.bases) == ("final", "mean", 1):
+            return ""
+        row = {"final": "last row", "best": "best row"}.get(record.judged)
+        row = row or f"mean of the last {record.judged.partition('-')[2]} rows"
+        settings = f" and {record.bases} settings" if record.bases > 1 else ""
+        return f"{row}, {record.over_seeds} over seeds{settings}"
+
     def stands(self) -> SearchStands:
         """Return it as an event of a launch."""
         trials = len(self.study.trials)

@@ -187,20 +187,14 @@ def _print_results(directory: ExperimentDir) -> bool:
     from runslot.results.confirmation import confirmed
     from runslot.results.read.reader import load
     from runslot.results.text.table import print_table
-    from runslot.results.trials import with_trials
+    from runslot.results.trials import objective_of, with_trials
 
     results = with_trials(confirmed(load(directory.path)))
     if not results.metrics:
         return False
-    search = file.search or {}
-    metric = search.get("metric")
+    metric, mode = objective_of(results)
     is_logged = metric in results.metrics
-    print_table(
-        results,
-        console(),
-        metric if is_logged else None,
-        mode=search.get("mode") if is_logged else None,
-    )
+    print_table(results, console(), metric if is_logged else None, mode=mode if is_logged else None)
     return True
 
 

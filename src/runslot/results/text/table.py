@@ -24,7 +24,7 @@ from rich.text import Text
 
 from runslot.experiment.states import BAD
 from runslot.results.accounts import DIVERGED
-from runslot.results.comparison import Comparison, Spread, compare
+from runslot.results.comparison import Comparison, Spread, compare, measure_of
 from runslot.results.read.reader import load
 from runslot.results.results import Results
 from runslot.results.summary import Mode
@@ -198,9 +198,10 @@ def _with_values(
         if comparison.results.trials and name in rows.columns:
             table.add_column(name, justify="right", no_wrap=True)
             cells.append(["" if number is None else str(number) for number in rows[name]])
-    if comparison.results.trials and "at_rung" in rows.columns:
-        table.add_column("at rung", no_wrap=True)
-        cells.append(spread_cells(rows["at_rung"].to_list(), [None] * rows.height))
+    for name, heading in (("at_rung", "at rung"), ("worth", "worth")):
+        if comparison.results.trials and name in rows.columns:
+            table.add_column(heading, no_wrap=True)
+            cells.append(spread_cells(rows[name].to_list(), [None] * rows.height))
     table.add_column("n", justify="right", no_wrap=True)
     cells.append(
         [str(n) if n == runs else f"{n}/{runs}" for n, runs in rows.select("n", "runs").iter_rows()]
@@ -277,6 +278,9 @@ def _said_of_values(comparison: Comparison) -> list[str]:
         notes = [f"Values at {at}, between two rows interpolated; who does not reach it has none."]
     else:
         notes = [f"final: last row; best: {way} row, an extreme over time, which flatters noise."]
+    measure = measure_of(comparison.results.trials.values(), comparison.metric or "")
+    if measure and "worth" in comparison.table.columns:
+        notes.append(f"worth: of a trial, as its search judges: {measure}.")
     gain = comparison.optimism
     first = comparison.table.head(1)
     if comparison.table.height > 1 and first["n"].to_list() == [1]:
