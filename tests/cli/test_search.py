@@ -643,3 +643,42 @@ def test_what_is_below_a_search_is_compared_by_its_metric_and_its_way(job):
 
     for place in (directory, directory / "lr=0.3", directory / "lr=0.3" / "run_0", job.root):
         assert "error, higher is better" in job("results", str(place)).stdout
+
+
+def test_a_copy_of_the_study_that_was_torn_is_made_anew_by_a_resume(job):
+    directory = search(job, "--trials", "3")
+    copy = directory / "study.log"
+    whole = copy.read_text()
+    assert len([json.loads(line) for line in whole.splitlines()]) == 4
+    copy.write_text(whole[:100])
+    job("resume", str(directory), "-q")
+    assert copy.read_text() == whole
+    copy.unlink()
+    job("resume", str(directory), "-q")
+    assert copy.read_text() == whole
+
+
+def test_a_journal_that_does_not_fit_is_said_in_one_line(job):
+    directory = search(
+        job, "--trials", "3", "--prune", "asha:first=1,last=3", "--grid", "sleep=0.1"
+    )
+    journal = directory / "journal.jsonl"
+    whole = journal.read_text().splitlines()
+    for name, key, value in (
+        ("trial", "params", [1]),
+        ("winner", "trial", 99),
+        ("rung", "run", "nobody"),
+        ("rung", "rung", "x"),
+        ("rung", "run", {}),
+        ("launcher_started", "time", "noon"),
+        ("trial", "trial", None),
+    ):
+        lines = [json.loads(line) for line in whole]
+        next(line for line in lines if line["event"] == name)[key] = value
+        journal.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+        said = job("resume", str(directory), status=2)
+        assert said.stderr.count("\n") == 1
+        assert "journal" in said.stderr
+    assert "cannot be told: the journal has" in job("status", str(directory)).stdout
+    assert "its search: the journal has" in job("results", str(directory)).stdout

@@ -318,9 +318,14 @@ def runslot(capsys, *argv: str) -> str:
     return carry_out(capsys, *argv)
 
 
-def test_an_empty_list_of_runs_is_rebuilt_by_a_resume(sound: Path, tmp_path: Path, capsys) -> None:
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_empty_list_of_runs_is_rebuilt_by_a_resume(
+    is_there: bool, sound: Path, tmp_path: Path, capsys
+) -> None:
     bad = bad_of(Path(shutil.copytree(sound, tmp_path / "root", symlinks=True)))
-    (bad / "runs.jsonl").write_bytes(b"")
+    (bad / "runs.jsonl").unlink()
+    if is_there:
+        (bad / "runs.jsonl").write_bytes(b"")
     assert "lists no runs" in runslot(capsys, "status", str(bad))
     assert "rebuilt" in runslot(capsys, "resume", str(bad))
     assert "3 runs: 2 succeeded, 1 failed" in runslot(capsys, "status", str(bad))

@@ -66,6 +66,7 @@ _SHAPES: Mapping[str, Shape] = {
     "request": Shape({"verb": "str", "arguments": "tuple[str, ...]"}),
     "search_problem": Shape({"why": "str"}),
     "again": Shape(_OF_RUN),
+    "rung": Shape(_OF_RUN),
 }
 """By event: what its readers rely on. Events of other names are passed over: newer versions may
 have some.

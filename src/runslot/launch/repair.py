@@ -59,12 +59,13 @@ def restore_runs(directory: ExperimentDir, file: ExperimentFile) -> str:
             "put the file back from a copy, or launch a new experiment"
         )
     damaged_file = directory.runs_file.with_suffix(".damaged")
-    directory.runs_file.rename(damaged_file)
+    try:
+        directory.runs_file.rename(damaged_file)
+        remains = f"; what was there is {damaged_file.name}"
+    except FileNotFoundError:  # it was removed
+        remains = ""
     directory.append_runs(_in_order(directory, runs))
-    return (
-        f"{damage}: rebuilt from the directories of its {len(runs)} runs; what was there is"
-        f" {damaged_file.name}"
-    )
+    return f"{damage}: rebuilt from the directories of its {len(runs)} runs{remains}"
 
 
 def restore_ends(experiment: OpenExperiment, status: ExperimentStatus) -> str:

@@ -27,6 +27,7 @@ from runslot.experiment.states import Kind
 from runslot.experiment.turn import SharedJournal, TurnLost, stop_file
 from runslot.record import record
 from runslot.search.asha import arrivals
+from runslot.search.recovery import replay, time_of
 from runslot.search.searcher import LOOK_PERIOD_S, NO_SNAPSHOT, Searcher, has_snapshot, rising
 from runslot.search.start import make_study, most_runs, record_of, trials_limit
 from runslot.search.trial import Event, RunState, TrialRun
@@ -142,8 +143,8 @@ class PilotSearcher(Searcher):
         return is_news
 
     def _take_in(self, event: Mapping[str, Any]) -> None:
-        self._study.apply(event)
-        before, self._latest = self._latest, event["time"]
+        replay(self._study, event)
+        before, self._latest = self._latest, time_of(event)
         match event["event"]:
             case "launcher_started":
                 self._used += self._flown(before)
@@ -429,6 +430,7 @@ class PilotSearcher(Searcher):
                 self._note({"event": "again", "run": entry.id})
         super()._reopen()
         if self._study.is_over:
+            self._copy()
             return 0
         limit, record = trials_limit(self._record), self._record
         tests = len(record.test_seeds) * record.bases

@@ -1,4 +1,5 @@
-"""What a journal has lost of a search, made again from the list of its runs.
+"""A search's journal that was damaged: what it has lost is made again from the list of runs, and
+what does not fit is said.
 
 The searcher asks for it when it finds a run that no trial explains, as after a power cut that took
 the journal's end. The trial is told by the run's variant; verdicts at rungs are not made again, as
@@ -7,10 +8,47 @@ a run that a search ended says in its own files that it did. Pure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from runslot.errors import Damaged, RunslotError
 from runslot.experiment.records import Run
 from runslot.search.study import Study
 from runslot.search.trial import Event
 from runslot.variants.encode import to_jsonable
+
+
+def replay(study: Study, event: Mapping[str, Any]) -> None:
+    """Take in an event of a journal; `Damaged` where it does not fit those before it."""
+    try:
+        study.apply(event)
+    except RunslotError:
+        raise
+    except (
+        ArithmeticError,
+        AssertionError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise Damaged(
+            f"the journal has {event['event']!r} of {_subject(event)}, which does not fit what is"
+            f" before it ({type(error).__name__}: {error}); put it back from a copy, or start a new"
+            " search with --from for what this one has shown"
+        ) from error
+
+
+def time_of(event: Mapping[str, Any]) -> float:
+    """Return when an event of a journal was; `Damaged` where it does not say."""
+    moment = event.get("time")
+    if isinstance(moment, bool) or not isinstance(moment, (int, float)):
+        raise Damaged(f"the journal has {event['event']!r} without its time")
+    return moment
+
+
+def _subject(event: Mapping[str, Any]) -> str:
+    return f"trial {event['trial']!r:.40}" if "trial" in event else "no trial"
 
 
 def explain(study: Study, run: Run) -> list[Event]:

@@ -19,6 +19,7 @@ from runslot.experiment.status import ExperimentStatus
 from runslot.record import record
 from runslot.search.heats import as_json, seed_values
 from runslot.search.race import report
+from runslot.search.recovery import replay
 from runslot.search.rows import RunRows
 from runslot.search.start import make_study, record_of, space_of, trials_limit
 from runslot.search.study import Study
@@ -187,7 +188,7 @@ def read_report(status: ExperimentStatus) -> SearchReport:
     space = space_of(record, status.directory.path)
     study = make_study(record, status.file.name, space, asks=False)
     for event in read_events(status.directory.journal_file):
-        study.apply(event)
+        replay(study, event)
     for entry in status.runs:
         run = study.runs.get(entry.run.id)
         # The status knows better than the journal, whose launcher may have been killed: only that a

@@ -26,7 +26,7 @@ from runslot.experiment.states import Kind
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.search.objective import refuse_fallen_step
 from runslot.search.optuna_log import optuna_log
-from runslot.search.recovery import explain
+from runslot.search.recovery import explain, replay, time_of
 from runslot.search.report import SearchReport, best_yaml
 from runslot.search.roster import HYDRA_LAYOUT
 from runslot.search.rows import LoggedCurve, RunRows, missing_said, step_name
@@ -101,11 +101,12 @@ class Searcher:
     def _replay(self) -> None:
         began = last = None
         for event in read_events(self._directory.journal_file):
+            moment = time_of(event)
             if event["event"] in {"search_opened", "launcher_started"}:
                 self._used += last - began if began is not None and last is not None else 0.0
-                began = event["time"]
-            last = event["time"]
-            self._study.apply(event)
+                began = moment
+            last = moment
+            replay(self._study, event)
         self._used += last - began if began is not None and last is not None else 0.0
         # What is between two launches is not of the budget, also where this one writes before its
         # runs begin.
@@ -173,6 +174,8 @@ class Searcher:
                 self._take_end(entry.run, entry.state)
                 if run.halted or run.state == "succeeded":  # also where it ended unseen
                     self._write_all(self._study.judge(run.id, self._can_pause))
+        if self.is_over:  # nothing is left to do but a copy that was torn, or removed
+            self._copy()
         return again
 
     def _take_end(self, run: Run, kind: str) -> LoggedCurve:

@@ -16,6 +16,7 @@ from runslot.experiment.states import UNDER_WAY
 from runslot.record import record
 from runslot.results.text.labels import text_of_value
 from runslot.search.objective import merit
+from runslot.search.recovery import replay
 from runslot.search.space import Proposed, SearchSpace, parse_space
 from runslot.search.spec import SearchRecord
 from runslot.search.start import make_study, trials_limit
@@ -57,7 +58,7 @@ def study_of(
         space = parse_space(record.space)
     study = make_study(record, name, space, asks=False)
     for event in events:
-        study.apply(event)
+        replay(study, event)
     places = {(run.run.name, run.run.seed): run.id for run in study.runs.values()}
     for run in runs:
         run_id = places.get((run.variant, run.seed))
