@@ -28,6 +28,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def train(variant):
     best = 1 - (variant["lr"] - 0.3) ** 2
     snapshot = current_run().directory / "params.pkl"
     start = pickle.loads(snapshot.read_bytes()) + 1 if snapshot.exists() else 1
-    for epoch in range(start, 10):
+    for epoch in range(min(start, 9), 10):  # the last row, too, if it was killed just before it
         time.sleep(variant["pace"])
         logger.record_dict({"epoch": epoch, "accuracy": best * (1 - 0.7**epoch)})
         logger.save_itr_params(epoch, epoch)
@@ -78,7 +79,23 @@ def main() -> None:
             counts = dict(broken.status()["counts"])
             print(f"{name}: {kills} kills, {counts}, the study is {'equal' if same else 'ANOTHER'}")
             if not same:
-                sys.exit(1)
+                sys.exit("\n".join(differences(whole, broken)))
+
+
+def differences(whole: Search, broken: Search) -> Iterator[str]:
+    """Yield in which trials two searches differ."""
+    pairs = zip_longest(*(search.status()["search"]["trials"] for search in (whole, broken)))
+    for number, (one, other) in enumerate(pairs):
+        if (
+            one is None
+            or other is None
+            or (one["params"], one["value"])
+            != (
+                other["params"],
+                other["value"],
+            )
+        ):
+            yield f"trial {number}: {one} unbroken, {other}"
 
 
 class Search:

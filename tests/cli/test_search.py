@@ -238,9 +238,12 @@ ASHA = ("--prune", "asha:first=1,eta=3,last=27")
 def test_trials_that_lag_behind_are_pruned_and_count_as_an_end(job):
     (job.directory / "job.py").write_text(RESUMABLE)
 
-    directory = search(job, "--trials", "7", *ASHA)
+    done = job("run", "job.py:train", *SEARCH, *BEST, "--trials", "7", *ASHA)
 
+    (directory,) = job.root.glob("job/2*")
     counts = states(job, directory)
+    said = f"7 runs: {counts['succeeded']} succeeded, {counts['pruned']} pruned by the search"
+    assert said in done.stdout
     assert counts["pruned"] >= 2
     assert counts["pruned"] + counts["succeeded"] == 7
     pruned = [file for file in directory.glob("*/*/outcome.json") if '"pruned"' in file.read_text()]

@@ -86,16 +86,24 @@ class SearchReport:
         study, metric = self.study, self.study.objective.metric
         of = "" if self.limit is None else f" of {self.limit}"
         counts = ", ".join(f"{count} {word}" for word, count in self.counts.items())
-        lines = [f"search: {len(study.trials)}{of} trials: {counts or 'none yet'}"]
+        number = len(study.trials) if self.limit is None else self.limit
+        trials = "trial" if number == 1 else "trials"
+        lines = [f"search: {len(study.trials)}{of} {trials}: {counts or 'none yet'}"]
         lines += [f"rungs: {rungs}"] if (rungs := self._rungs()) else []
         lines += [f"race: {words}"] if (words := self._race()) else []
         if self.best is None:
             rest = "at its end: none can win" if self.is_over else "yet"
             return [*lines, f"no trial has a value of {metric} {rest}"]
         word = "best" if study.best is not None else "best so far"
-        value = f"{metric} {_shown(study.value_of(self.best))} ({self._judged(self.best)})"
+        value = f"{metric} {_shown(self._value_so_far(self.best))} ({self._judged(self.best)})"
         lines.append(f"{word}: trial {self.best.number}, {settings_of(self.best)}: {value}")
         return lines + self._tested(self.best)
+
+    def _value_so_far(self, trial: Trial) -> float | None:
+        """Return what a trial is worth; of one under way by the last rung that it came to."""
+        value, ladder = self.study.value_of(trial), self.study.ladder
+        score = None if ladder is None or value is not None else ladder.score_of(trial.number)
+        return value if score is None else score.value
 
     def _judged(self, trial: Trial) -> str:
         if self.study.status_of(trial) == "complete":
@@ -148,7 +156,7 @@ class SearchReport:
             "dropped": [as_json(drop) for drop in study.drops],
             "best": None if best is None else best.number,
             "is_over": study.is_over,
-            "value": None if best is None else text_of(study.value_of(best)),
+            "value": None if best is None else text_of(self._value_so_far(best)),
             "tested": text_of(study.test_value()),
         }
 

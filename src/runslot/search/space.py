@@ -273,7 +273,8 @@ def _call(function: Callable[[Suggestions], Any], suggestions: Suggestions) -> A
             trace = trace.tb_next
         line = f", line {trace.tb_lineno}" if trace is not None else ""
         name = getattr(function, "__name__", repr(function))
-        raise InvalidInput(f"{name}(trial){line}: {type(error).__name__}: {error}") from error
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InvalidInput(f"{name}(trial){line}: {words}") from error
 
 
 def is_same(first: Distribution, second: Distribution) -> bool:

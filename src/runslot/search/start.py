@@ -82,7 +82,7 @@ class Opening:
         )
         parts = [f"{space} by {record.sampler}" if record.has_space else space]
         if record.trials is not None:
-            parts.append(f"{record.trials} trials")
+            parts.append(f"{record.trials} trial{'s' * (record.trials != 1)}")
         if record.has_space and record.bases > 1:
             parts.append(f"each in {record.bases} settings")
         parts.append(f"seeds {record.race}" if record.race else f"seeds ×{len(record.seeds)}")
@@ -155,7 +155,8 @@ def space_of(record: SearchRecord, home: Path) -> SearchSpace | None:
         except RunslotError:
             raise
         except Exception as error:  # whatever the user's file raises, and where it is gone
-            reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+            words = " ".join(f"{type(error).__name__}: {error}".split())
+            reason = getattr(error, "strerror", None) or words
             raise InvalidInput(
                 f"the space of the search, {record.function}, cannot be loaded ({reason}): put it"
                 " back as it was"

@@ -116,11 +116,16 @@ def faulty(trial: Suggestions) -> None:
     trial.suggest_int("n", 1 // 0, 3)
 
 
+def wordy(trial: Suggestions) -> None:
+    raise ValueError(f"no more\nthan {trial.number}")
+
+
 @pytest.mark.parametrize(
     ("function", "message"),
     [
         (twice, "asks for 'n' twice"),
         (faulty, "ZeroDivisionError"),
+        (wordy, "ValueError: no more than 0"),
         (lambda trial: trial.report(1, 2), "has no 'report'"),
         (lambda trial: trial.suggest_flaot("x", 0, 1), "did you mean 'suggest_float'"),
         (lambda trial: {"a": 1}, "asks for no parameter"),

@@ -262,3 +262,17 @@ def test_optuna_reads_the_copy_of_a_study(tmp_path):
         if status == "complete":
             assert trial.value == world.study.value_of(own)
     assert loaded.best_trial.number == world.study.best.number
+
+
+def test_the_best_so_far_is_worth_what_its_last_rung_showed_while_it_runs() -> None:
+    study = study_of(record(trials=1, prune=PRUNED))
+    (move,) = study.moves(1, can_pause=False)
+    assert move.run is not None
+    study.note_start(move.run.id)
+    study.note_rows(move.run.id, [(1, 0.5), (2, 0.75)])
+    assert study.judge(move.run.id, can_pause=False)
+
+    report = SearchReport(study, 1)
+    assert report.lines()[0] == "search: 1 of 1 trial: 1 running"
+    assert report.lines()[-1].endswith("acc 0.5 (at rung 0)")
+    assert report.to_json()["value"] == 0.5

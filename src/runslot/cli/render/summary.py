@@ -31,8 +31,8 @@ from runslot.execute.placement import activated
 from runslot.experiment.processes import host_name
 from runslot.experiment.records import Command, ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import SYSTEM, ExperimentDir, RunDir
-from runslot.experiment.states import FAILED
-from runslot.launch.printer import outcome_said
+from runslot.experiment.states import ENDED, FAILED
+from runslot.launch.printer import counted, outcome_said
 from runslot.terminal_text import shown
 
 if TYPE_CHECKING:
@@ -101,13 +101,12 @@ def _memory_shared(outcomes: Sequence[Outcome]) -> SharedMemory | None:
 
 
 def _all_well(outcomes: Outcomes) -> str:
-    if len(outcomes) == 1:
-        return "the run succeeded"
     counts = Counter(outcome.kind for outcome in outcomes)
     if counts["succeeded"] == len(outcomes):
-        return f"all {len(outcomes)} runs succeeded"
-    words = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-    return f"{len(outcomes)} runs: {words} by the search"
+        return "the run succeeded" if len(outcomes) == 1 else f"all {len(outcomes)} runs succeeded"
+    # what its search has ended comes last, as the words after it are of that alone
+    words = ", ".join(f"{counts[kind]} {kind}" for kind in ENDED if counts[kind])
+    return f"{counted(len(outcomes), 'run')}: {words} by the search"
 
 
 def tell_left(outcomes: Outcomes, quiet: bool) -> None:
