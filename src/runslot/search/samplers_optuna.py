@@ -94,10 +94,11 @@ class TpeSampler:
 
             def choose(name: str, distribution: Distribution) -> Any:
                 code = codes.get(name) or code_of(distribution)
-                if name in relative and relative_space[name] == code:
-                    internal = relative[name]
+                title = _title(space, name, distribution)
+                if title in relative and relative_space[title] == code:
+                    internal = relative[title]
                 else:
-                    internal = sampler.sample_independent(study, trial, name, code)
+                    internal = sampler.sample_independent(study, trial, title, code)
                 return decode(distribution, internal)
 
             return space.propose(number, choose)
@@ -163,17 +164,26 @@ class TpeSampler:
             proposed = space.replay(trial.number, trial.params)
             if proposed is None or (value is None and trial.status != "running"):
                 return None
-            params = {
-                name: encode(proposed.distributions[name], value)
-                for name, value in proposed.params.items()
-            }
-            codes = {
-                name: code_of(distribution) for name, distribution in proposed.distributions.items()
-            }
+            params, codes = {}, {}
+            for name, distribution in proposed.distributions.items():
+                title = _title(space, name, distribution)
+                params[title] = encode(distribution, proposed.params[name])
+                codes[title] = code_of(distribution)
             self._frozen[key] = _frozen(
                 trial.number, _STATES[trial.status], params, codes, value, trial.step
             )
         return self._frozen[key]
+
+
+def _title(space: SearchSpace, name: str, distribution: Distribution) -> str:
+    """Return the name of a parameter for Optuna. A function may ask for the same one of other
+    choices, by what it got before: their codes mean other values, so that these are others to it.
+    """
+    if space.function is None:
+        return name
+    if isinstance(distribution, Choice) or getattr(distribution, "step", None) is not None:
+        return f"{name} of {distribution!r}"
+    return f"{name} of {type(distribution).__name__}"
 
 
 def code_of(distribution: Distribution) -> BaseDistribution:

@@ -37,7 +37,21 @@ def conditional(trial: Suggestions) -> None:
         trial.suggest_int("y", 0, 99)
 
 
+def dynamic(trial: Suggestions) -> None:
+    """Ask for the same parameters of other values, by what was chosen before."""
+    is_wide = trial.suggest_categorical("wide", [True, False])
+    trial.suggest_categorical("act", ["relu", "gelu", "tanh"] if is_wide else ["elu", "relu"])
+    trial.suggest_int("n", 0, 9 if is_wide else 90, step=3 if is_wide else 1)
+    trial.suggest_float("lr", 1e-3, 1, log=is_wide)
+    if trial.number % 2:
+        trial.suggest_float("either", 0, 1)
+    else:
+        trial.suggest_categorical("either", ["x", "y"])
+
+
 def score(params: Any) -> float:
+    if "wide" in params:
+        return params["lr"] + params["n"] / 100 + (params["act"] == "relu")
     if "kind" in params:
         return params["x"] if "x" in params else params["y"] / 200
     return -abs(math.log10(params["lr"]) + 2) - abs(params["d"] - 0.3) + (params["act"] == "gelu")
@@ -70,7 +84,11 @@ def ended(trial: TrialState) -> TrialState:
 @pytest.mark.parametrize(
     ("name", "space"),
     [(name, SPACE) for name in SAMPLERS]
-    + [(name, make_space(conditional)) for name in ("random", "qmc", "tpe", "auto")],
+    + [
+        (name, make_space(function))
+        for name in ("random", "qmc", "tpe", "auto")
+        for function in (conditional, dynamic)
+    ],
 )
 def test_a_resumed_search_asks_what_an_unbroken_one_would(name: str, space: SearchSpace) -> None:
     trials = search(space, name, 40)
