@@ -21,7 +21,7 @@ from runslot.results.accounts import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.curves import deviation
 from runslot.results.statistics.selection import optimism
-from runslot.results.summary import Mode, default_metric, mode_of
+from runslot.results.summary import Mode, default_metric, mode_of, says_which_way
 
 if TYPE_CHECKING:
     from runslot.results.trials import TrialPlace
@@ -177,7 +177,8 @@ def _how_chosen(name: str | None, metric: str | None, mode: Mode | None, way: Mo
         return ""
     parts = []
     if metric is None:
-        parts.append(f"{name} was chosen by its name (--metric)")
+        why = "by its name" if says_which_way(name) else "though no name says what runs are for"
+        parts.append(f"{name} was chosen {why} (--metric)")
     if mode is None:
         parts.append(
             f"{'higher' if way == 'max' else 'lower'} is taken for better (--mode)"

@@ -194,16 +194,16 @@ class Results:
     def common_metrics(self) -> tuple[str, ...]:
         """The metrics that nearly all runs have that have any: one of these is the objective, where
         none is named."""
-        counts = {metric: len(column) - column.null_count() for metric, column in self._finals()}
+        finals = dict(self._finals())
+        counts = {metric: len(column) - column.null_count() for metric, column in finals.items()}
         # What counts the steps is in all logs, and says nothing of how many have an objective.
         most = max((n for metric, n in counts.items() if is_goal(metric)), default=0) or max(
             counts.values(), default=0
         )
-        return tuple(
-            metric
-            for metric, count in counts.items()
-            if count and count >= _NEARLY_ALL_SHARE * most
-        )
+        common = [m for m, n in counts.items() if n and n >= _NEARLY_ALL_SHARE * most]
+        # What ends alike in all runs counts something, or decides nothing: it is the last resort.
+        common.sort(key=lambda m: len(finals[m]) > 1 and finals[m].min() == finals[m].max())
+        return tuple(common)
 
     @cached_property
     def counter(self) -> str | None:

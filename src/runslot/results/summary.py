@@ -60,6 +60,11 @@ def mode_of(metric: str) -> Mode | None:
     return "max" if _says(metric, _HIGHER) else None
 
 
+def says_which_way(metric: str) -> bool:
+    """Tell whether a metric's name says that it is what runs are for: a score, or a loss."""
+    return _says(metric, _HIGHER) or _says(metric, _LOSS)
+
+
 def is_goal(metric: str) -> bool:
     """Tell whether a metric may be what runs are for, not what counts them or tells how they
     went."""

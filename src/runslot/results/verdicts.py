@@ -213,8 +213,9 @@ def _leader_sentence(
 ) -> str:
     label, mean = leader.label, _mean_words(leader.sample.mean)
     if not rivals:
-        rest = "no other variant has a value" if len(rows) > 1 else "it is the only variant"
-        return f"{label} has {metric}{mean}, and {rest}"
+        if len(rows) == 1:
+            return f"the only variant has {metric}{mean}, and there is nothing to compare it with"
+        return f"{label} has {metric}{mean}, and no other variant has a value"
     if all(row.sample.mean == leader.sample.mean for row in rivals):
         whole = "both variants have" if len(rivals) == 1 else f"all {len(rivals) + 1} variants have"
         return f"{whole} the same {metric}{mean}"

@@ -533,3 +533,31 @@ def test_the_page_and_the_table_take_the_same_objective(
     write_run({"lr": 0.1}, 0, [{"step": 0, "count": 1}])
     results = load(tmp_path)
     assert (compare(results).metric, default_y(results.common_metrics)) == ("count", ("count",))
+
+
+def test_a_deviation_of_values_that_vanish_is_no_zero(tmp_path: Path, write_run: WriteRun) -> None:
+    for lr in (1.0, 2.0):
+        for seed in range(3):
+            write_run({"lr": lr}, seed, [{"loss": lr * (1 + seed) * 1e-300}])
+    table = compare(load(tmp_path)).table
+    assert table["final_std"].to_list() == pytest.approx([1e-300, 2e-300], rel=1e-9, abs=0)
+
+
+def test_of_names_that_say_nothing_one_that_differs_between_runs_is_taken(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    for seed in range(3):
+        write_run({"lr": seed}, seed, [{"ステップ": k, "精度": seed * k} for k in range(3)])
+    assert compare(load(tmp_path)).metric == "精度"
+    assert "精度 was chosen though no name says what runs are for (--metric)" in printed(tmp_path)
+
+
+def test_a_value_of_several_lines_is_one_cell(tmp_path: Path) -> None:
+    for number in range(2):
+        directory = tmp_path / f"v{number}" / "run_0"
+        directory.mkdir(parents=True)
+        (directory / "progress.csv").write_text(f"step,score\n1,{number}\n")
+        variant = {"prompt": f"a\tb\nline {number}"}
+        (directory / "variant.json").write_text(json.dumps(variant))
+    for width in (None, 80):
+        assert [line for line in printed(tmp_path, width).splitlines() if "a b line 1" in line]

@@ -398,3 +398,29 @@ def test_equal_means_have_no_leader_and_large_ones_all_their_digits(
     alike = decide(compare(results, "score"))
     assert alike.sentence() == "all 3 variants have the same score 0.5."
     assert "leads with steps 1234570" in decide(compare(results, "steps")).sentence()
+
+
+def test_what_stands_alone_or_has_no_value_is_called_so(write_run: Any, tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run({"lr": 1}, seed=seed, rows=[{"loss": seed}], experiment="one")
+    words = words_of(decide(compare(load(tmp_path / "one"))))
+    assert "the only variant has loss 1, and there is nothing to compare it with." in words
+    for lr in range(2):
+        for seed in range(3):
+            write_run({"lr": lr}, seed=seed, rows=[{"loss": "nan"}], experiment="none")
+    words = words_of(decide(compare(load(tmp_path / "none"))))
+    assert "no variant has a value" in words
+    rows = [line for line in words.splitlines() if " 0/3 " in line]
+    assert ["no value" in row for row in rows] == [True, True]
+    assert "reference" not in words
+
+
+def test_mean_ranks_stand_best_first(write_run: Any, tmp_path: Path) -> None:
+    for task in range(6):
+        for place, algo in enumerate("bca"):
+            for seed in range(3):
+                score = 10**task * (1 + place + NOISE[seed])
+                write_run({"env": f"e{task}", "algo": algo}, seed=seed, rows=[{"score": score}])
+    words = " ".join(words_of(decide(compare(load(tmp_path), "score"))).split())
+    assert "Mean ranks over 6 tasks: algo=a 1.00, algo=c 2.00, algo=b 3.00." in words
+    assert "p < .001 (Iman and Davenport)" in words

@@ -21,7 +21,8 @@ from runslot.results.statistics.resamples import interval, trimmed
 Method = Literal["interpolate", "last"]
 Band = Literal["mean-ci", "mean-std", "mean-sem", "median-quartiles", "iqm"]
 
-_SQUARED_BELOW = 1e150
+_SQUARED_ABOVE, _SQUARED_BELOW = 1e-150, 1e150
+"""Between them a square is a number that has all its digits."""
 POINTS = 1000
 """More different x values than this are replaced by so many, evenly spaced."""
 
@@ -159,15 +160,16 @@ def band(
 def deviation(column: str, values: pl.Series) -> pl.Expr:
     """Return the standard deviation of a column of these `values`, as an aggregation.
 
-    Squares of what a run that explodes ends in are beyond all floats: such groups are scaled by
-    their largest value.
+    Squares of what a run that explodes ends in are beyond all floats, and those of what vanishes
+    are 0: such groups are scaled by their largest value.
     """
     y = pl.col(column)
     largest = values.abs().fill_nan(None).max()
-    if not isinstance(largest, float) or largest < _SQUARED_BELOW:
+    if not isinstance(largest, float) or _SQUARED_ABOVE < largest < _SQUARED_BELOW:
         return y.std()
     scale = y.abs().max()
-    return pl.when(scale > _SQUARED_BELOW).then((y / scale).std() * scale).otherwise(y.std())
+    is_far = (scale > _SQUARED_BELOW) | (scale < _SQUARED_ABOVE) & (scale > 0)
+    return pl.when(is_far).then((y / scale).std() * scale).otherwise(y.std())
 
 
 def _check_level(level: float) -> None:

@@ -31,6 +31,7 @@ from runslot.results.summary import Mode
 from runslot.results.text.labels import text_of_value, texts_of
 from runslot.results.text.short_labels import names_note, short_labels, short_names
 from runslot.results.text.sources import sources_line, unread_line
+from runslot.terminal_text import one_line
 
 _UNBOUNDED_COLUMNS = 100_000
 """Columns of a line in a pipe."""
@@ -151,7 +152,7 @@ class _Column(NamedTuple):
 
 def _texts(comparison: Comparison, rows: pl.DataFrame, key: str) -> list[str]:
     texts = texts_of(comparison.table[key].unique())
-    return [texts.get(value) or text_of_value(value) for value in rows[key]]
+    return [one_line(texts.get(value) or text_of_value(value)) for value in rows[key]]
 
 
 def table_width(table: Table, console: Console) -> int:

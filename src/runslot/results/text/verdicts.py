@@ -31,6 +31,7 @@ from runslot.results.text.table import (
     way_words,
 )
 from runslot.results.verdicts import VariantVerdict, Verdicts
+from runslot.terminal_text import one_line
 
 _STYLES = {"better": "green", "worse": "red", "not decided": "yellow"}
 _FEW_PAIRS = 5
@@ -82,7 +83,7 @@ def _table(
     terminal = console.is_terminal
     columns = _setting_columns(rows, verdicts)
     is_few = 0 < len(columns) <= _KEY_COLUMNS
-    names = columns if is_few else {"variant": [row.label for row in rows]}
+    names = columns if is_few else {"variant": [one_line(row.label) for row in rows]}
     table = _with_values(names, rows, reference, verdicts, terminal)
     if not (terminal and columns) or (is_few and table_width(table, console) <= console.width):
         return [table]
@@ -126,7 +127,7 @@ def _with_values(
         words = _verdict_words(row, reference)
         table.add_row(
             *map(Text, cells),
-            Text(str(row.account.n)),
+            Text(_count_words(row)),
             Text(mean),
             Text("" if row.difference is None else delta),
             Text(_p_words(row.p)),
@@ -151,7 +152,7 @@ def _setting_columns(rows: Sequence[VariantVerdict], verdicts: Verdicts) -> dict
         values = [row.account.values[place] for row in rows]
         if key not in accounting.scales and any(value is not None for value in values):
             texts = texts_of(values)
-            columns[key] = [str(texts.get(value, NOTHING)) for value in values]
+            columns[key] = [one_line(str(texts.get(value, NOTHING))) for value in values]
     return columns
 
 
@@ -186,7 +187,14 @@ def _width(difference: Difference | None) -> float | None:
     return difference.high - difference.estimate
 
 
+def _count_words(row: VariantVerdict) -> str:
+    n, asked = row.account.n, row.account.asked
+    return str(n) if n == asked else f"{n}/{asked}"
+
+
 def _verdict_words(row: VariantVerdict, reference: str) -> str:
+    if not row.sample.has_value:
+        return "no value"
     if row.label == reference:
         return "reference"
     if row.verdict is None:
@@ -200,6 +208,11 @@ def _p_words(p: float | None) -> str:
     if p is None:
         return ""
     return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
+
+
+def _p_relation(p: float | None) -> str:
+    words = _p_words(p)
+    return f"< {words[1:]}" if words.startswith("<") else f"= {words}"
 
 
 def _more_words(more: float | None) -> str:
@@ -219,11 +232,14 @@ def _notes(verdicts: Verdicts, command: str | None, names: Mapping[str, str]) ->
     if verdicts.ranks is not None:
         ranked, ranks = verdicts.ranks
         means = ", ".join(
-            f"{name} {rank:.2f}" for name, rank in zip(ranked, ranks.ranks, strict=True)
+            f"{name} {rank:.2f}"
+            for name, rank in sorted(
+                zip(ranked, ranks.ranks, strict=True), key=lambda pair: pair[1]
+            )
         )
         notes.append(
             f"Mean ranks over {ranks.tasks} tasks: {means}. Friedman χ² = {ranks.chi_square:.2f}, "
-            f"p = {_p_words(ranks.p)} (Iman and Davenport); ranks {ranks.critical_difference:.2f} "
+            f"p {_p_relation(ranks.p)} (Iman and Davenport); ranks {ranks.critical_difference:.2f} "
             f"apart differ (Nemenyi).{_unranked(verdicts, ranked)}"
         )
     elsewhere = verdicts.tasks_left_out
