@@ -265,7 +265,27 @@ def test_equal_values_have_no_leader_and_hundreds_of_settings_no_list(write_run:
         (run / "variant.json").write_text(json.dumps({**settings, "seed": 0}))
         (run / "progress.csv").write_text(f"step,score\n0,{number}\n")
     sentence = answered(other).sentence
-    assert sentence.startswith("p0=1, p1=2, p2=3, p3=4, p4=5, p5=6 and 194 more settings leads ")
+    assert sentence.startswith("p0=1 and 199 more settings leads ")
+
+
+def test_variants_are_called_by_what_tells_them_apart(write_run: Write) -> None:
+    for env in ("pong", "qbert"):
+        for number, algo in enumerate(("ppo", "dqn")):
+            for seed in range(3):
+                variant = {"env": env, "algo": algo, "seed": seed}
+                log = {"step": [0], "score": [number + seed]}
+                root = write_run(f"{env}/{algo}/{seed}", variant, log).parents[2]
+    sentence = answered(root).sentence
+    assert (
+        "env=pong: algo=dqn leads with 2.0 ± 2.5, not separable from algo=ppo at n = 3" in sentence
+    )
+    for number in range(3):
+        model = f"facebook/wav2vec2-large-xlsr-{number}-finetuned-on-something-that-is-long"
+        for seed in range(2):
+            log = {"step": [0], "score": [number + seed / 10]}
+            run = write_run(f"long/{number}/{seed}", {"model": model, "seed": seed}, log)
+    sentence = answered(run.parents[1]).sentence
+    assert sentence.startswith("model=…2… leads with ")
 
 
 def test_the_advice_is_of_the_noncentral_t(write_run: Write) -> None:

@@ -15,13 +15,12 @@ from runslot.results.accounts import DIVERGED
 from runslot.results.statistics.decisions import MORE_AT_MOST, seeds_advised
 from runslot.results.statistics.differences import Difference
 from runslot.results.summary import Mode
+from runslot.results.text.short_labels import short_labels
 
 _ROUNDING = 1e-12
 """A width that is this small a part of its mean is what floats make of none."""
 _TASKS_SAID = 3
 """Tasks whose leader the sentence names; of more it says how many."""
-_SETTINGS_SAID = 6
-"""Settings by which it names a variant; of more it says how many."""
 
 
 @record
@@ -62,47 +61,45 @@ def sentence_of(
     tasks = list(dict.fromkeys(variant.task for variant in variants))
     side = "highest" if mode == "max" else "lowest"
     if len(tasks) == 1:
-        return f"{_leader_words(variants, _whole_name(variants[0], keys), metric, side)}."
+        names = _names(variants, keys, is_one_task=True)
+        return f"{_leader_words(variants, names, metric, side)}."
     parts = []
     for task in tasks[:_TASKS_SAID]:
         rivals = [variant for variant in variants if variant.task == task]
-        names = _names(rivals, keys)
+        names = _names(rivals, keys, is_one_task=False)
         parts.append(f"{task}: {_leader_words(rivals, names, metric, '')}")
     more = len(tasks) - _TASKS_SAID
     rest = f"; {more} more {'task' if more == 1 else 'tasks'} below" if more > 0 else ""
     return f"By {side} {metric}, {'; '.join(parts)}{rest}."
 
 
-def _names(rivals: Sequence[RankedVariant], keys: Sequence[str]) -> str:
-    """Return the leader's settings in which the variants of its task differ."""
-    differing = [i for i in range(len(keys)) if len({rival.values[i] for rival in rivals}) > 1]
-    words = [f"{keys[i]}={rivals[0].values[i]}" for i in differing]
-    return _few(words) or rivals[0].label
+def _names(
+    rivals: Sequence[RankedVariant], keys: Sequence[str], *, is_one_task: bool
+) -> dict[str, str]:
+    """Return by label what the sentence calls the variants of a task: by the settings in which they
+    differ where there are several tasks, and by what tells them apart where those are too many."""
+    places = [
+        i for i in range(len(keys)) if is_one_task or len({rival.values[i] for rival in rivals}) > 1
+    ]
+    shown = [keys[i] for i in places]
+    rows = [[rival.values[i] for i in places] for rival in rivals]
+    short = short_labels(shown, rows)
+    if short is not None:
+        more = len(shown) - len(short.keys)
+        rest = f" and {more} more {'setting' if more == 1 else 'settings'}" if more else ""
+        names = [f"{label}{rest}" for label in short.labels]
+    elif is_one_task or not shown:
+        names = [rival.label for rival in rivals]
+    else:
+        names = [", ".join(f"{k}={v}" for k, v in zip(shown, row, strict=True)) for row in rows]
+    return {rival.label: name for rival, name in zip(rivals, names, strict=True)}
 
 
-def _whole_name(variant: RankedVariant, keys: Sequence[str]) -> str:
-    if len(keys) <= _SETTINGS_SAID:
-        return variant.label
-    return _few([f"{key}={value}" for key, value in zip(keys, variant.values, strict=True)])
-
-
-def _short(variant: RankedVariant) -> str:
-    """Return the label of a variant, or the first of its settings where these are many."""
-    many = len(variant.values) > _SETTINGS_SAID
-    return _few(variant.label.split(", ")) if many else variant.label
-
-
-def _few(words: Sequence[str]) -> str:
-    """Return the first settings, and how many more there are: nobody reads hundreds."""
-    more = len(words) - _SETTINGS_SAID
-    if more <= 0:
-        return ", ".join(words)
-    rest = f" and {more} more {'setting' if more == 1 else 'settings'}"
-    return ", ".join(words[:_SETTINGS_SAID]) + rest
-
-
-def _leader_words(rivals: Sequence[RankedVariant], name: str, metric: str, side: str) -> str:
+def _leader_words(
+    rivals: Sequence[RankedVariant], names: Mapping[str, str], metric: str, side: str
+) -> str:
     leader = rivals[0]
+    name = names[leader.label]
     if leader.mean is None:
         count = sum(rival.standings.get(DIVERGED, 0) for rival in rivals)
         reason = f": {count} {'run' if count == 1 else 'runs'} diverged" if count else " yet"
@@ -116,16 +113,16 @@ def _leader_words(rivals: Sequence[RankedVariant], name: str, metric: str, side:
     if alike == len(peers):
         whole = "both variants have" if alike == 1 else f"all {alike + 1} variants have"
         return f"{whole[0].upper() if side else whole[0]}{whole[1:]} the same {metric}: {value}"
-    return _lead_words(leader, peers, name, f"({side} {metric})" if side else "")
+    return _lead_words(leader, peers, names, f"({side} {metric})" if side else "")
 
 
 def _lead_words(
-    leader: RankedVariant, peers: Sequence[RankedVariant], name: str, metric: str
+    leader: RankedVariant, peers: Sequence[RankedVariant], names: Mapping[str, str], metric: str
 ) -> str:
     value = number_words(leader.mean or 0.0, leader.low, leader.high)
     alike = sum(rival.mean == leader.mean for rival in peers)
     others = f" and {alike} {'other' if alike == 1 else 'others'} lead" if alike else " leads"
-    lead = f"{name}{others} with {value}" + (f" {metric}" if metric else "")
+    lead = f"{names[leader.label]}{others} with {value}" + (f" {metric}" if metric else "")
     unclear = [rival for rival in peers if rival.separable is not True]
     sizes = sorted({rival.n for rival in (leader, *unclear)})
     n = f"n = {sizes[0]}" if len(sizes) == 1 else f"n = {sizes[0]} to {sizes[-1]}"
@@ -135,7 +132,7 @@ def _lead_words(
         return f"{lead}; one run each says nothing of how sure that is: run more seeds"
     advice = _hsu_words((leader, *peers), unclear) + (_advice(unclear) if metric else "")
     if len(unclear) == 1:
-        rival_name = _short(unclear[0])
+        rival_name = names[unclear[0].label]
         return f"{lead}, not separable from {rival_name} at {n}{advice}"
     is_all = len(unclear) == len(peers)
     whole = "either of the others" if len(peers) == 2 else f"any of the {len(peers)} others"

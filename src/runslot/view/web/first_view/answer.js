@@ -152,7 +152,30 @@
     return briefs.get(key).get(valueOf(variant, key));
   }
   const brief = (key) => { const last = key.split(".").pop(); return page.keys.filter((other) => other.split(".").pop() === last).length === 1 ? last : key; };
-  const labelOf = (variant) => (page.keys.length ? few(keysShown().map((key) => `${key}=${briefValue(variant, key)}`)) : variant.label);
+  const labelOf = (variant) => (page.keys.length ? settingsOf(variant, telling(), keysShown().length) : variant.label);
+  function settingsOf(variant, keys, count) {
+    const words = keys.map((key) => `${count > keys.length ? brief(key) : key}=${briefValue(variant, key)}`);
+    return count > keys.length ? `${words.join(", ")} and ${count - keys.length} more` : few(words);
+  }
+  // Of very many settings as few as tell the variants of the task apart.
+  const apart = {};
+  function telling() {
+    const all = inTask(), keys = keysShown();
+    if (keys.length <= MOST_SETTINGS) return keys;
+    if (apart.page !== page || apart.task !== currentTask()) {
+      const columns = keys.map((key) => all.map((v) => valueOf(v, key)));
+      const joined = (groups, column) => groups.map((group, i) => `${group}\u0000${column[i]}`), size = (groups) => new Set(groups).size;
+      const whole = size(all.map((v) => v.values.join("\u0000"))), chosen = [];
+      let groups = all.map(() => "");
+      while (size(groups) < whole && chosen.length < keys.length) {
+        const sizes = columns.map((column) => size(joined(groups, column))), best = sizes.indexOf(Math.max(...sizes));
+        chosen.push(keys[best]);
+        groups = joined(groups, columns[best]);
+      }
+      Object.assign(apart, { page, task: currentTask(), keys: chosen.length ? chosen : keys });
+    }
+    return apart.keys;
+  }
   // Of hundreds of settings the first ones.
   const few = (words) => (words.length > MOST_SETTINGS ? `${words.slice(0, MOST_SETTINGS).join(", ")} and ${words.length - MOST_SETTINGS} more` : words.join(", "));
   const currentTask = () => (page.tasks.includes(state.task) ? state.task : page.tasks[0]);
@@ -260,7 +283,7 @@
   }
   function shortName(variant, among, some) {
     const differing = some || page.keys.filter((_, i) => new Set(among.map((v) => v.values[i])).size > 1);
-    const keys = differing.length ? differing : page.keys;
+    const first = differing.filter((key) => telling().includes(key)), keys = first.length ? first : differing.length ? differing : page.keys;
     const words = few(keys.map((key) => `${brief(key)}=${briefValue(variant, key)}`)) || variant.label;
     return words.length > 26 && keys.length ? few(keys.map((key) => briefValue(variant, key))) : words;
   }
@@ -428,7 +451,7 @@
   const view = {
     get page() { return page; }, get state() { return state; },
     get step() { return cursor === null ? fixedStep() : cursor; },
-    open: {}, unfolded, embedded, writes, choose, toggled, keys: keysShown, inTask, valueOf, briefValue, brief, labelOf, words, sortable, compared, strokeOf, percent, span, dot, runLink, light: (label) => light(label), unfold, draw: () => draw(),
+    open: {}, unfolded, embedded, writes, choose, toggled, keys: keysShown, telling, inTask, valueOf, briefValue, brief, labelOf, words, sortable, compared, strokeOf, percent, span, dot, runLink, light: (label) => light(label), unfold, draw: () => draw(),
     annotations, query: () => asked(state), got, stroke, curvesOf, bar, head: (...parts) => parts_table.head(...parts),
     changed: () => { draw(); window.setTimeout(() => load(page.version), 900); },
   };

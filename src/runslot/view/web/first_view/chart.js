@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const NS = "http://www.w3.org/2000/svg";
-  const LABEL_PX = 15, BRIEF_OVER = 12;
+  const LABEL_PX = 15, BRIEF_OVER = 12, LONGEST_VALUE = 24;
 
   function svg(tag, attributes, ...children) {
     const node = document.createElementNS(NS, tag);
@@ -98,8 +98,11 @@
     while (end && !isEnd(words[0][words[0].length - end])) end -= 1;
     const cut = (word) => { const kept = word.slice(start, Math.max(start, word.length - end)); return kept ? `${start > 3 ? "…" : word.slice(0, start)}${kept}${end > 3 ? "…" : word.slice(word.length - end)}` : word; };
     const isUseful = words.length > 1 && Math.max(...words.map((word) => word.length)) > BRIEF_OVER && start + end > 3;
-    return new Map(words.map((word) => [word, isUseful ? cut(word) : word]));
+    const parts = words.map((word) => (isUseful ? cut(word) : word)), short = parts.map(middle);
+    const kept = new Set(short).size === words.length ? short : parts;
+    return new Map(words.map((word, i) => [word, kept[i]]));
   }
+  const middle = (word) => (word.length > LONGEST_VALUE ? `${word.slice(0, LONGEST_VALUE / 2)}…${word.slice(1 - LONGEST_VALUE / 2)}` : word);
 
   // A piece of a curve's stroke, as legends and rows have it.
   function chip(colour, dash) {
