@@ -50,6 +50,22 @@ def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
+@pytest.fixture(scope="session")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """runslot as one file, which takes two seconds of CPU to compile."""
+    from runslot.transport.zipapp import one_file
+
+    return one_file(tmp_path_factory.mktemp("archive"))
+
+
+@pytest.fixture
+def cached_archive(_apart: None, archive: Path) -> None:
+    """Put that file into the user's cache, where it is from the second launch on."""
+    place = Path(os.environ["XDG_CACHE_HOME"]) / "runslot"
+    place.mkdir(parents=True)
+    os.link(archive, place / archive.name)
+
+
 @pytest.fixture
 def until() -> Callable[..., Any]:
     """Wait until something is true, and return it. A look that takes long, as one that starts a

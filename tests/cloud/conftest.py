@@ -20,7 +20,6 @@ from pathlib import Path
 import pytest
 
 from runslot.transport.bucket import Store, open_store
-from runslot.transport.zipapp import one_file
 
 HERE = Path(__file__).parent
 STAND_IN = HERE / "sky_stand_in"
@@ -35,18 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             )
 
 
-@pytest.fixture(scope="session")
-def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """runslot as one file, which takes a second to compile."""
-    return one_file(tmp_path_factory.mktemp("archive"))
-
-
 @pytest.fixture(autouse=True)
-def _compiled(_apart: None, archive: Path) -> None:
-    """The user's cache has the archive already, as it has from the second launch on."""
-    place = Path(os.environ["XDG_CACHE_HOME"]) / "runslot"
-    place.mkdir(parents=True)
-    os.link(archive, place / archive.name)
+def _compiled(cached_archive: None) -> None:
+    """Every launch here sends runslot as one file."""
 
 
 @dataclass

@@ -7,6 +7,11 @@ from typing import Any
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def _compiled(cached_archive: None) -> None:
+    """Most launches here send runslot as one file."""
+
+
 def testbed_of(nodeid: str) -> str:
     """Return what a test shares with others; itself where it shares nothing."""
     file = nodeid.partition("::")[0].rpartition("/")[2]
