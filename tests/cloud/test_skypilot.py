@@ -271,7 +271,8 @@ def test_the_others_take_the_runs_of_a_lost_machine(project: Project) -> None:
     (project.path / "train.py").write_text(TRAIN)
     ledger = Path(project.environment["LEDGER"])
     ledger.write_text("")
-    rates = sorted(str(number / 100) for number in range(1, 11))
+    # Enough that the other machine is still busy when the loss is seen: it waits for none.
+    rates = sorted(str(number / 100) for number in range(1, 21))
     launch = project.launch(
         "run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=lost"
     )
