@@ -286,17 +286,12 @@ def at_once(offer: Offer, resources: Resources, runs: int) -> int:
     """
     if not offer.vcpus:
         return 1
-    try:
-        return _slots(offer, max(1, int(offer.vcpus) // 2), resources, runs)
-    except InvalidInput:
-        pass
-    try:
-        return _slots(offer, int(offer.vcpus), resources, runs)
-    except InvalidInput as error:
-        raise InvalidInput(f"{offer.what} has no room for a run: {error}") from error
-
-
-def _slots(offer: Offer, cores: int, resources: Resources, runs: int) -> int:
     gpus = tuple(Gpu(number, str(number)) for number in range(offer.gpus))
-    machine = replace(flat_topology("", tuple(range(max(1, cores)))), gpus=gpus)
-    return max(1, len(carve(machine, resources, runs)))
+    problem: InvalidInput | None = None
+    for cores in (int(offer.vcpus) // 2, int(offer.vcpus)):
+        machine = replace(flat_topology("", tuple(range(max(1, cores)))), gpus=gpus)
+        try:
+            return max(1, len(carve(machine, resources, runs)))
+        except InvalidInput as error:
+            problem = error
+    raise InvalidInput(f"{offer.what} has no room for a run: {problem}") from problem

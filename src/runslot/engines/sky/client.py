@@ -82,13 +82,8 @@ class Sight:
     @property
     def working(self) -> bool:
         """Whether its job may still do something."""
-        return self.state not in {"gone", "ended"} and self.job in {
-            "",
-            "INIT",
-            "PENDING",
-            "SETTING_UP",
-            "RUNNING",
-        }
+        jobs = {"", "INIT", "PENDING", "SETTING_UP", "RUNNING"}
+        return self.state not in {"gone", "ended"} and self.job in jobs
 
 
 class SkyPilot:

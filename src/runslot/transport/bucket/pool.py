@@ -41,6 +41,7 @@ class Pool:
         """`runs` are ids, in the order in which they are to be done; `machine` is its name."""
         self._store = store
         self._share = share
+        self._number = share.number
         self._machine = machine
         self._runs = tuple(runs)
         self._silence_s = silence_s
@@ -102,10 +103,6 @@ class Pool:
         for run in lost:
             del self.held[run]
         return lost
-
-    @property
-    def _number(self) -> int:
-        return self._share.number
 
     def _try(self, run: str, number: int) -> bool:
         data = f"{self._number} {self._machine}".encode()
