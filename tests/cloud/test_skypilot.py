@@ -272,7 +272,7 @@ def test_the_others_take_the_runs_of_a_lost_machine(project: Project) -> None:
     ledger = Path(project.environment["LEDGER"])
     ledger.write_text("")
     # Enough that the other machine is still busy when the loss is seen: it waits for none.
-    rates = sorted(str(number / 100) for number in range(1, 21))
+    rates = sorted(str(number / 100) for number in range(1, 31))
     launch = project.launch(
         "run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=lost"
     )
