@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from runslot.experiment.rundir import RunDir
-from runslot.search.rows import RunRows
+from runslot.search.rows import LoggedCurve, RunRows
 
 JOB = """
 import time
@@ -590,6 +591,69 @@ def test_a_run_is_read_from_where_it_was_left_though_it_was_looked_at_before_its
 
         assert rows.read(resumed=False) is curve
         assert curve.rows == [(1, 0.5), (2, 0.6)]
+
+
+def curve_of(values: str, usual_gap: int | None = None) -> LoggedCurve:
+    curve = LoggedCurve(usual_gap=usual_gap)
+    for step, value in enumerate(values.split(), 1):
+        curve.add(step, float(value), resumed=False)
+    return curve
+
+
+@pytest.mark.parametrize(
+    ("values", "usual_gap", "steps", "whole"),
+    [
+        ("nan nan", None, [], [1, 2]),  # nobody knows how often it is taken
+        ("nan nan", 2, [], [1, 2]),
+        ("nan nan nan", 2, [1, 2, 3], [1, 2, 3]),
+        ("nan nan 1 nan", None, [3], [3]),
+        ("nan nan 1 nan nan 1 nan nan", None, [3, 6], [3, 6]),
+        ("nan nan 1 nan nan 1 nan nan nan", None, [3, 6, 7, 8, 9], [3, 6, 7, 8, 9]),
+        ("1 nan nan", None, [1], [1, 2, 3]),
+        ("1 nan nan", 0, [1, 2, 3], [1, 2, 3]),
+        ("1 nan nan", 2, [1], [1, 2, 3]),
+        ("1 1 nan", None, [1, 2, 3], [1, 2, 3]),
+        ("1 1 nan", 4, [1, 2], [1, 2, 3]),
+        ("1 inf", None, [1, 2], [1, 2]),
+    ],
+)
+def test_a_gap_of_a_metric_is_no_row_and_a_longer_one_has_diverged(values, usual_gap, steps, whole):
+    curve = curve_of(values, usual_gap)
+    assert [step for step, _ in curve.rows] == steps
+    assert [step for step, _ in curve.whole] == whole
+
+
+def test_what_a_snapshot_does_not_have_is_void_also_where_it_has_no_number():
+    curve = curve_of("1 nan 1 nan")
+    for step, value in ((3, 5.0), (4, math.nan), (5, 6.0)):
+        curve.add(step, value, resumed=True)
+    assert curve.rows == [(1, 1.0), (3, 5.0), (5, 6.0)]
+
+
+GAPS = """
+import time
+from runslot import logger
+
+def train(variant):
+    for epoch in range(1, 9):
+        logger.record_dict({"epoch": epoch})
+        if epoch % 3 == 0:
+            logger.record_dict({"accuracy": variant["lr"] / epoch})
+        logger.dump_tabular()
+        time.sleep(0.1)
+"""
+
+
+def test_a_metric_that_is_taken_every_third_row_is_pruned_by_what_there_is(job):
+    (job.directory / "job.py").write_text(GAPS)
+    words = ("--search", "lr=choice(0.1,0.2,0.3,0.4,0.5)", "--sampler", "random", *BEST)
+    rule = ("--prune", "asha:first=2,eta=3,last=6")
+    printed = job("run", "job.py:train", *words, "--trials", "5", *rule, "-q").stdout
+    directory = Path(printed.strip())
+
+    assert {event["step"] for event in events(directory, "rung")} == {3, 6}
+    assert all(event["value"] != "nan" for event in events(directory, "rung"))
+    assert job.status(str(directory))["search"]["value"] == pytest.approx(0.5 / 6)
 
 
 def test_pruning_by_a_single_row_ends_the_search_and_says_what_to_log(job):

@@ -206,8 +206,8 @@ def read_report(status: ExperimentStatus) -> SearchReport:
             continue
         rows = RunRows(status.directory.run_dir(entry.run, status.file), record.metric, record.step)
         curve = rows.read(resumed=status.file.policy.resumable and entry.attempts > 1)
-        study.note_rows(run.id, curve.rows)
-        value = study.objective.of_run([value for _, value in curve.rows])
+        study.note_rows(run.id, curve.whole)
+        value = study.objective.of_run([value for _, value in curve.whole])
         study.note_end(run.id, entry.state, value)
     return SearchReport(study, trials_limit(record))
 

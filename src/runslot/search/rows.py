@@ -8,6 +8,7 @@ changed.
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,22 +28,58 @@ Row = tuple[float, float]
 
 @dataclass
 class LoggedCurve:
-    """The metric of one run against its steps."""
+    """The metric of one run against its steps.
 
-    rows: list[Row] = field(default_factory=list)
+    A metric that is taken every few rows is nan in the others, as loggers have it: such a gap is no
+    row. A stretch of nan that is longer than any gap is, and says that the run has diverged.
+    """
+
+    numbers: list[Row] = field(default_factory=list)
+    """Rows with a number."""
     columns: tuple[str, ...] = ()
     """All that the run logs, for whoever names a metric that it does not."""
     step: str = ""
     """The column that counts the steps; empty where rows are counted."""
+    usual_gap: int | None = None
+    """The longest gap of the search's other runs; None where none of them has shown any."""
+    _blanks: list[Row] = field(default_factory=list)
+    """Rows of nan after the last number."""
+    _gap: int = 0
+
+    @property
+    def gap(self) -> int | None:
+        """How many rows in a row had no number before there was one again; None before that."""
+        return self._gap if len(self.numbers) > 1 else None
+
+    @property
+    def rows(self) -> list[Row]:
+        """What is known of a run that goes on: a stretch of nan counts once it is too long for a
+        gap.
+        """
+        gaps = [gap for gap in (self.gap, self.usual_gap) if gap is not None]
+        return self._with_blanks(bool(gaps) and len(self._blanks) > max(*gaps, self._gap))
+
+    @property
+    def whole(self) -> list[Row]:
+        """What is known of a run that has ended."""
+        return self._with_blanks(not self.numbers or len(self._blanks) > self._gap)
+
+    def _with_blanks(self, has_diverged: bool) -> list[Row]:
+        return self.numbers + self._blanks if has_diverged and self._blanks else self.numbers
 
     def add(self, step: float, value: float, resumed: bool) -> None:
         """Add a row; of a run that continued from its snapshot, what it had logged beyond that is
         void.
         """
-        if resumed:
-            while self.rows and self.rows[-1][0] >= step:
-                self.rows.pop()
-        self.rows.append((step, value))
+        for rows in (self._blanks, self.numbers) if resumed else ():
+            while rows and rows[-1][0] >= step:
+                rows.pop()
+        if math.isnan(value):
+            self._blanks.append((step, value))
+            return
+        self._gap = max(self._gap, len(self._blanks))
+        self._blanks.clear()
+        self.numbers.append((step, value))
 
 
 class RunRows:
@@ -98,6 +135,7 @@ class _RowFile:
         self._step = step
         self._version: tuple[int, int, int] = (0, 0, 0)
         self._offset = 0
+        self._lines = 0
         self._places: tuple[int | None, int | None] = (None, None)
         self.curve = LoggedCurve()
 
@@ -135,11 +173,13 @@ class _RowFile:
                 header.index(step) if step else None,
             )
             self.curve = LoggedCurve(columns=tuple(header), step=step or "")
+            self._lines = 0
         self._offset += end
         metric_at, step_at = self._places
         if metric_at is None:
             return
-        for number, cells in enumerate(rows, len(self.curve.rows) + 1):
+        for number, cells in enumerate(rows, self._lines + 1):
+            self._lines = number
             value = _number(cells, metric_at)
             step_value = float(number) if step_at is None else _number(cells, step_at)
             if value is not None and step_value is not None:
@@ -198,7 +238,7 @@ def missing_said(metric: str, step: str, curve: LoggedCurve, run: str) -> str:
     if missing is None:
         return (
             ""
-            if curve.rows
+            if curve.whole
             else f"{run} has ended, and no row of it has a number as {' and as '.join(names)}"
         )
     columns = ", ".join(curve.columns[:12])

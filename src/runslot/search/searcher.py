@@ -59,6 +59,8 @@ class Searcher:
         space = space_of(self._record, self._directory.path)
         self._study = make_study(self._record, experiment.file.name, space)
         self._rows: dict[str, RunRows] = {}
+        self._gap: int | None = None
+        """The longest that a run has logged no number of the metric, between two of them."""
         self._attempts: dict[str, int] = {}
         self._unlisted: list[Run] = []
         """Runs that were decided on, and wait for room on the disk."""
@@ -180,8 +182,8 @@ class Searcher:
 
     def _take_end(self, run: Run, kind: str) -> LoggedCurve:
         curve = self._curve(run)
-        self._study.note_rows(run.id, curve.rows)
-        value = self._study.objective.of_run([value for _, value in curve.rows])
+        self._study.note_rows(run.id, curve.whole)
+        value = self._study.objective.of_run([value for _, value in curve.whole])
         self._study.note_end(run.id, kind, value)
         return curve
 
@@ -195,9 +197,13 @@ class Searcher:
         if rows is None or rows.run_dir.path != run_dir.path:
             rows = RunRows(run_dir, self._record.metric, self._record.step)
             self._rows[run.id] = rows
-        return rows.read(
+        curve = rows.read(
             resumed=self._experiment.policy.resumable and self._attempts.get(run.id, 1) > 1
         )
+        if curve.gap is not None:
+            self._gap = max(self._gap or 0, curve.gap)
+        curve.usual_gap = self._gap
+        return curve
 
     # ---- what happens ----------------------------------------------------------------------------
 
@@ -277,7 +283,7 @@ class Searcher:
         elif missing:
             self._observer(Said(f"note: {missing}; its trial counts as failed"))
         elif self._study.ladder is not None and not entry.column and not entry.is_test:
-            if len(curve.rows) == 1 and all(len(other.rows) < 2 for other in runs):
+            if len(curve.whole) == 1 and all(len(other.rows) < 2 for other in runs):
                 self.problem = (
                     f"{run.directory} has ended, and logged one row: --prune {self._record.prune}"
                     " judges runs by their rows on the way; log one an epoch, or leave --prune out"

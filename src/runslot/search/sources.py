@@ -84,7 +84,7 @@ def earlier_trials(record: SearchRecord, space: SearchSpace | None) -> list[dict
                 curve = RunRows(
                     directory.run_dir(entry.run, status.file), record.metric, record.step
                 ).read(False)
-                numbers = [value for _, value in curve.rows]
+                numbers = [value for _, value in curve.whole]
                 logged += bool(numbers)
                 values.setdefault(key, []).append(
                     record.objective.of_run(numbers) if entry.state == "succeeded" else None
