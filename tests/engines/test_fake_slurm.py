@@ -319,6 +319,8 @@ def test_a_stop_cancels_what_waits_when_nobody_is_at_work(cluster: Cluster) -> N
     """Left to Slurm, stopped from another terminal: no process of a run is alive afterwards."""
     cluster.place(*cluster.options("program.py:wait", "--seeds", "2", "--grace", "2"))
     until(lambda: cluster.notes() == 2, what="the runs have begun")
+    attached = cluster.place("attach", str(cluster.place.experiment), status=2)
+    assert f"`runslot resume {cluster.place.experiment} --wait` looks on" in attached.stderr
 
     cluster.place("stop", str(cluster.place.experiment))
 

@@ -36,6 +36,7 @@ from runslot.experiment.journal import JournalReader
 from runslot.experiment.lock import living_launcher
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.states import UNDER_WAY
 from runslot.experiment.status import read_status
 from runslot.hardware.slots import Slot
 from runslot.launch.launch import launch
@@ -52,9 +53,13 @@ def attach(directory: ExperimentDir, observer: Observer, replay: bool) -> None:
     `InvalidInput` where no launcher is at work.
     """
     if living_launcher(directory) is None:
+        status = read_status(directory)
+        is_under_way = bool({entry.state for entry in status.runs} & UNDER_WAY)
+        is_left = is_under_way and status.file.launcher is not None  # to a queue, or to pilots
+        advice = " --wait` looks on to its end" if is_left else "` runs what is missing"
         raise InvalidInput(
             f"no launcher is at work on {directory.path}; `runslot status {directory.path}` shows"
-            f" how its runs stand, `runslot resume {directory.path}` runs what is missing"
+            f" how its runs stand, `runslot resume {directory.path}{advice}"
         )
     journal = JournalReader(directory.journal_file)
     translator = _Translator(directory)
