@@ -314,3 +314,43 @@ def test_a_file_that_travels_has_the_same_views_and_asks_nothing_of_anybody(
     assert page.run("return window.pwned") is None
     assert page.run("return performance.getEntriesByType('resource').length") == 0
     assert [words for words in page.complaints() if "favicon" not in words] == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_hundreds_of_settings_and_long_values_are_shown_by_what_tells_them_apart(
+    chromium: Any, tmp_path: Path, serve: Callable[[Path], Any], width: int
+) -> None:
+    for number in range(5):
+        settings = {
+            f"model.block{i}.width_{i}": number if i > 9 else number // 2 for i in range(120)
+        }
+        settings["name"] = f"facebook/a-very-long-name-{'x' * 40}{number}{'y' * 40}"
+        for seed in range(2):
+            run = tmp_path / str(number) / f"run_{seed}"
+            run.mkdir(parents=True)
+            (run / "variant.json").write_text(json.dumps({**settings, "seed": seed}))
+            name = "score" if number < 4 else "other"
+            (run / "progress.csv").write_text(f"step,{name}\n0,0\n1,{number + seed / 10}\n")
+    with serve(tmp_path) as address:
+        page = Page(chromium, address, "/")
+        chromium.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
+        )
+        try:
+            assert page.until(DRAWN).startswith("width_10=3 and 120 more settings leads with 3.05")
+            texts = page.until(
+                "return [...document.querySelectorAll('#variants tbody tr[data-variant]')].map((row) => row.innerText)"
+            )
+            heights = page.run(
+                "return [...document.querySelectorAll('#variants tbody tr[data-variant]')].map((row) => row.offsetHeight)"
+            )
+            beyond = page.run(
+                "return document.querySelector('.scroll').scrollWidth - document.querySelector('.scroll').clientWidth"
+            )
+        finally:
+            chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+            chromium.get("about:blank")
+    assert all("and 120 more" in " ".join(text.split()) for text in texts), texts
+    assert max(heights) < 100
+    assert beyond <= 1

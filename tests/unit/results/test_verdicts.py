@@ -413,6 +413,11 @@ def test_what_stands_alone_or_has_no_value_is_called_so(write_run: Any, tmp_path
     rows = [line for line in words.splitlines() if " 0/3 " in line]
     assert ["no value" in row for row in rows] == [True, True]
     assert "reference" not in words
+    for seed in range(3):
+        write_run({"lr": 2}, seed=seed, rows=[{"loss": seed}], experiment="none")
+    words = words_of(decide_pair(compare(load(tmp_path / "none")), "lr=2", "lr=0"))
+    assert "lr=0 has no value." in words
+    assert "not compared" in words
 
 
 def test_mean_ranks_stand_best_first(write_run: Any, tmp_path: Path) -> None:

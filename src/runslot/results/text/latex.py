@@ -13,6 +13,7 @@ from runslot.results.text.labels import texts_of
 from runslot.results.text.short_labels import left_out_note, places_telling
 from runslot.results.text.table import spread_cells, way_words
 from runslot.results.verdicts import VariantVerdict, Verdicts
+from runslot.terminal_text import one_line
 
 _KEY_COLUMNS = 8
 """Settings that have a column each; of more, those that tell the variants apart."""
@@ -76,7 +77,8 @@ def _settings_shown(verdicts: Verdicts) -> dict[str, list[str]]:
     for place, key in enumerate(accounting.keys):
         texts = texts_of(row.account.values[place] for row in rows)
         columns[key] = [
-            str(texts.get(row.account.values[place], row.account.values[place])) for row in rows
+            one_line(str(texts.get(row.account.values[place], row.account.values[place])))
+            for row in rows
         ]
     if len(columns) <= _KEY_COLUMNS or not rows:
         return columns

@@ -198,7 +198,7 @@ def _verdict_words(row: VariantVerdict, reference: str) -> str:
     if row.label == reference:
         return "reference"
     if row.verdict is None:
-        return "no value"
+        return "not compared"  # since the reference has no value
     if row.difference is not None and row.difference.p is None:
         return "one run"
     return row.verdict

@@ -305,7 +305,7 @@
       drawing.querySelectorAll(".place").forEach((place, i) => place.replaceChildren(chart(facets[i][1], { width: Math.max(240, place.clientWidth || 560), height: together ? 210 : whole, bounds: together, xName: page.x, yName: page.metric, log: state.log, at,
         focus: `cursor ${facets[i][0]}`, onHover: light, onCursor: follow, onFix: (step) => choose({ at: String(step) }) })));
     };
-    holder.append(el("p", { class: "account" }, [lacking ? `${lacking} of these have no curve here` : "", ...(isCrowded ? ["means alone, as there are many", ...(page.curve_notes || []).slice(1)] : page.curve_notes || [])].filter(Boolean).join(" · ")));
+    holder.append(el("p", { class: "account" }, [lacking ? `${lacking} of these ${lacking === 1 ? "has" : "have"} no curve here` : "", ...(isCrowded ? ["means alone, as there are many", ...(page.curve_notes || []).slice(1)] : page.curve_notes || [])].filter(Boolean).join(" · ")));
     return holder;
   }
 

@@ -145,7 +145,7 @@
       const same = Object.entries(page.same || {}).map(([key, value]) => `${key}=${value}`).join(", ");
       return el("section", { class: "variants", "aria-label": "Variants" }, el("div", { class: "scroll" }, el("table", { id: "variants", class: isCompact() ? "compact" : null, onkeydown: walk, ...drags(placed) }, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, body))), more,
         rows.length ? null : el("p", { class: "faint" }, "No variant has these words. ", el("button", { class: "plain", onclick: () => choose({ find: "" }) }, "Show all")),
-        el("p", { class: "account" }, `${baseName()}${same ? ` · the same in all: ${same}` : ""}`));
+        el("p", { class: "account" }, [view.inTask().some((v) => v.mean !== null) ? baseName() : "", same ? `the same in all: ${same}` : ""].filter(Boolean).join(" · ")));
     }
 
     // A heading that is dragged to the left edge, or onto one that stays there, stays there, too; elsewhere it does no more.
