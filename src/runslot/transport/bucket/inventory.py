@@ -11,7 +11,8 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import field
 from typing import Any
 
@@ -139,17 +140,13 @@ class Inventory:
     @classmethod
     def from_bytes(cls, data: bytes) -> Inventory:
         """Read what `to_bytes` gave; an error where it is something else."""
-        try:
+        with _described("a share's list in the bucket", "its machine writes it anew"):
             value: dict[str, Any] = json.loads(gzip.decompress(data))
-            _refuse_newer("a share's list in the bucket", value)
+            check_format(value)
             files = {str(path): _file(*row) for path, row in value["files"].items()}
             fields = {key: kind(value[key]) for key, kind in _FIELDS.items() if key in value}
             settled, over = (tuple(map(str, value.get(key, ()))) for key in ("settled", "over"))
             runs = {str(run): int(number) for run, number in value.get("runs", {}).items()}
-        except _UNREADABLE as error:
-            raise DamagedObject(
-                f"a share's list in the bucket is damaged ({error}); its machine writes it anew"
-            ) from error
         return cls(**{**fields, "settled": settled, "runs": runs, "over": over, "files": files})
 
 
@@ -170,13 +167,15 @@ error.
 """
 
 
-def _refuse_newer(subject: str, value: dict[str, Any]) -> None:
+@contextmanager
+def _described(subject: str, remedy: str) -> Iterator[None]:
+    """Say of an object that is read what is wrong with it."""
     try:
-        check_format(value)
+        yield
     except NewerFormat as error:
         raise NewerFormat(f"{subject} was {error}") from error
-    except Damaged as error:
-        raise DamagedObject(f"{subject} is damaged ({error})") from error
+    except (Damaged, *_UNREADABLE) as error:
+        raise DamagedObject(f"{subject} is damaged ({error}); {remedy}") from error
 
 
 def _file(size: Any, mtime: Any, parts: Any, mode: Any) -> File:
@@ -211,14 +210,10 @@ class StopRequest:
     @classmethod
     def from_bytes(cls, data: bytes) -> StopRequest:
         """Read what `to_bytes` gave; an error where it is something else."""
-        try:
+        with _described("what was asked of a machine in the bucket", "ask again"):
             value: dict[str, Any] = json.loads(data.decode("utf-8", "surrogateescape"))
-            _refuse_newer("what was asked of a machine in the bucket", value)
+            check_format(value)
             return cls(bool(value["everything"]), frozenset(map(str, value["runs"])))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DamagedObject(
-                f"what was asked of a machine is damaged in the bucket ({error}); ask again"
-            ) from error
 
 
 def read_stop_request(store: Store, share: MachineShare) -> StopRequest:
