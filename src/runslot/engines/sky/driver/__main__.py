@@ -69,7 +69,8 @@ def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
     if not managed:
         return answer
     controller = jobs.controller(sky_task)
-    small_price, small = launchable(controller)[0] if controller else (0.0, None)
+    # None where none of the clouds that are enabled hosts one.
+    small_price, small = next(iter(launchable(controller)), (0.0, None))
     return {
         **answer,
         "has_controller": not controller,
