@@ -24,6 +24,7 @@ from runslot.search.rows import RunRows
 from runslot.search.start import make_study, record_of, space_of, trials_limit
 from runslot.search.study import Study
 from runslot.search.trial import Trial, text_of
+from runslot.terminal_text import one_line
 
 
 @record
@@ -187,6 +188,8 @@ class SearchReport:
         return history
 
 
+SETTING_COLUMNS = 60
+"""Of one setting of a trial, in a line of a terminal."""
 _ORDER = ("complete", "running", "pruned", "stopped", "failed")
 
 
@@ -219,7 +222,11 @@ def seeds_of(trial: Trial) -> int:
 
 def settings_of(trial: Trial) -> str:
     """Return a trial's parameters in words, or its variant's name where it has none."""
-    words = ", ".join(f"{key}={value}" for key, value in trial.params.items())
+    settings = [one_line(f"{key}={value}") for key, value in trial.params.items()]
+    words = ", ".join(
+        text if len(text) <= SETTING_COLUMNS else f"{text[: SETTING_COLUMNS - 1]}…"
+        for text in settings
+    )
     return words or next(iter(trial.runs.values())).run.name
 
 

@@ -12,12 +12,13 @@ import pytest
 
 from runslot.errors import InvalidInput
 from runslot.search.optuna_log import optuna_log
-from runslot.search.report import SearchReport
+from runslot.search.report import SearchReport, settings_of
 from runslot.search.roster import make_record
 from runslot.search.space import SearchSpace
 from runslot.search.spec import Search
 from runslot.search.start import make_study, space_of
 from runslot.search.study import Study
+from runslot.search.trial import Trial
 from runslot.variants import Variant
 
 SPACE = {"lr": "uniform(0,1)", "act": ["relu", "gelu"]}
@@ -276,3 +277,11 @@ def test_the_best_so_far_is_worth_what_its_last_rung_showed_while_it_runs() -> N
     assert report.lines()[0] == "search: 1 of 1 trial: 1 running"
     assert report.lines()[-1].endswith("acc 0.5 (at rung 0)")
     assert report.to_json()["value"] == 0.5
+
+
+def test_a_trial_is_told_in_one_line_whatever_its_choices_are() -> None:
+    trial = Trial(3, {"lr": 1e-5, "text": "two\nlines", "net": [64] * 99})
+    words = settings_of(trial)
+    assert words.startswith("lr=1e-05, text=two lines, net=[64, 64, 64, ")
+    assert words.endswith("…")
+    assert len(words) < 100
