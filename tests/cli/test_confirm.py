@@ -71,6 +71,13 @@ def test_the_best_run_again_on_fresh_seeds_and_only_these_count(runslot: Any, sw
         whole = show(moment, Choices(kind=kind, seeds="all"))  # type: ignore[arg-type]
         assert whole.notes[0].startswith("14 runs: 14 counted")
 
+    grid = ("--grid", "lr=0.1,0.2,0.3,0.9", "--into", str(swept), "--seeds", "5,")  # as is advised
+    runslot("run", "scores.py:train", *grid, "-q")
+    shown = runslot("results", str(swept), "--vs", "best").stdout
+    assert "8 runs: 8 counted" in shown
+    assert "only the runs of 2 variants on the fresh seeds 2 to 5 count; the 8 runs that" in shown
+    assert "were chosen by, and 2 of other variants since, are left out" in shown
+
 
 def test_every_figure_and_file_counts_the_confirmed_runs_and_says_so(
     runslot: Any, swept: Path

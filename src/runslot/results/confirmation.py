@@ -34,6 +34,11 @@ class Confirmation:
     metric: str
     created: float
 
+    def is_fresh(self, seed: object) -> bool:
+        """Tell whether a seed chose nothing: `confirm` takes those above all that there were, and
+        what is run later to decide has higher ones yet."""
+        return isinstance(seed, int) and seed >= min(self.seeds)
+
     def to_json(self) -> dict[str, object]:
         """Return the object in `confirmation.json`."""
         return {"format": FORMAT, **dataclasses.asdict(self)}
@@ -73,13 +78,15 @@ def confirmed(results: Results) -> Results:
     }
     if not records:
         return results
-    rows = results.runs.select("run", "path", "variant", "seed").iter_rows()
-    fresh = [
-        run
-        for run, path, variant, seed in rows
-        if (record := records.get(homes.get(path, Path()))) is None
-        or ((variant or "") in record.variants and seed in record.seeds)
-    ]
+    fresh, other_count = [], 0
+    for run, path, variant, seed in results.runs.select(
+        "run", "path", "variant", "seed"
+    ).iter_rows():
+        record = records.get(homes.get(path, Path()))
+        if record is None or ((variant or "") in record.variants and record.is_fresh(seed)):
+            fresh.append(run)
+        else:
+            other_count += record.is_fresh(seed)
     fresh_results = results.where(pl.col("run").is_in(fresh))
     waiting = {
         key: count
@@ -88,11 +95,14 @@ def confirmed(results: Results) -> Results:
     }
     omission_count = results.runs.height - fresh_results.runs.height
     variants = sum(len(record.variants) for record in records.values())
-    seeds = sorted({seed for record in records.values() for seed in record.seeds})
+    later_seeds = {seed for seed in fresh_results.runs["seed"] if isinstance(seed, int)}
+    seeds = sorted({seed for record in records.values() for seed in record.seeds} | later_seeds)
     span = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+    others = f", and {other_count} of other variants since," if other_count else ""
     words = (
         f"Confirmed: only the runs of {variants} variants on the fresh seeds {span} count; the"
-        f" {omission_count} runs that they were chosen by are left out (--all-seeds shows them)."
+        f" {omission_count - other_count} runs that they were chosen by{others} are left out"
+        " (--all-seeds shows them)."
     )
     counts: dict[str, int] = {}
     for (experiment, _), count in waiting.items():
