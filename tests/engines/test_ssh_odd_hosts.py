@@ -190,12 +190,21 @@ def test_a_shell_that_talks_at_every_login(odd: Any) -> None:
     until(lambda: "let ~/.bashrc there print nothing" in log.read_text(), 120, "it is said")
     assert list(host.place.experiment.rglob("place.txt"))
     assert not list(host.place.experiment.rglob("weights.bin"))
+    (problem,) = host.place.status()["problems"]
+    assert "results of host odd do not come home" in problem, "status says why nothing goes on"
+    assert "tried again" in problem
 
     host.login.write_text(host.login.read_text().replace(f"{noise}; ", ""))
     assert launch.wait(120) == 0
     (weights,) = host.place.experiment.rglob("weights.bin")
     assert weights.stat().st_size == 200_000
     assert "come home again" in log.read_text()
+    assert "problems" not in host.place.status()
+    events = map(json.loads, (host.place.experiment / "journal.jsonl").read_text().splitlines())
+    assert [bool(event["why"]) for event in events if event["event"] == "host_trouble"] == [
+        True,
+        False,
+    ]
 
 
 def test_one_session_at_a_time(odd: Any) -> None:

@@ -65,6 +65,7 @@ _SHAPES: Mapping[str, Shape] = {
     "launcher_left": Shape({"runs": "int"}),
     "request": Shape({"verb": "str", "arguments": "tuple[str, ...]"}),
     "search_problem": Shape({"why": "str"}),
+    "host_trouble": Shape({"host": "str", "why": "str"}),
     "again": Shape(_OF_RUN),
     "rung": Shape(_OF_RUN),
 }

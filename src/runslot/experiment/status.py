@@ -134,8 +134,16 @@ def read_status(directory: ExperimentDir) -> ExperimentStatus:
         counts,
         paused,
         waits,
-        (*problems, *journal.problems),
+        (*problems, *_problems_said(journal.problems, launcher is not None)),
     )
+
+
+def _problems_said(problems: Mapping[str, str], is_launched: bool) -> Iterator[str]:
+    for host, why in problems.items():
+        if not host:
+            yield f"the search cannot go on: {why}"
+        elif why and is_launched:
+            yield f"{why}; it is tried again"
 
 
 def _launcher_of(directory: ExperimentDir) -> tuple[ProcessIdentity | None, tuple[str, ...]]:
@@ -163,8 +171,10 @@ class _Journal:
     paused: bool = False
     waits: dict[int | None, str] = field(default_factory=dict)
     """By slot."""
-    problems: tuple[str, ...] = ()
-    """Why a search cannot go on."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """By host: why it is away, or its results do not come home; by no name: why a search cannot go
+    on. Empty where that is well again.
+    """
 
 
 def _read_journal(path: Path) -> _Journal:
@@ -194,11 +204,12 @@ def _read_journal(path: Path) -> _Journal:
                 journal.waits[event["slot"]] = event["by"]
             case "launcher_started":
                 journal.slots, journal.paused, journal.waits = event.get("slots"), False, {}
-                journal.problems = ()
+                journal.problems = {}
             case "recarved":
                 journal.slots, journal.waits = event["slots"], {}
-            case "search_problem":
-                journal.problems = (f"the search cannot go on: {event['why']}",)
+            case "search_problem" | "host_trouble":
+                host = event["host"] if event["event"] == "host_trouble" else ""
+                journal.problems[host] = event["why"]
             case "request" if event["verb"] in {"pause", "continue"}:
                 journal.paused = event["verb"] == "pause"
     return journal

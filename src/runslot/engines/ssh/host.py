@@ -74,7 +74,7 @@ class RemoteHost:
         self._last_heard = time.monotonic()
         self._due = threading.Event()
         self._standing = SlotStanding(host.name)
-        self._trouble = ""
+        self.trouble = ""
         """What was last said to be wrong; cleared when it is well again."""
         self._closing = False
         self._thread = threading.Thread(target=self._live, name=f"runslot {host.name}", daemon=True)
@@ -256,7 +256,7 @@ class RemoteHost:
             self._wrong(str(error))
             return True
         self.failure = error
-        self._trouble = str(error)  # the launcher says it
+        self.trouble = str(error)  # the launcher says it
         self.may_join = bool(getattr(error, "retry", False))
         is_useful = self.may_join or bool(self._books.expected())
         self.tried.set()
@@ -347,8 +347,8 @@ class RemoteHost:
                 self._wrong(f"results of host {self.name} do not come home: {error}")
             self._pause(_FAILED)
             return
-        if self._trouble:
-            self._trouble = ""
+        if self.trouble:
+            self.trouble = ""
             self._say(f"results of host {self.name} come home again")
         if home:
             # What may continue from its snapshot may do so on this host, where it lies already.
@@ -401,14 +401,14 @@ class RemoteHost:
 
     def _wrong(self, problem: str) -> None:
         """Say what is wrong, until it is well again once."""
-        if not self._trouble and not self._closing:
-            self._trouble = problem
+        if not self.trouble and not self._closing:
+            self.trouble = problem
             self._say(f"{problem}; trying again")
 
     def _well(self) -> None:
-        if self._trouble and not self.may_join:  # else the launcher says that it has joined
+        if self.trouble and not self.may_join:  # else the launcher says that it has joined
             self._say(f"host {self.name} is back")
-        self._trouble, self.may_join = "", False
+        self.trouble, self.may_join = "", False
 
     def _heard(self) -> float:
         handshake = self._handshake

@@ -78,6 +78,7 @@ class SSHLauncher:
         self._placed: set[str] = set()
         """Hosts whose slots are in the schedule."""
         self._failures: set[str] = set()
+        self._troubles: dict[str, str] = {}
         """Hosts of which it was said why they cannot be used."""
         self._by_handle: dict[Handle, RemoteHost] = {}
 
@@ -260,6 +261,7 @@ class SSHLauncher:
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return the outcomes of those that have ended and are home."""
         self._tell()
+        self._note_troubles()
         ended: dict[Handle, Outcome] = {}
         for remote in self._remotes.values():
             ended |= remote.poll()
@@ -297,6 +299,15 @@ class SSHLauncher:
         self._tell()
         shutil.rmtree(self._terms.experiment.directory.path / INCOMING, ignore_errors=True)
         self._bell.close()
+
+    def _note_troubles(self) -> None:
+        """Note in the journal, for `status` elsewhere, what keeps hosts away or their results."""
+        for remote in self._remotes.values():
+            trouble = remote.trouble
+            if trouble != self._troubles.get(remote.name, ""):
+                self._troubles[remote.name] = trouble
+                journal = self._terms.experiment.journal
+                journal.write("host_trouble", time.time(), host=remote.name, why=trouble)
 
     def _tell(self) -> None:
         while self._lines:
