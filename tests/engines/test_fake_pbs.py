@@ -197,7 +197,7 @@ def test_a_stop_that_kills_leaves_no_process(openpbs: Server) -> None:
             "deaf-1",
         )
     )
-    until(
+    openpbs.place.until(
         lambda: openpbs.place.status()["runs"][0]["state"] == "running" and _alive("deaf-1"),
         what="it runs",
     )
@@ -432,7 +432,9 @@ def search(server: Server, *words: str) -> None:
 
 
 def until_over(server: Server) -> dict[str, Any]:
-    until(lambda: server.place.status()["search"]["is_over"], what="the search is over")
+    server.place.until(
+        lambda: server.place.status()["search"]["is_over"], what="the search is over"
+    )
     return server.place.status()
 
 
@@ -482,7 +484,9 @@ def test_a_run_whose_pilot_was_killed_is_done_by_another(openpbs: Server) -> Non
     openpbs.configure("at_a_time = 2")
     (openpbs.place.directory / "hold").touch()
     search(openpbs, "--trials", "3")
-    until(lambda: openpbs.place.status()["counts"].get("running") == 2, what="both are at work")
+    openpbs.place.until(
+        lambda: openpbs.place.status()["counts"].get("running") == 2, what="both are at work"
+    )
     with (openpbs.state / "jobs.json").open("r+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         known = json.load(file)
@@ -497,7 +501,9 @@ def test_a_run_whose_pilot_was_killed_is_done_by_another(openpbs: Server) -> Non
         file.seek(0)
         file.truncate()
         json.dump(known, file)
-    until(lambda: openpbs.place.status()["counts"].get("lost") == 1, what="its run is lost")
+    openpbs.place.until(
+        lambda: openpbs.place.status()["counts"].get("lost") == 1, what="its run is lost"
+    )
     (openpbs.place.directory / "hold").unlink()
     openpbs.place("resume", str(openpbs.place.experiment), "--wait")
 

@@ -156,11 +156,13 @@ def test_a_task_that_was_cancelled_as_it_waited_is_stopped_and_not_lost(cluster:
     until(cluster.notes, what="the first run has begun")
     subprocess.run(["scancel", "1_[2]"], check=True)
 
-    until(lambda: cluster.place.status()["counts"].get("stopped"), what="it is seen")
+    cluster.place.until(lambda: cluster.place.status()["counts"].get("stopped"), what="it is seen")
     assert cluster.place.status()["counts"] == {"running": 1, "queued": 1, "stopped": 1}
     assert "cancelled as it waited" in cluster.place.status()["runs"][2]["outcome"]["message"]
     cluster.go()
-    until(lambda: cluster.place.status()["counts"].get("succeeded") == 2, what="the others end")
+    cluster.place.until(
+        lambda: cluster.place.status()["counts"].get("succeeded") == 2, what="the others end"
+    )
     assert cluster.notes() == 2
 
 
@@ -291,7 +293,9 @@ def test_what_a_limit_of_the_user_lets_in_is_submitted_and_the_rest_follows_as_j
     assert launched.poll() is None
     cluster.go()
     launched.wait(timeout=100)
-    until(lambda: cluster.place.status()["counts"] == {"succeeded": 6}, what="all have ended")
+    cluster.place.until(
+        lambda: cluster.place.status()["counts"] == {"succeeded": 6}, what="all have ended"
+    )
     assert "3 of 6 tasks are submitted, the others follow as jobs end" in cluster.said()
     assert cluster.notes() == 6
 

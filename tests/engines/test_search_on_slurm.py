@@ -125,7 +125,9 @@ class Cluster:
         return [json.loads(line) for line in lines]
 
     def until_over(self) -> dict[str, Any]:
-        until(lambda: self.place.status()["search"]["is_over"], what="the search is over")
+        self.place.until(
+            lambda: self.place.status()["search"]["is_over"], what="the search is over"
+        )
         return self.place.status()
 
     def end(self) -> None:
@@ -170,7 +172,9 @@ def test_an_answer_older_than_its_run_does_not_say_that_a_pilot_is_gone(cluster:
     """Who asks shares an answer, in which a pilot may still wait that has begun since."""
     (cluster.place.directory / "hold").touch()
     cluster.search(*SPACE, "--trials", "2")
-    until(lambda: cluster.place.status()["counts"].get("running") == 2, what="both are at work")
+    cluster.place.until(
+        lambda: cluster.place.status()["counts"].get("running") == 2, what="both are at work"
+    )
     jobs = (cluster.state / "jobs.json").read_text()
     (cluster.state / "jobs.json").write_text(jobs.replace("RUNNING", "PENDING"))
     directory = ExperimentDir(cluster.place.experiment)
@@ -236,7 +240,9 @@ def test_stop_ends_the_pilots_and_resume_goes_on(cluster: Cluster) -> None:
     """Nothing starts after the stop; afterwards all is done, and no trial is asked twice."""
     (cluster.place.directory / "hold").touch()
     cluster.search(*SPACE, "--trials", "6")
-    until(lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy")
+    cluster.place.until(
+        lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy"
+    )
     cluster.place("stop", str(cluster.place.experiment))
     until(lambda: not cluster.running(), what="no pilot is left")
     assert cluster.place.status()["counts"] == {"stopped": 3}
@@ -251,7 +257,7 @@ def test_stop_ends_the_pilots_and_resume_goes_on(cluster: Cluster) -> None:
 def test_what_no_run_logs_ends_the_search_and_status_says_it(cluster: Cluster) -> None:
     """No pilot goes on, and the nearest name is there."""
     cluster.search(*SPACE, "--trials", "6", "--metric", "los")
-    until(lambda: cluster.place.status().get("problems"), what="the problem is seen")
+    cluster.place.until(lambda: cluster.place.status().get("problems"), what="the problem is seen")
     (problem,) = cluster.place.status()["problems"]
     assert "logged no 'los' (did you mean 'loss'?)" in problem
     until(lambda: not cluster.running(), what="no pilot is left")
@@ -327,7 +333,9 @@ def test_a_run_longer_than_any_pilot_that_left_no_snapshot_has_timed_out(cluster
     (cluster.state / "time-left").write_text("9")
     more = ("--grid", "epochs=7", "--grid", "lives=6", "--grid", "keeps=0", "--resumable")
     cluster.search(*SPACE, *more, "--trials", "2")
-    until(lambda: cluster.place.status()["counts"] == {"timed_out": 2}, what="both have ended")
+    cluster.place.until(
+        lambda: cluster.place.status()["counts"] == {"timed_out": 2}, what="both have ended"
+    )
     until(lambda: not cluster.running(), what="no pilot is left")
     status = cluster.place.status()
 
@@ -344,7 +352,9 @@ def test_a_run_that_was_killed_is_none_that_runs_though_its_pilot_goes_on(cluste
     cluster.configure(at_a_time=1, runs_per_job=2)
     (cluster.place.directory / "hold").touch()
     cluster.search(*SPACE, "--trials", "2")
-    until(lambda: cluster.place.status()["counts"].get("running") == 2, what="both are at work")
+    cluster.place.until(
+        lambda: cluster.place.status()["counts"].get("running") == 2, what="both are at work"
+    )
     attempt = next(iter(cluster.place.experiment.rglob("attempt.json")))
     keeper = json.loads(attempt.read_text())["pid"]
     (child,) = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
@@ -371,7 +381,9 @@ def test_one_run_of_a_pilot_is_stopped_and_the_others_go_on(cluster: Cluster) ->
     """It stays stopped, and keeps the winner open, until a resume has it run again."""
     (cluster.place.directory / "hold").touch()
     cluster.search(*SPACE, "--trials", "5")
-    until(lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy")
+    cluster.place.until(
+        lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy"
+    )
     run = next(run for run in cluster.place.status()["runs"] if run["state"] == "running")
     experiment = str(cluster.place.experiment)
     cluster.place("stop", experiment, run["run"])
@@ -390,7 +402,9 @@ def test_a_pilot_with_two_slots_has_two_runs_at_a_time_and_models_ask(cluster: C
     cluster.configure(at_a_time=2, runs_per_job=2)
     (cluster.place.directory / "hold").touch()
     cluster.search(*SPACE, "--trials", "12", "--sampler", "auto")
-    until(lambda: cluster.place.status()["counts"].get("running") == 4, what="all slots are busy")
+    cluster.place.until(
+        lambda: cluster.place.status()["counts"].get("running") == 4, what="all slots are busy"
+    )
     (cluster.place.directory / "hold").unlink()
     status = cluster.until_over()
 
@@ -403,7 +417,9 @@ def test_more_trials_reach_pilots_that_are_at_work(cluster: Cluster) -> None:
     """They read anew what is asked of the search; no pilot is sent beside those there may be."""
     (cluster.place.directory / "hold").touch()
     cluster.search(*SPACE, "--trials", "3")
-    until(lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy")
+    cluster.place.until(
+        lambda: cluster.place.status()["counts"].get("running") == 3, what="all are busy"
+    )
     cluster.search(*SPACE, "--trials", "6", "--into", str(cluster.place.experiment))
     (cluster.place.directory / "hold").unlink()
     until(lambda: len(cluster.place.status()["runs"]) == 6, what="all trials are there")

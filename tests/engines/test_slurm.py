@@ -10,9 +10,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ TESTBED = Path(__file__).parent.parent / "testbeds"
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
-STATUS_PAUSE_S = 4.0
-"""Between questions for the status where no run's files have changed: what only Slurm knows."""
 SACCT_FORMAT = "--format=JobID,State,ExitCode,Start,End,NodeList,Reason"
 
 
@@ -155,42 +152,17 @@ class Sweep:
         return dict(self.place.status()["counts"])
 
     def wait_for(self, seconds: float = 120, **counts: int) -> None:
-        """Wait until status, which nobody helps but Slurm, counts so many runs of each state. It is
-        asked when a run's files have changed, or some seconds have passed.
-        """
-        last_files: object = None
-        last_asked = 0.0
-        last_counts: dict[str, int] = {}
-
-        def have_come() -> bool:
-            nonlocal last_files, last_asked, last_counts
-            files = self.changes()
-            if files == last_files and time.monotonic() < last_asked + STATUS_PAUSE_S:
-                return False
-            last_files, last_counts = files, self.counts()
-            last_asked = time.monotonic()
-            return last_counts == counts
-
+        """Wait until status, which nobody helps but Slurm, counts so many runs of each state."""
         try:
-            until(have_come, seconds, f"{counts}")
+            self.place.until(lambda: self.counts() == counts, seconds, f"{counts}")
         except AssertionError as error:
-            raise AssertionError(f"{error}: {last_counts}\n{self.evidence()}") from None
-
-    def changes(self) -> list[tuple[str, int]]:
-        """Return what tells that a run has begun or ended: its records, and when each was made."""
-        found = []
-        for directory, _, files in os.walk(self.place.directory / "runs"):
-            for name in {"attempt.json", "outcome.json"}.intersection(files):
-                with suppress(FileNotFoundError):
-                    file = os.path.join(directory, name)
-                    found.append((file, os.stat(file).st_mtime_ns))
-        return sorted(found)
+            raise AssertionError(f"{error}: {self.counts()}\n{self.evidence()}") from None
 
     def evidence(self) -> str:
         """Return what its files and Slurm say, for a failure's report."""
         files = [
             *self.place.experiment.glob("slurm/*/*.log"),
-            *(Path(file) for file, _ in self.changes()),
+            *(Path(file) for file, _ in self.place.changes()),
         ]
         jobs = ",".join(self.jobs())
         slurm = [
@@ -734,7 +706,9 @@ def test_a_search_on_two_nodes_takes_up_what_a_cancelled_pilot_had(sweep: Sweep)
     down("node2")
     try:
         (sweep.place.directory / "go").touch()
-        until(lambda: sweep.place.status()["search"]["is_over"], what="the search is over")
+        sweep.place.until(
+            lambda: sweep.place.status()["search"]["is_over"], what="the search is over"
+        )
     finally:
         up()
     assert sweep.counts() == {"succeeded": 8}

@@ -65,6 +65,10 @@ else.
 """
 
 
+LOOK_PAUSE_S = 3.0
+"""Between looks at an experiment where no run has begun or ended meanwhile."""
+
+
 class Place:
     """A directory with a program and a configuration, in which `runslot` is called."""
 
@@ -129,6 +133,35 @@ class Place:
             "experiments"
         ]
         return dict(experiment)
+
+    def until(self, look: Callable[[], Any], seconds: float = 120.0, what: str = "") -> Any:
+        """Wait until a look for which a command is called is true, and return it. It is taken when
+        a run has begun or ended, as its files tell, or some seconds have passed: each costs an
+        interpreter.
+        """
+        last_changes: object = None
+        last_look = 0.0
+
+        def look_when_due() -> Any:
+            nonlocal last_changes, last_look
+            changes = self.changes()
+            if changes == last_changes and time.monotonic() < last_look + LOOK_PAUSE_S:
+                return None
+            value = look()
+            last_changes, last_look = changes, time.monotonic()
+            return value
+
+        return until(look_when_due, seconds, what or str(look))
+
+    def changes(self) -> list[tuple[str, int]]:
+        """Return what tells that a run has begun or ended: its records, and when each was made."""
+        changes = []
+        for directory, _, files in os.walk(self.directory / "runs"):
+            for name in {"attempt.json", "outcome.json"}.intersection(files):
+                with suppress(FileNotFoundError):
+                    path = Path(directory, name)
+                    changes.append((str(path), path.stat().st_mtime_ns))
+        return sorted(changes)
 
     def outcomes(self) -> dict[str, Mapping[str, Any]]:
         """Return the outcome of each run, by its variant's `how`."""
@@ -250,21 +283,9 @@ class LauncherContract:
         """Success, an exit code, a signal, and a time limit are four outcomes, each with what the
         run printed.
         """
-        ends = "how=well,failed,killed,late"
-        place(
-            "run",
-            "--name",
-            "ends",
-            "--grid",
-            ends,
-            "--timeout",
-            "8",
-            "--grace",
-            "1",
-            *place.options(),
-            *place.command(),
-            status=1,
-        )
+        limits = ["--timeout", "8", "--grace", "1"]
+        ends = ["--name", "ends", "--grid", "how=well,failed,killed,late", *limits]
+        place("run", *ends, *place.options(), *place.command(), status=1)
 
         outcomes = place.outcomes()
         assert outcomes["well"]["kind"] == "succeeded"
@@ -279,17 +300,8 @@ class LauncherContract:
 
     def test_a_failed_run_is_tried_again_in_a_clean_directory(self, place: Place) -> None:
         """With a retry, the second attempt's outcome counts, and the first one's files are kept."""
-        place(
-            "run",
-            "--name",
-            "again",
-            "--grid",
-            "how=again",
-            "--retries",
-            "1",
-            *place.options(),
-            *place.command(),
-        )
+        again = ["--name", "again", "--grid", "how=again", "--retries", "1"]
+        place("run", *again, *place.options(), *place.command())
 
         (run,) = place.status()["runs"]
         assert (run["outcome"]["kind"], run["outcome"]["attempt"]) == ("succeeded", 2)
