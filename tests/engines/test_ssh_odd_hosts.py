@@ -207,6 +207,21 @@ def test_a_shell_that_talks_at_every_login(odd: Any) -> None:
     ]
 
 
+def test_files_that_cannot_be_brought_stay_on_the_host_and_it_is_said(odd: Any) -> None:
+    """As where a disk has a bad block, or the file system at home refuses a name."""
+    broken = "echo 'rsync: read errors: Input/output error (5)' >&2; exit 23"
+    cases = f'case "$SSH_ORIGINAL_COMMAND" in *--sender*) {broken};; esac'
+    host = odd(f'{cases}; exec sh -c "$SSH_ORIGINAL_COMMAND"')
+    said = host.run(f"BYTES=200000; {WRITES}")
+    assert "files of 1 run that do not come home stay on host odd, below" in said
+    assert "come home again" not in said
+    (run,) = host.place.status()["runs"]
+    assert "some files did not come home" in run["outcome"]["notes"][0]
+    (weights,) = host.home.rglob("weights.bin")
+    assert weights.stat().st_size == 200_000
+    assert str(host.home / weights.relative_to(host.home).parts[0]) in said
+
+
 def test_one_session_at_a_time(odd: Any) -> None:
     """What is large comes by a connection of its own then."""
     host = odd('exec sh -c "$SSH_ORIGINAL_COMMAND"', "MaxSessions 1")

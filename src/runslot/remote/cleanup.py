@@ -171,10 +171,13 @@ def _end(file: Path, descriptor: int, number: signal.Signals) -> None:
         process.close()
 
 
-def leave(run_dir: RunDir, file: ExperimentFile) -> None:
-    """Remove of a run's directory what is home; all of it, unless something was not to come
-    home.
+def leave(run_dir: RunDir, file: ExperimentFile, is_home: bool = True) -> None:
+    """Remove of a run's directory what is home; all of it, unless something was not to come home,
+    or could not.
     """
+    if not is_home:
+        run_dir.run_file.unlink()
+        return
     if all(comes_home(file, path) for path in look(run_dir.path)):
         shutil.rmtree(run_dir.path)
         return

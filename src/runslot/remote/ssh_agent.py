@@ -358,7 +358,7 @@ class Agent:
 
     def _forget(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Remove the directories of runs that have ended and are home; what is not to come home
-        stays in them.
+        stays in them, and so does all of those that could not be brought (`kept`).
         """
         for run_id in message["runs"]:
             self._ledger.forget(run_id)
@@ -366,7 +366,7 @@ class Agent:
             if run_dir.run_file.exists():
                 if is_claimed(run_dir):
                     raise Busy(f"{run_dir.path} is still being executed")
-                leave(run_dir, self._experiment.file)
+                leave(run_dir, self._experiment.file, run_id not in message["kept"])
         return {}
 
     def _remove(self, message: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class RemoteHost:
         self._standing = SlotStanding(host.name)
         self.trouble = ""
         """What was last said to be wrong; cleared when it is well again."""
-        self._closing = False
+        self._closing = self._keeps_files = False
         self._thread = threading.Thread(target=self._live, name=f"runslot {host.name}", daemon=True)
 
     # ---- asked by the launcher -------------------------------------------------------------------
@@ -349,7 +349,8 @@ class RemoteHost:
             return
         if self.trouble:
             self.trouble = ""
-            self._say(f"results of host {self.name} come home again")
+            if all(entry.is_whole for entry in home):
+                self._say(f"results of host {self.name} come home again")
         if home:
             # What may continue from its snapshot may do so on this host, where it lies already.
             resumable = self._terms.experiment.policy.resumable
@@ -358,13 +359,15 @@ class RemoteHost:
                 for entry in home
                 if not resumable or (entry.outcome and entry.outcome.kind == "succeeded")
             ]
-            self._post("forget", runs=[entry.run.id for entry in over])
+            kept = [entry.run.id for entry in over if not entry.is_whole]
+            self._keeps_files |= bool(kept)
+            self._post("forget", runs=[entry.run.id for entry in over], kept=kept)
             self._ring()
 
     def _say_left(self, removed: Reply) -> None:
         """Say where the files are that were not to come home."""
         file = self._terms.experiment.file
-        if not (file.fetch or file.no_fetch) or self._clone is None:
+        if not (file.fetch or file.no_fetch or self._keeps_files) or self._clone is None:
             return
         try:
             count = removed.wait(_LEFT_TIMEOUT_S)["left"]

@@ -34,6 +34,8 @@ class Entry:
     `outcome` can be told.
     """
     outcome: Outcome | None = None
+    is_whole: bool = True
+    """Whether all of its files came home, once it is."""
 
     @property
     def key(self) -> Key:
@@ -201,6 +203,7 @@ class Books:
                 return False
             if note:
                 entry.outcome = replace(entry.outcome, notes=(*entry.outcome.notes, note))
+                entry.is_whole = False
             write(entry)
             entry.state = "done"
             self._expected.discard(entry.key)
