@@ -25,7 +25,6 @@ import pytest
 
 PROGRAM = '''
 import os, signal, sys, time
-from pathlib import Path
 
 def begin(directory, token):
     """Leave a line in the run's directory for every time that it is executed."""
