@@ -708,7 +708,7 @@ def test_what_is_below_a_search_is_compared_by_its_metric_and_its_way(job):
     run = ("run", "job.py:train", *words, "--mode", "max", "--trials", "2", "-q")
     directory = Path(job(*run).stdout.strip())
 
-    for place in (directory, directory / "lr=0.3", directory / "lr=0.3" / "run_0"):
+    for place in (directory, directory / "lr=0.3", directory / "lr=0.3" / "run_0", job.root):
         assert "error, higher is better" in job("results", str(place)).stdout
 
 

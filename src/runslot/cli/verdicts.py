@@ -23,9 +23,9 @@ from runslot.results.export import write_frame
 from runslot.results.read.reader import load
 from runslot.results.results import Results
 from runslot.results.step import results_at
-from runslot.results.summary import Mode, objective_of
+from runslot.results.summary import Mode
 from runslot.results.text.table import show_table
-from runslot.results.trials import with_trials
+from runslot.results.trials import objective_of, with_trials
 from runslot.results.verdicts import Verdicts, decide, decide_experiments, decide_pair
 from runslot.terminal_text import echo
 
@@ -55,11 +55,11 @@ class Question:
     def compare(self, paths: Sequence[Path] | None) -> Comparison:
         """Read the runs and compare them; `InvalidInput` says what to change."""
         metric, mode = self.metric, self.mode
+        runs = self.read(paths)
         if mode is None:
-            goal, way = objective_of(places_of(paths))
+            goal, way = objective_of(runs)
             if metric in {None, goal}:
                 metric, mode = goal, way
-        runs = self.read(paths)
         comparison = compare(
             runs,
             metric,

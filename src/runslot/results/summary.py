@@ -4,16 +4,12 @@ way is better."""
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import polars as pl
 
-from runslot.errors import RunslotError
-from runslot.experiment.rundir import ExperimentDir
 from runslot.results.read.steps import step_column
 
 Mode = Literal["max", "min"]
@@ -139,24 +135,3 @@ def _end(metric: str) -> pl.Expr:
     last = cell.filter(cell.is_not_nan() & cell.is_not_null()).last()
     ended = cell.last().is_nan().fill_null(value=False) & (trailing > longest)
     return pl.when(ended).then(pl.lit(math.nan)).otherwise(last)
-
-
-def objective_of(places: Sequence[str | os.PathLike[str]]) -> tuple[str | None, Mode | None]:
-    """Return the metric that the experiments at these places searched by, and which way is better;
-    None where they did not, or not by the same. A place is an experiment, or lies in one.
-    """
-    objectives = set()
-    for place in places:
-        path = Path(place).absolute()
-        homes = (ExperimentDir(directory) for directory in (path, *path.parents))
-        home = next((home for home in homes if home.experiment_file.is_file()), None)
-        objectives.add((None, None) if home is None else _objective(home))
-    return objectives.pop() if len(objectives) == 1 else (None, None)
-
-
-def _objective(experiment: ExperimentDir) -> tuple[str | None, Mode | None]:
-    try:
-        search = experiment.read().search or {}
-    except RunslotError:
-        search = {}
-    return search.get("metric"), search.get("mode")

@@ -6,15 +6,17 @@ trial and its rung beside each variant. What a search decided is `runslot.search
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from runslot.errors import RunslotError
+from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.record import record
 from runslot.results.confirmation import homes_of
 from runslot.results.problems import Problem
+from runslot.results.summary import Mode
 
 if TYPE_CHECKING:
     from runslot.results.results import Results
@@ -58,6 +60,28 @@ def with_trials(results: Results) -> Results:
     keys = ((run, f"{homes.get(path)}/{run_id}") for run, path, run_id in runs)
     trials = {run: places[key] for run, key in keys if key in places}
     return dataclasses.replace(results, trials=trials, problems=(*results.problems, *problems))
+
+
+def objective_of(results: Results) -> tuple[str | None, Mode | None]:
+    """Return the metric that these runs' experiments searched by, and which way is better; None
+    where they did not, or not by the same.
+    """
+    homes = homes_of(results)
+    if len(homes) < results.runs.height:  # some are of no experiment
+        return None, None
+    objectives = {_objective(ExperimentDir(home)) for home in set(homes.values())}
+    metric, mode = objectives.pop() if len(objectives) == 1 else (None, None)
+    with contextlib.suppress(InvalidInput):  # no run has logged it
+        metric = metric and results.metric(metric)
+    return metric, mode
+
+
+def _objective(experiment: ExperimentDir) -> tuple[str | None, Mode | None]:
+    try:
+        search = experiment.read().search or {}
+    except RunslotError:
+        search = {}
+    return search.get("metric"), search.get("mode")
 
 
 def _places(experiment: ExperimentDir) -> dict[str, TrialPlace]:

@@ -185,15 +185,14 @@ def _print_results(directory: ExperimentDir) -> bool:
     from runslot.cli.render.console import console
     from runslot.results.confirmation import confirmed
     from runslot.results.read.reader import load
-    from runslot.results.summary import objective_of
     from runslot.results.text.table import print_table
-    from runslot.results.trials import with_trials
+    from runslot.results.trials import objective_of, with_trials
 
     results = with_trials(confirmed(load(directory.path)))
     if not results.metrics:
         return False
-    metric, mode = objective_of([directory.path])
-    is_logged = (metric or "").casefold() in {name.casefold() for name in results.metrics}
+    metric, mode = objective_of(results)
+    is_logged = metric in results.metrics
     print_table(results, console(), metric if is_logged else None, mode=mode if is_logged else None)
     return True
 
