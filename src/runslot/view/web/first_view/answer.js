@@ -8,7 +8,7 @@
   const embedded = document.getElementById("data");
   const LISTS = ["show", "off", "log", "also", "less", "pick", "group", "left"];
   const WORDS = ["base", "find", "k", "order", "task", "view", "at", "size", "big", "more", "hx", "hy", "search", "colour", "dash", "facet"];
-  const USUAL_CURVES = 5, CHANNEL_CURVES = 20, MOST_OVERLAID = 24, MOST_BANDED = 10, MOST_SETTINGS = 6;
+  const USUAL_CURVES = 5, CHANNEL_CURVES = 20, MOST_OVERLAID = 24, MOST_BANDED = 10, MOST_SETTINGS = 6, LONGEST_NAME = 22;
   const POLL_MS = 2000, REST_MS = 15000, LONGEST_MS = 120000;
   const writes = !embedded && document.querySelector('meta[name="runslot-writes"]') !== null;
   let page = null, state = null, hovered = null, cursor = null, wait = POLL_MS, timer = null;
@@ -284,8 +284,8 @@
   function shortName(variant, among, some) {
     const differing = some || page.keys.filter((_, i) => new Set(among.map((v) => v.values[i])).size > 1);
     const first = differing.filter((key) => telling().includes(key)), keys = first.length ? first : differing.length ? differing : page.keys;
-    const words = few(keys.map((key) => `${brief(key)}=${briefValue(variant, key)}`)) || variant.label;
-    return words.length > 26 && keys.length ? few(keys.map((key) => briefValue(variant, key))) : words;
+    const words = (v) => few(keys.map((key) => `${brief(key)}=${briefValue(v, key)}`)) || v.label;
+    return keys.length && among.some((v) => words(v).length > LONGEST_NAME) ? few(keys.map((key) => briefValue(variant, key))) : words(variant);
   }
 
   function curves(shown) {
