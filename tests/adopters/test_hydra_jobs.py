@@ -279,6 +279,40 @@ os.execve({python!r}, command, {{"PATH": os.environ["PATH"], "INSIDE": "yes"}})
 """
 
 
+def test_what_hydra_cannot_prepare_for_a_job_is_its_own_exception(project: Project) -> None:
+    """Before the task function begins, as where a variable of the environment has no value."""
+    project.write(
+        SAYS_LR,
+        config="lr: 1\nhydra:\n  job:\n    env_set:\n      HERE: ${no_such_key}\n",
+    )
+    text = project.train("lr=1,2", code=1)
+    assert "InterpolationKeyError: Interpolation key 'no_such_key' not found (1/2)" in text
+    assert text.rstrip().splitlines()[-4:-2] == [
+        "omegaconf.errors.InterpolationKeyError: Interpolation key 'no_such_key' not found",
+        "    full_key: hydra.job.env_set.HERE",
+    ]
+    assert project.outcomes() == ["failed", "failed"]
+
+
+def test_a_multirun_inside_a_job_is_refused_rather_than_waited_for(project: Project) -> None:
+    """It could have no core but the job's, which has it until the multirun inside has ended."""
+    project.write(
+        """
+import subprocess
+@main
+def main(cfg):
+    argv = [sys.executable, __file__, "-m", "lr=2", "hydra/launcher=runslot"]
+    inner = ["hydra.sweep.dir=inner", "+inner=true"]
+    assert "inner" in cfg or subprocess.run([*argv, *inner]).returncode == 1
+""",
+    )
+    project.train("lr=1")
+    (console,) = project.texts("console.log")
+    assert "this launch is inside a run" in console
+    assert "Traceback" not in console
+    assert not (project.directory / "inner" / "0").exists()
+
+
 @pytest.fixture
 def apptainer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put a stand-in on PATH that executes here, with nothing of the caller's environment."""
@@ -314,6 +348,11 @@ def main(cfg):
     assert "ValueError: of a job inside" in text
 
 
+SAYS_LR = """
+@main
+def main(cfg):
+    print(cfg.lr)
+"""
 CONTAINER = "hydra.launcher.container={image:image.sif,engine:apptainer}"
 
 

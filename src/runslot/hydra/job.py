@@ -23,7 +23,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus, run_job, setup_globals
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 
 from runslot.errors import InvalidInput, RunslotError
 from runslot.execute.functions import unpickle
@@ -89,18 +89,30 @@ class Application:
         directory, in the place of an earlier attempt's, and an exception of its is raised.
         """
         (directory / RETURN_FILE).unlink(missing_ok=True)
-        with quick_copies(), self._yaml.in_use():
-            job = run_job(
-                hydra_context=self._context,
-                task_function=self._task_function,
-                config=config,
-                job_dir_key="hydra.sweep.dir",
-                job_subdir_key="hydra.sweep.subdir",
-            )
+        try:
+            with quick_copies(), self._yaml.in_use():
+                job = run_job(
+                    hydra_context=self._context,
+                    task_function=self._task_function,
+                    config=config,
+                    job_dir_key="hydra.sweep.dir",
+                    job_subdir_key="hydra.sweep.subdir",
+                )
+        except Exception as error:  # Hydra's own, before or after the task function
+            write_return(directory, _failed(config, error))
+            raise
         write_return(directory, job)
         if job.status != JobStatus.COMPLETED:
             raise job._return_value
         return job.return_value
+
+
+def _failed(config: Any, error: Exception) -> JobReturn:
+    """Return Hydra's record of a job that could not be run, as of a job that has failed."""
+    overrides = list(OmegaConf.to_container(config.hydra.overrides.task))
+    job = JobReturn(overrides=overrides, cfg=config, status=JobStatus.FAILED)
+    job.return_value = error
+    return job
 
 
 class Untravelled:

@@ -147,9 +147,13 @@ def outcome_said(outcome: Outcome) -> str:
     took = ""
     if outcome.started is not None and outcome.ended is not None:
         took = duration_said(outcome.ended - outcome.started)
-    return ", ".join(
-        part for part in (took, outcome.message.splitlines()[-1] if outcome.message else "") if part
-    )
+    return ", ".join(part for part in (took, _headline(outcome.message)) if part)
+
+
+def _headline(message: str) -> str:
+    """Return the line that says what it is: an exception's first, behind where it was raised."""
+    lines = message.rpartition("Traceback (most recent call last):\n")[2].splitlines()
+    return next((line for line in lines if line[:1].strip()), lines[-1] if lines else "")
 
 
 def duration_said(seconds: float) -> str:

@@ -14,9 +14,10 @@ import pytest
 from runslot import Experiment, InvalidInput, Resources, RunslotError, grid, sample, uniform
 from runslot.engines.events import Said
 from runslot.errors import said_of_system
-from runslot.experiment.records import Function
+from runslot.experiment.records import Function, Outcome
 from runslot.launch.command import note_operators, refuse_first, refuse_operators, refuse_shell
 from runslot.launch.function import mistakable, takes_items
+from runslot.launch.printer import outcome_said
 
 
 def work(variant: dict[str, Any]) -> None:
@@ -364,3 +365,24 @@ def test_what_the_system_refuses_is_one_line(error):
     assert said
     assert "\n" not in said
     assert not error.filename or said.startswith("/x/y: No space left on device; free some room")
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("ValueError: wrong", "ValueError: wrong"),
+        (
+            "KeyError: no key 'lr'\n    full_key: a.lr\n    object_type=dict",
+            "KeyError: no key 'lr'",
+        ),
+        (
+            '  File "x.py", line 1\n    f(\n     ^\nSyntaxError: never closed',
+            "SyntaxError: never closed",
+        ),
+        ("no start:\nTraceback (most recent call last):\n  File x\nE: 1\nmore", "E: 1"),
+        ("\n", ""),
+        ("", ""),
+    ],
+)
+def test_of_a_long_message_the_line_is_said_that_names_the_error(message: str, line: str) -> None:
+    assert outcome_said(Outcome(kind="failed", attempt=1, message=message)) == line

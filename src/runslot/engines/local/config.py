@@ -21,6 +21,7 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.errors import InvalidInput
 from runslot.execute.leftovers import end_escaped
+from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.records import (
     Command,
     ExperimentFile,
@@ -29,6 +30,7 @@ from runslot.experiment.records import (
     RunFile,
     travels_by_value,
 )
+from runslot.experiment.rundir import RunDir
 from runslot.experiment.status import ExperimentStatus
 from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
@@ -57,6 +59,7 @@ class ThisMachine(LauncherConfig):
         if recarver is not None and _recall(recarver, experiment):
             slots = recarver.slots(())
             slots_text = recarver.describe(slots)
+        _refuse_inside_run(slots)
         launcher = local_launcher(experiment, slots, observer, recarver)
         try:
             check_function(launcher, experiment)
@@ -115,6 +118,27 @@ def choose_slots(
         else "; this system can pin no process, and has no leases"
     )
     return slots, describe_slots(topology, slots) + pinned
+
+
+def _refuse_inside_run(slots: Sequence[Slot]) -> None:
+    """Refuse a launch inside a run that holds all these slots: each would wait for the other."""
+    directory = os.environ.get(RUN_VARIABLE)
+    run_dir = RunDir(Path(directory)) if directory else None
+    attempt = run_dir.read_attempt() if run_dir is not None else None
+    if run_dir is None or attempt is None or attempt.occupied is None:
+        return
+    outcome = run_dir.read_outcome()
+    if outcome is not None and outcome.attempt == attempt.attempt:
+        return  # what it left behind launches
+    leases, own = Leases(), attempt.occupied
+    if own.shares_cores or not all(
+        any(core in own.cores and leases.is_held(core) for core in slot.cores) for slot in slots
+    ):
+        return
+    raise InvalidInput(
+        f"this launch is inside a run, {run_dir.path}, which holds the cores that it could have"
+        " until it ends: each would wait for the other; launch it from outside of a run"
+    )
 
 
 def recarver_of(file: ExperimentFile, runs: int | None) -> Recarver | None:
