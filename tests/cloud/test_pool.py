@@ -131,11 +131,11 @@ def test_a_silent_machine_loses_its_runs_which_go_on_elsewhere_and_stop_here(
 ) -> None:
     """It is no longer heard of, and is heard of again: what the other has of the run counts."""
     values = {"lr": [0.1], "steps": [60]}
-    rented.stage(values, share=MachineShare("b1", 1, 2), silence=6.0)
+    rented.stage(values, share=MachineShare("b1", 1, 2), silence=15.0)
     one = rented.start("one")
     wait_for(lambda: any(path.endswith("params.txt") for path in rented.listing().files))
     rented.freeze(one)
-    time.sleep(7)
+    time.sleep(16)
     of_two(rented, 2)
     two = rented.start("two")
     wait_for(lambda: len(rented.began()) == 2)
