@@ -13,7 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from runslot.errors import InvalidInput, NotInstalled, RunslotError, said_of_system
 from runslot.terminal_text import visible
@@ -89,7 +89,7 @@ def _carry_out(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except (RunslotError, OSError, RecursionError, MemoryError) as error:
-        return _refuse(_sentence_of(error))
+        return _refuse(_sentence_of(error), getattr(error, "exit_status", 2))
 
 
 def _sentence_of(error: Exception) -> str:
@@ -106,14 +106,14 @@ _LONGEST_SENTENCE = 4000
 """Characters; a longer one holds what was given, and hides what is said of it."""
 
 
-def _refuse(sentence: str) -> int:
+def _refuse(sentence: str, status: int = 2) -> int:
     if len(sentence) > _LONGEST_SENTENCE:
         sentence = f"{sentence[: _LONGEST_SENTENCE // 2]} … {sentence[-_LONGEST_SENTENCE // 2 :]}"
     try:
         print(f"runslot: {visible(sentence)}", file=sys.stderr, flush=True)
     except OSError:  # nobody is left to be told; the exit status tells it
         pass
-    return 2
+    return status
 
 
 def _of_engine(argv: list[str]) -> int:
@@ -155,9 +155,14 @@ def _command(argv: list[str]) -> int:
 
 
 def _refuse_empty(argv: Sequence[str]) -> None:
-    """Refuse `stop "$DIR"` of a script in which DIR is not set: it would mean whatever is here."""
+    """Refuse `stop "$DIR"` of a script in which DIR is not set: it would mean whatever is here.
+
+    An empty note alone is one that is taken away.
+    """
     words = argv[: argv.index("--")] if "--" in argv else argv
     for number, word in enumerate(words, 1):
+        if words[0] == "note" and number > 2 and not word:
+            continue
         option, equals, value = word.partition("=") if word.startswith("--") else ("", "=", word)
         if equals and not value.strip():
             where = f"the value of {option}" if option else f"argument {number}"
@@ -174,7 +179,7 @@ def execute(argv: Sequence[str]) -> int:
     from runslot.experiment.owner import require_own
     from runslot.experiment.rundir import RunDir
 
-    options = _exec_parser().parse_args(argv)
+    options = _exec_options(argv)
     run_dir = RunDir(os.path.abspath(options.run_dir))  # noqa: PTH100  as the user sees it, links not followed
     run_dir.read_run()
     if options.inside is not None:
@@ -192,12 +197,16 @@ def execute(argv: Sequence[str]) -> int:
     return outcome.exit_code or 1
 
 
-def _exec_parser() -> argparse.ArgumentParser:
+def _exec_options(argv: Sequence[str]) -> argparse.Namespace:
     import argparse
 
-    parser = argparse.ArgumentParser(
-        prog="runslot exec", description="Execute the run of a run directory, here."
-    )
+    class Parser(argparse.ArgumentParser):
+        def error(self, message: str) -> NoReturn:
+            raise InvalidInput(
+                f"{message.removeprefix('argument ')}; `runslot exec -h` shows what there is"
+            )
+
+    parser = Parser(prog="runslot exec", description="Execute the run of a run directory, here.")
     parser.add_argument("run_dir", metavar="RUN_DIR", help="a directory with a run.json")
     parser.add_argument(
         "--attempt",
@@ -211,7 +220,7 @@ def _exec_parser() -> argparse.ArgumentParser:
     )
     # Of the keeper outside a container: what of its import path is there, as JSON.
     parser.add_argument("--inside", type=_paths_inside, metavar="JSON", help=argparse.SUPPRESS)
-    return parser
+    return parser.parse_args(argv)
 
 
 def _attempt(text: str) -> int:

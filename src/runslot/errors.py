@@ -25,10 +25,18 @@ class RunslotError(Exception):
 
     retry = False
     """Whether the same call may succeed later without a change."""
+    exit_status = 2
+    """Of a command that ends by it: nothing was started."""
 
 
 class InvalidInput(RunslotError, ValueError):
     """Something that was asked cannot be done as it stands; nothing was started."""
+
+
+class SearchStuck(InvalidInput):
+    """A search cannot go on by what its runs have logged; those that ran are kept."""
+
+    exit_status = 1
 
 
 class NotFound(RunslotError, LookupError):

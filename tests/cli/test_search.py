@@ -164,7 +164,7 @@ def test_an_option_that_is_refused_is_named_once(job, words, message):
 def test_a_metric_that_nobody_logs_ends_the_search_at_the_first_run(job):
     done = job(
         "run", "job.py:train", *SEARCH, "--metric", "accurcy", "--mode", "max", "--trials", "9",
-        "-q", status=2,
+        "-q", status=1,
     )  # fmt: skip
 
     assert "did you mean 'accuracy'" in done.stderr
@@ -392,7 +392,7 @@ def test_a_step_that_falls_ends_a_search_that_prunes_by_it(job):
         "        logger.dump_tabular()\n"
         "        time.sleep(0.4)\n"
     )
-    done = job("run", "job.py:train", *SEARCH, *BEST, "--trials", "9", *ASHA, "-q", status=2)
+    done = job("run", "job.py:train", *SEARCH, *BEST, "--trials", "9", *ASHA, "-q", status=1)
     assert "must rise" in done.stderr
     assert "--step" in done.stderr
     assert len(list(job.root.glob("job/2*/lr=*"))) < 5
@@ -400,7 +400,7 @@ def test_a_step_that_falls_ends_a_search_that_prunes_by_it(job):
     # also where the run had ended before anybody looked
     quick = (job.directory / "job.py").read_text().replace("time.sleep(0.4)", "pass")
     (job.directory / "job.py").write_text(quick)
-    done = job("run", "job.py:train", *SEARCH, *BEST, "--trials", "9", *ASHA, "-q", status=2)
+    done = job("run", "job.py:train", *SEARCH, *BEST, "--trials", "9", *ASHA, "-q", status=1)
     assert "must rise" in done.stderr
 
 
@@ -468,7 +468,7 @@ def shift_times(directory: Path, seconds: float) -> None:
 
 def test_a_column_of_steps_that_nobody_logs_ends_the_search_at_the_first_run(job):
     words = (*SEARCH, *BEST, "--trials", "9", "--prune", "asha", "--step", "epcoh", "-q")
-    done = job("run", "job.py:train", *words, status=2)
+    done = job("run", "job.py:train", *words, status=1)
 
     assert "logged no 'epcoh'" in done.stderr
     assert "did you mean 'epoch'" in done.stderr
@@ -482,7 +482,7 @@ def test_a_metric_that_is_text_ends_the_search_and_says_so(job):
         "    logger.record_dict({'epoch': 1, 'accuracy': 'high'})\n"
         "    logger.dump_tabular()\n"
     )
-    done = job("run", "job.py:train", *SEARCH, *BEST, "--trials", "9", "-q", status=2)
+    done = job("run", "job.py:train", *SEARCH, *BEST, "--trials", "9", "-q", status=1)
 
     assert "no row of it has a number as accuracy" in done.stderr
     # where the code has been mended since, its next trial is no worse for the earlier ones
@@ -658,7 +658,7 @@ def test_a_metric_that_is_taken_every_third_row_is_pruned_by_what_there_is(job):
 
 def test_pruning_by_a_single_row_ends_the_search_and_says_what_to_log(job):
     words = (*SEARCH, *BEST, "--trials", "9", *ASHA, "--grid", "epochs=1", "-q")
-    done = job("run", "job.py:train", *words, status=2)
+    done = job("run", "job.py:train", *words, status=1)
 
     assert "logged one row" in done.stderr
     assert len(list(job.root.glob("job/2*/*/*/run.json"))) < 5
@@ -749,3 +749,20 @@ def test_a_journal_that_does_not_fit_is_said_in_one_line(job):
         assert "journal" in said.stderr
     assert "cannot be told: the journal has" in job("status", str(directory)).stdout
     assert "its search: the journal has" in job("results", str(directory)).stdout
+
+
+def test_a_search_whose_metric_nobody_logs_has_not_succeeded_however_often_resumed(job):
+    words = (*SEARCH, "--metric", "acuracy", "--mode", "max", "--trials", "2", "-q")
+    done = job("run", "job.py:train", *words, status=1)
+    assert "logged no 'acuracy' (did you mean 'accuracy'?)" in done.stderr
+    (directory,) = job.root.glob("job/2*")
+    for _ in range(3):  # a script that is mended may log it in the trials that are left
+        job("resume", str(directory), "-q", status=1)
+    assert job.status(str(directory))["counts"] == {"succeeded": 2}
+
+
+def test_an_earlier_search_is_named_as_below_the_root(job):
+    search(job, "--trials", "3", "--name", "before")
+    again = search(job, "--trials", "1", "--name", "after", "--from", "before")
+    (event,) = events(again, "earlier")
+    assert len(event["trials"]) == 3

@@ -499,9 +499,10 @@ def test_odd_words_to_what_engines_call_are_refused_in_a_sentence(
         ("inside", "[]"),
         ("slot", "[1]"),
     ):
-        with pytest.raises(SystemExit):
-            main(["exec", f"{bad}/run_1", f"--{option}", value])
-        assert f"argument --{option}: " in capsys.readouterr().err
+        printed = carry_out(capsys, "exec", f"{bad}/run_1", f"--{option}", value)
+        assert printed.startswith(f"runslot: --{option}: ")
+        assert printed.count("\n") == 1
+    assert "RUN_DIR" in carry_out(capsys, "exec")
 
 
 @pytest.mark.parametrize("name", ["outcome.json", "attempt.json"])

@@ -88,7 +88,20 @@ def end(directory: ExperimentDir, ended: Outcomes | None, json: bool, quiet: boo
         tell_end(outcomes, directory, quiet=quiet, consoles=not on_terminal())
     if interrupted:
         return INTERRUPTED
-    return SUCCEEDED if outcomes.all_succeeded else SOME_FAILED
+    if not outcomes.all_succeeded or _lacks_winner(directory):
+        return SOME_FAILED
+    return SUCCEEDED
+
+
+def _lacks_winner(directory: ExperimentDir) -> bool:
+    """Say whether it is a search that is over and whose trials are worth nothing."""
+    if directory.read().search is None:
+        return False
+    from runslot.experiment.status import read_status
+    from runslot.search.report import read_report
+
+    report = read_report(read_status(directory))
+    return report.is_over and report.best is None
 
 
 def run_detached(experiment: Experiment, json: bool, quiet: bool, notify: Sequence[str]) -> int:

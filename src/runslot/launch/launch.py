@@ -15,7 +15,7 @@ from runslot.engines.local.config import ThisMachine, end_lost
 from runslot.engines.open_experiment import OpenExperiment, front_door
 from runslot.engines.protocol import Engine, LauncherConfig, LeftRunning, Pilots, UnderWay
 from runslot.engines.registry import of_entry, refreshed
-from runslot.errors import Busy, Damaged, InvalidInput, shortage_of
+from runslot.errors import Busy, Damaged, InvalidInput, SearchStuck, shortage_of
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import FAILED, UNFINISHED, WELL
@@ -209,7 +209,7 @@ def _raise_problem(
         _refuse_unstarted(experiment.directory, fresh)
         raise Busy(reason)
     if growth is not None and growth.problem:
-        raise InvalidInput(growth.problem)
+        raise SearchStuck(growth.problem)
 
 
 def _leave_to_pilots(

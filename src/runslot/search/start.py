@@ -17,6 +17,7 @@ from typing import Any
 from runslot.errors import InvalidInput, RunslotError, nearest
 from runslot.execute.functions import find_function
 from runslot.experiment.records import ExperimentFile, Function, LauncherEntry, Run
+from runslot.experiment.settings import default_root
 from runslot.hardware.visibility import THREAD_VARIABLES
 from runslot.record import record
 from runslot.search.objective import Mode
@@ -116,7 +117,7 @@ def open_search(
             else find_function(function, Path.cwd())
         )
     record = make_record(search, variants, seeds, race, function, plain_names)
-    record = replace(record, sources=tuple(map(os.path.abspath, record.sources)))
+    record = replace(record, sources=tuple(map(_source_place, record.sources)))
     if record.space:
         space = parse_space(record.space)
     study = make_study(record, name, space)
@@ -140,6 +141,13 @@ def open_search(
         (*earlier_events, *(move.event for move in moves if move.event)),
         pickle,
     )
+
+
+def _source_place(source: str) -> str:
+    """Return where an earlier experiment lies: here, or below the root by that name."""
+    named = default_root() / source
+    is_name = not os.path.exists(source) and named.exists()  # noqa: PTH110  a text, as it was given
+    return os.path.abspath(named if is_name else source)  # noqa: PTH100
 
 
 def record_of(file: ExperimentFile) -> SearchRecord:
