@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from runslot.__main__ import main
 from runslot.cli import plain
 from runslot.cli import run as quick
 from runslot.cli.app import load
@@ -154,7 +155,6 @@ LEFT = [
     "ls -n 1_0",
     "ls -n 1 -n 2",
     "ls --limit",
-    "ls --limit --json",
     "ls --limit=-1",
     "logs",
     "stop",
@@ -230,3 +230,28 @@ def test_the_exit_status_of_a_plain_command_is_that_of_its_function(tmp_path: Pa
         check=False, capture_output=True, text=True,
     )  # fmt: skip
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("results d --csv --json", "--csv needs a value, and --json follows"),
+        ("results --csv -- d", "--csv needs a value, and -- follows"),
+        ("plot d -o --title=x.pdf", "-o needs a value, and --title=x.pdf follows"),
+        ("view d --export --no-token", "--export needs a value, and --no-token follows"),
+        ("run t.py:f --name --seeds 2", "--name needs a value, and --seeds follows"),
+        ("results --metric --help", "--metric needs a value, and --help follows"),
+        ("results --level high", "'--level': must be a valid number, not 'high'"),
+        ("ls -n many", "must be a valid integer, not 'many'"),
+        ("run t.py:f --retries=few", "must be a valid integer, not 'few'"),
+        ("note d -5 is too low", "a text that begins with a dash goes after --"),
+        ("run --grid a=1 --", "nothing stands after --"),
+    ],
+)
+def test_a_word_that_is_missing_or_wrong_is_named(
+    line: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(line.split()) == 2
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1

@@ -14,6 +14,7 @@ carry.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -179,9 +180,13 @@ def refusal(error: Any, arguments: Sequence[str]) -> InvalidInput:
                 f"{option} is no option of runslot's; a command with its own goes after --, as in "
                 f"`runslot run --grid {key}=V,V -- python {script} {option} {{{key}}}`"
             )
-        sentence = f"there is no option {option}{nearest(option, _options_of(context))}"
+        near = nearest(option, _options_of(context)) if option[:2] == "--" else ""
+        sentence = f"there is no option {option}{near}"
+        if command == "runslot note":
+            sentence += "; a text that begins with a dash goes after --"
     else:
         text = error.format_message().partition(". Did you mean")[0].rstrip(".")
+        text = _WANTED.sub(lambda match: _wanted(match, arguments), text)
         sentence = f"{text[:1].lower()}{text[1:]}"
         if context and text.startswith("No such command"):
             word = text.partition("'")[2].rstrip("'")
@@ -189,6 +194,22 @@ def refusal(error: Any, arguments: Sequence[str]) -> InvalidInput:
                 return InvalidInput("two runs are compared by `runslot results diff RUN RUN`")
             sentence += nearest(word, context.command.commands)
     return InvalidInput(f"{sentence}; `{command} -h` shows what there is")
+
+
+_WANTED = re.compile(r"(Invalid value for (?P<names>.*?): )Input should be (?P<kind>[^,]*).*")
+
+
+def _wanted(match: re.Match[str], arguments: Sequence[str]) -> str:
+    """Return pydantic's sentence of a value with the value."""
+    names = re.findall(r"'(-[^']*)'", match["names"])
+    words = [*arguments, ""]
+    values = [
+        word.partition("=")[2] or words[number + 1]
+        for number, word in enumerate(arguments)
+        if word.partition("=")[0] in names
+    ]
+    given = f", not {values[-1]!r:.60}" if values else ""
+    return f"{match[1]}must be {match['kind']}{given}"
 
 
 def _command_of(arguments: Sequence[str]) -> str:

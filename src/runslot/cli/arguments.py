@@ -35,6 +35,8 @@ def words_of_target(
     if command is not None:
         if target is not None:
             raise InvalidInput(f"both {target!r} and a command after -- are given; keep one")
+        if not command:
+            raise InvalidInput("nothing stands after --: write the command there")
         words = Words({"command": list(command)}, {("command",): "after --"})
     elif target is None:
         raise InvalidInput(

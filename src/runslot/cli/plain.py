@@ -18,6 +18,7 @@ from typing import Any, get_args
 
 from runslot.cli.commands import COMMANDS
 from runslot.cli.kinds import Notation
+from runslot.errors import InvalidInput
 from runslot.record import record
 
 _NUMBERS: Mapping[type, re.Pattern[str]] = {
@@ -129,6 +130,10 @@ def _option(word: str, options: Mapping[str, Parameter], rest: Iterator[str]) ->
         return name, "-" if equals else ""
     if not equals:
         text = next(rest, "-")
+        if name in options and (text.startswith("--") or text == "-h" or text in options):
+            raise InvalidInput(
+                f"{name} needs a value, and {text} follows; a value of that name is {name}={text}"
+            )
     return name, "-" if text.startswith("-") else text
 
 
