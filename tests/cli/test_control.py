@@ -414,3 +414,28 @@ def test_a_reader_that_has_gone_is_no_failure(runslot, command):
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_tags_and_notes_take_the_names_that_status_takes(runslot):
+    directory = runslot(
+        "run", "train.py:train", "--grid", "lr=1", "--name", "named", "-q"
+    ).stdout.strip()
+    runslot("tag", "named", "keep")
+    runslot("note", directory, "too high")
+    assert "keep" in runslot("tag", directory).stdout
+    assert "too high" in runslot("note", "named").stdout
+    assert "no note" in runslot("note", "named", "").stdout
+    runslot("run", "train.py:train", "--grid", "lr=1", "--name", "named", "-q")
+    assert "holds 2 experiments" in runslot("tag", "named", "keep", status=2).stderr
+
+
+def test_results_refuses_two_outputs_and_a_file_that_cannot_be_before_it_prints(runslot):
+    directory = runslot("run", "train.py:train", "--grid", "lr=1", "-q").stdout.strip()
+    for words in (
+        ("--vs", "best", "--effects"),
+        ("--csv", "."),
+        ("--csv", "no/such.csv"),
+        ("--parquet", "no/such.parquet"),
+    ):
+        done = runslot("results", directory, *words, status=2)
+        assert (done.stdout, done.stderr.count("\n")) == ("", 1), words

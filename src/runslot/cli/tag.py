@@ -56,9 +56,11 @@ def _place(directory: Path) -> tuple[Path, str]:
     place = existing_place(directory)
     homes = {Path(collection_of(str(e.path.resolve()))) for e in experiments_at(place)}
     around = [home for home in homes if place == home or home in place.parents]
+    if not around and len(homes) == 1:  # a name below the root, of one experiment
+        return homes.pop(), ""
     if len(around) != 1:
         raise InvalidInput(
-            f"{directory} is no experiment's: name an experiment, a variant or a run"
+            f"{directory} holds {len(homes)} experiments: name one, a variant or a run of it"
         )
     home = around[0]
     return home, "" if place == home else str(place.relative_to(home))

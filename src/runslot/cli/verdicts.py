@@ -115,6 +115,7 @@ def answer(words: Sequence[str], vs: str | None, question: Question, output: Out
             raise InvalidInput("compare prints a table, --json or --latex")
         print_comparison(words[1:], question, output)
         return
+    _refuse_output(vs, output)
     comparison = question.compare([Path(word) for word in words])
     if output.csv == "-":
         sys.stdout.write(comparison.table.write_csv())
@@ -139,6 +140,17 @@ def answer(words: Sequence[str], vs: str | None, question: Question, output: Out
     if output.parquet is not None:
         write_frame(comparison.table, output.parquet, "parquet")
         echo(f"wrote {output.parquet}", err=True)
+
+
+def _refuse_output(vs: str | None, output: Output) -> None:
+    """Refuse two outputs at once, and a file that cannot be written, before anything is read."""
+    if vs is not None and (output.effects or output.gap is not None or output.checklist):
+        raise InvalidInput(
+            "--vs decides; --effects, --gap and --checklist are outputs of their own: keep one"
+        )
+    for file in (None if output.csv == "-" else output.csv, output.parquet):
+        if file is not None and (Path(file).is_dir() or not Path(file).parent.is_dir()):
+            raise InvalidInput(f"{file} is no file in a directory that is there")
 
 
 def _print_effects(comparison: Comparison, as_json: bool) -> None:

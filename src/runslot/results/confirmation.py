@@ -68,7 +68,10 @@ def read_confirmation(experiment: ExperimentDir) -> Confirmation | None:
 def confirmed(results: Results) -> Results:
     """Return the runs that count where an experiment of theirs was confirmed: of that, the fresh
     ones alone; of a search whose winner was tested, those by which it was chosen, as of the other
-    trials. The words of what is left out are in `Results.confirmation`."""
+    trials. The words of what is left out are in `Results.confirmation`; those that have some are
+    returned as they are."""
+    if results.confirmation:
+        return results
     homes = homes_of(results)
     results = _without_tests(results, homes)
     records = {
@@ -100,9 +103,9 @@ def confirmed(results: Results) -> Results:
     span = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     others = f", and {other_count} of other variants since," if other_count else ""
     words = (
-        f"Confirmed: only the runs of {variants} variants on the fresh seeds {span} count; the"
-        f" {omission_count - other_count} runs that they were chosen by{others} are left out"
-        " (--all-seeds shows them)."
+        f"Confirmed: only the runs of {variants} variant{'s' * (variants != 1)} on the fresh seeds"
+        f" {span} count; the {omission_count - other_count} runs that they were chosen by{others}"
+        " are left out (--all-seeds shows them)."
     )
     counts: dict[str, int] = {}
     for (experiment, _), count in waiting.items():
