@@ -13,10 +13,11 @@ How many runs are in each state, in words: for `ls`, `queue` and `status`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
-from rich.text import Text
+from rich.text import Span, Text
 
 from runslot.cli.render.console import print_line
 from runslot.experiment.states import BUSIEST_FIRST, TERMINAL_STYLES
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 
 _GAP = 2
+_BLOCK = 200
+"""Lines that are printed at once: each print costs as much as to make a few lines."""
 _LEAST_LAST = 16
 """Columns that a last cell needs beside the others; with less it gets a line of its own."""
 _PIPED_LAST = 500
@@ -43,8 +46,9 @@ def print_columns(
     does.
     """
     width = console.width if console.is_terminal else None
-    for line in column_lines(titles, rows, right, width):
-        print_line(console, line)
+    lines = column_lines(titles, rows, right, width)
+    while block := list(islice(lines, _BLOCK)):
+        print_line(console, Text("\n").join(block))
 
 
 def column_lines(
@@ -59,18 +63,31 @@ def column_lines(
     ]
     before = sum(widths) + _GAP * len(widths)
     room = _PIPED_LAST if width is None else width - before
+    ends = [title in right for title in titles]
     for row in [heading, *cells]:
-        line = Text()
-        for cell, title, size in zip(row, titles, widths, strict=False):
-            blank = Text(" " * (size - cell_len(cell.plain)))
-            line += (blank + cell if title in right else cell + blank) + Text(" " * _GAP)
+        line = _aligned(row, widths, ends)
         last = row[-1]
         if room >= _LEAST_LAST or not last.plain:
-            line += cut(last, max(room, _LEAST_LAST))
+            line.append_text(cut(last, max(room, _LEAST_LAST)))
             yield _ended(line)
         else:
             yield _ended(line)
             yield Text("    ") + cut(last, max((width or 0) - 4, _LEAST_LAST))
+
+
+def _aligned(row: Sequence[Text], widths: Sequence[int], ends: Sequence[bool]) -> Text:
+    """Return all cells but the last, made at once: to put texts together one by one takes five
+    times as long, and there may be ten thousand rows.
+    """
+    line, spans = "", []
+    for cell, width, is_right in zip(row, widths, ends, strict=False):
+        blank = " " * (width - cell_len(cell.plain))
+        line += blank * is_right
+        if cell.style:
+            spans.append(Span(len(line), len(line) + len(cell.plain), cell.style))
+        spans += [span.move(len(line)) for span in cell.spans]
+        line += cell.plain + blank * (not is_right) + " " * _GAP
+    return Text(line, spans=spans)
 
 
 def cut(text: Text, width: int) -> Text:
@@ -85,8 +102,11 @@ def cut(text: Text, width: int) -> Text:
 
 
 def _flat(cell: Text) -> Text:
+    line = one_line(cell.plain)
+    if line == cell.plain:
+        return cell
     flat = cell.copy()
-    flat.plain = one_line(cell.plain)
+    flat.plain = line
     return flat
 
 
