@@ -137,8 +137,9 @@ def add_options(words: Words, parameters: Mapping[str, Any]) -> None:
             is_sampled = space in {"sample", "search"}
             key, value = _sample_value(text) if is_sampled else parse_grid(text)
             if key in keys:
+                advice = f"write all its values in one: {flag} {key}=A,B"
                 raise InvalidInput(
-                    f"{flag} has {key} twice; write all its values in one: {flag} {key}=A,B"
+                    f"{flag} has {key} twice; {'keep one' if is_sampled else advice}"
                 )
             keys.add(key)
             if not is_sampled:

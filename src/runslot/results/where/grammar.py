@@ -17,6 +17,7 @@ from typing import NoReturn
 import polars as pl
 
 from runslot.errors import InvalidInput, nearest
+from runslot.results.columns import ANNOTATION_COLUMNS
 from runslot.results.where.functions import FUNCTIONS, Kind, kind_of, without_nan
 from runslot.results.where.tokens import Token, refuse, short, tokens_of
 from runslot.results.where.values import ARITHMETIC, CASTS, CONSTANTS, Value, compared, number_of
@@ -374,6 +375,8 @@ class _Parser:
                 f" (a metric has {' and '.join(alike)})" if alike else nearest(name, self._schema)
             )
             hint = "; write IS NAN" if name.lower() == "nan" else hint
+            if name in ANNOTATION_COLUMNS:
+                hint = f"; `runslot {name.removesuffix('s')}` writes some"
             hint = hint or f"; a text stands in quotes: '{name}'"
             raise InvalidInput(f"no run has a column {name!r}{hint}")
         return Value(pl.col(name), kind_of(self._schema[name]), name)

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from runslot.errors import InvalidInput
+from runslot.errors import InvalidInput, nearest
 from runslot.experiment.states import UNKNOWN
 from runslot.record import record
 from runslot.results.columns import ANNOTATION_COLUMNS
@@ -93,7 +93,8 @@ def _holds(results: Results, word: str) -> pl.Expr:
 
 def _known(results: Results, column: str) -> None:
     if column not in results.runs.columns:
-        raise InvalidInput(f"no run has a column {column!r}; remove the filter")
+        hint = nearest(column, results.runs.columns) or "; remove the filter"
+        raise InvalidInput(f"no run has a column {column!r}{hint}")
 
 
 def text_of(values: pl.Series) -> pl.Series:
