@@ -25,6 +25,7 @@ from runslot.engines.batch.submissions import (
 from runslot.engines.batch.submitter import Submitter
 from runslot.engines.batch.takers import Takers
 from runslot.engines.batch.task import how_it_ended
+from runslot.engines.bell import Bell
 from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Launcher, Placed, Taken, UnderWay
@@ -91,7 +92,7 @@ class BatchLauncher(Launcher):
         self._look_used = 0.0
         """When the answer was given by which runs were judged last."""
         self._stopping = False
-        self._bell = threading.Event()
+        self._bell = Bell()
         self._submitted = False
         self._submitter = Submitter(experiment, cluster, site, writer, self._say)
         self._rest: Tasks = []
@@ -339,7 +340,7 @@ class BatchLauncher(Launcher):
         if self._again:  # a stop came meanwhile
             self._again = False
             self._ask(time.time())
-        self._bell.set()
+        self._bell.ring()
 
     # ---- stopping --------------------------------------------------------------------------------
 
@@ -427,11 +428,10 @@ class BatchLauncher(Launcher):
         """Return when the system has said something, on `wake`, or after `timeout` seconds."""
         patience = max(_LEAST_FILES_S, min(_FILES, _FILES_SHARE * self._files_took))
         self._bell.wait(patience if timeout is None else min(timeout, patience))
-        self._bell.clear()
 
     def wake(self) -> None:
         """Make `wait` return."""
-        self._bell.set()
+        self._bell.ring()
 
     def close(self) -> None:
         """Leave the runs to the system."""

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from runslot.engines.bell import Bell
 from runslot.engines.events import Asks, Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Launcher, LeftRunning, Placed, Taken, UnderWay
@@ -66,7 +67,7 @@ class SkyLauncher(Launcher):
         self._last_text = ""
         self._question = terminal(observer)
         self._handled: dict[Handle, Run] = {}
-        self._changed = threading.Event()
+        self._bell = Bell()
         self._is_interrupted = False
         self._has_news = True
         directory = experiment.directory
@@ -132,15 +133,14 @@ class SkyLauncher(Launcher):
 
     def wait(self, timeout: float | None) -> None:
         """Return when something came home, or after `timeout` seconds."""
-        self._changed.wait(timeout)
-        self._changed.clear()
+        self._bell.wait(timeout)
 
     def wake(self) -> None:
         """Make `wait` return: something was asked of the launch, once there are machines by a
         signal.
         """
         self._is_interrupted = bool(len(self._fleet))
-        self._changed.set()
+        self._bell.ring()
 
     def close(self) -> None:
         """Give machines back whose runs have ended; others go on."""
@@ -280,7 +280,7 @@ class SkyLauncher(Launcher):
 
     def _tell(self) -> None:
         self._has_news = True
-        self._changed.set()
+        self._bell.ring()
 
 
 def terminal(observer: Observer) -> Callable[[str], str] | None:

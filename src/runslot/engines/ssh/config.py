@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from runslot.engines.bell import Bell
 from runslot.engines.events import Observer
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.engines.ssh.host import RemoteHost
-from runslot.engines.ssh.launcher import Bell, SSHLauncher, expected_there, share
+from runslot.engines.ssh.launcher import SSHLauncher, expected_there, share
 from runslot.engines.ssh.pool import PoolTerms
 from runslot.engines.ssh.probe import check_host
 from runslot.errors import InvalidInput, RunslotError

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import select
 import shutil
 import time
 from collections import deque
@@ -12,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from threading import Thread
 
+from runslot.engines.bell import Bell
 from runslot.engines.events import Observer, Said
 from runslot.engines.protocol import Handle, Placed, Taken, UnderWay
 from runslot.engines.ssh.host import RemoteHost
@@ -30,35 +29,6 @@ _TRIED_PERIOD_S = 1.0
 """Between looks whether hosts were tried that ring when they are."""
 _START = 60.0
 """Seconds that a host has to answer whether runs started."""
-
-
-class Bell:
-    """Wakes the launcher's thread, from any other and from signal handlers."""
-
-    def __init__(self) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
-
-    def ring(self) -> None:
-        """Wake it."""
-        try:
-            os.write(self._write, b"\0")
-        except OSError:  # full: it will wake; closed: nobody waits
-            pass
-
-    def wait(self, timeout: float | None) -> None:
-        """Return when it rang, or after `timeout` seconds."""
-        if select.select([self._read], [], [], timeout)[0]:
-            try:
-                os.read(self._read, 4096)
-            except BlockingIOError:
-                pass
-
-    def close(self) -> None:
-        """Close it."""
-        os.close(self._read)
-        os.close(self._write)
 
 
 class SSHLauncher:
@@ -298,7 +268,6 @@ class SSHLauncher:
             closer.join()
         self._tell()
         shutil.rmtree(self._terms.experiment.directory.path / INCOMING, ignore_errors=True)
-        self._bell.close()
 
     def _note_troubles(self) -> None:
         """Note in the journal, for `status` elsewhere, what keeps hosts away or their results."""
