@@ -33,8 +33,10 @@ from runslot.logger.problems import Problems
 STUCK = 60.0
 """Seconds in which a sink with rows waiting must take one, or it is detached."""
 
-PATIENCE = 10.0
-"""Seconds without progress after which the closing of a sink is given up."""
+PATIENCE = 30.0
+"""Seconds without progress after which the closing of a sink is given up: W&B's own process takes
+more than ten to start on a busy machine, and the rows of a short run would be missing there.
+"""
 
 MOST_WAITING = 100_000
 """Rows that may wait for a slow sink."""
