@@ -75,6 +75,14 @@ def test_a_sweep_file_runs_and_set_and_options_go_before_it(runslot):
     assert len(list((runslot.root / "other" / "name").glob("2*/*/run_0/outcome.json"))) == 1
 
 
+def test_a_key_that_set_adds_beside_one_of_nearly_its_name_is_said(runslot):
+    (runslot.directory / "sweep.yaml").write_text(SWEEP)
+    dry = ("run", "sweep.yaml", "--seeds", "1", "--dry-run", "--set")
+    noted = runslot(*dry, "grid.lrr=0.1")
+    assert "the file's grid has no 'lrr' (did you mean 'lr'?); added" in noted.stdout
+    assert "note:" not in runslot(*dry, "grid.width=8").stdout
+
+
 def test_paths_in_the_file_are_relative_to_it_and_the_working_directory_is_the_callers(runslot):
     folder = runslot.directory / "sweeps"
     folder.mkdir()

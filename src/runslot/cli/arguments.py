@@ -183,6 +183,11 @@ def _override(words: Words, setting: str) -> None:
         raise InvalidInput(
             f"--set {setting}: unknown key {inside!r}{nearest(inside, GROUPS[word])}"
         )
+    if word in SPACES and inside:
+        keys = words.values.get(word)
+        near = nearest(inside, keys) if isinstance(keys, dict) and inside not in keys else ""
+        if near:
+            words.notes.append(f"--set {setting}: the file's {word} has no {inside!r}{near}; added")
     if word in ("grid", "zip") and inside:
         values = parse_grid(f"{inside}={text}")[1]
         value = values if len(values) > 1 else values[0]
