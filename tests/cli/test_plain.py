@@ -246,6 +246,7 @@ def test_the_exit_status_of_a_plain_command_is_that_of_its_function(tmp_path: Pa
         ("run t.py:f --retries=few", "must be a valid integer, not 'few'"),
         ("note d -5 is too low", "a text that begins with a dash goes after --"),
         ("run --grid a=1 --", "nothing stands after --"),
+        ("--dry-run run t.py:f", "a command's options go after its name"),
     ],
 )
 def test_a_word_that_is_missing_or_wrong_is_named(

@@ -182,6 +182,8 @@ def refusal(error: Any, arguments: Sequence[str]) -> InvalidInput:
             )
         near = nearest(option, _options_of(context)) if option[:2] == "--" else ""
         sentence = f"there is no option {option}{near}"
+        if command == "runslot":
+            sentence += "; a command's options go after its name"
         if command == "runslot note":
             sentence += "; a text that begins with a dash goes after --"
     else:
