@@ -225,7 +225,7 @@ def test_into_refuses_another_command(runslot):
         (("train.py:train", "--", "ls"), "both 'train.py:train' and a command"),
         (("nothing.py:train",), "there is no file /"),
         (("train.py:trian",), "trian"),
-        (("--",), "must be a command"),
+        (("--",), "nothing stands after --"),
         (("--", "python3", "-c", "pass"), "--name"),
         (
             ("--grid", "lr=1", "--", "python3", "script.py", "{rl}"),
