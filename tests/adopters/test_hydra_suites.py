@@ -14,7 +14,8 @@ from hydra.test_utils.launcher_common_tests import (
     LauncherTestSuite,
 )
 
-pytestmark = pytest.mark.adopters
+# Together: their jobs write `a_module.log` into the directory in which the tests are run.
+pytestmark = [pytest.mark.adopters, pytest.mark.xdist_group("hydra suites")]
 
 Plugins.instance()
 """Before the first test: what plugins register once, the suites put back after each."""

@@ -288,14 +288,12 @@ def test_a_run_that_runs_out_of_time_continues_where_it_can_resume_and_else_has_
         sweeps[name].configure(time="00:01:00", setup=setup)
         sweeps[name].run("program.py:first_waits", "--grace", "3", *options)
 
-    for name, message in (
-        ("other", "time limit ran out, and the run is not resumable"),
-        ("unbegun", "time limit ran out before the run began"),
-        ("deaf", "time limit ran out, and the run is not resumable"),
-    ):
+    for name in ("other", "unbegun", "deaf"):
         sweeps[name].wait_for(240, timed_out=1)
         (run,) = sweeps[name].place.status()["runs"]
-        assert message in run["outcome"]["message"], name
+        # Said by the task, or by Slurm, which knows it while the task is still ending.
+        assert "time limit ran out" in run["outcome"]["message"], name
+    assert not sweeps["unbegun"].notes()
     for name in ("resumable", "resumable deaf"):
         sweeps[name].wait_for(succeeded=1)
         assert sweeps[name].notes() == {"run_0": ["attempt 1", "attempt 2"]}, name
