@@ -172,7 +172,7 @@ def _advice(code: int, output: str) -> str:
 
 
 def _client(environment: Mapping[str, str], *arguments: str, words: str = "") -> tuple[int, str]:
-    done = subprocess.run(
+    process = subprocess.run(
         arguments,
         input=words.encode(),
         stdout=subprocess.PIPE,
@@ -180,7 +180,7 @@ def _client(environment: Mapping[str, str], *arguments: str, words: str = "") ->
         check=False,
         env=environment,
     )
-    return done.returncode, done.stdout.decode(errors="replace")
+    return process.returncode, process.stdout.decode(errors="replace")
 
 
 def _host() -> str:

@@ -349,7 +349,7 @@ def _client(environment: Mapping[str, str], *arguments: str) -> tuple[int, str]:
     # threads, and blocks none.
     blocks = bool(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             arguments,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -361,7 +361,7 @@ def _client(environment: Mapping[str, str], *arguments: str) -> tuple[int, str]:
         )
     except subprocess.TimeoutExpired:
         return -1, f"{arguments[0]} did not answer within {_CLEANUP_TIME:g} s"
-    return done.returncode, done.stdout.decode(errors="replace")
+    return process.returncode, process.stdout.decode(errors="replace")
 
 
 def _unblock_signals() -> None:

@@ -227,7 +227,7 @@ def _user() -> str:
 
 def _git(directory: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", directory, *arguments],
             capture_output=True,
             timeout=_PATIENCE,
@@ -236,4 +236,4 @@ def _git(directory: Path, *arguments: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.decode(errors="surrogateescape") if done.returncode == 0 else None
+    return process.stdout.decode(errors="surrogateescape") if process.returncode == 0 else None

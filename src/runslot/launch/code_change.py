@@ -288,7 +288,7 @@ def _commit(repository: Repository, tree: Path) -> str:
         [f"refs/remotes/origin/{repository.ref}", repository.ref] if repository.ref else ["HEAD"]
     )
     for name in names:
-        done = _run(
+        process = _run(
             [
                 "-C",
                 str(tree),
@@ -299,8 +299,8 @@ def _commit(repository: Repository, tree: Path) -> str:
                 f"{name}^{{commit}}",
             ]
         )
-        if done.returncode == 0:
-            return done.stdout.decode().strip()
+        if process.returncode == 0:
+            return process.stdout.decode().strip()
     if not repository.ref:
         raise InvalidInput(f"code: {repository.shown} has no commit yet")
     raise InvalidInput(
@@ -310,15 +310,16 @@ def _commit(repository: Repository, tree: Path) -> str:
 
 
 def _is_clean(place: Path) -> bool:
-    done = _run(["-C", str(place), "status", "--porcelain", "--ignored"])
-    return done.returncode == 0 and not done.stdout.strip()
+    process = _run(["-C", str(place), "status", "--porcelain", "--ignored"])
+    return process.returncode == 0 and not process.stdout.strip()
 
 
 def _git(repository: Repository, arguments: Sequence[str]) -> None:
-    done = _run(arguments)
-    if done.returncode != 0:
+    process = _run(arguments)
+    if process.returncode != 0:
         reason = (
-            _last_line(done.stderr.decode(errors="replace")) or f"git ended with {done.returncode}"
+            _last_line(process.stderr.decode(errors="replace"))
+            or f"git ended with {process.returncode}"
         )
         raise InvalidInput(f"code: {repository.shown} cannot be cloned: {reason}")
 

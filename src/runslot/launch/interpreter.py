@@ -232,13 +232,13 @@ def _prefix_of_conda(name: str) -> Path:
             f" ~/conda/envs/{name}"
         )
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [program, "env", "list", "--json"],
             capture_output=True,
             check=True,
             timeout=_START_TIMEOUT_S,
         )
-        prefixes = [Path(entry) for entry in json.loads(done.stdout)["envs"]]
+        prefixes = [Path(entry) for entry in json.loads(process.stdout)["envs"]]
     except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
         raise InvalidInput(
             f"conda: `{program} env list --json` does not say its environments ({error})"
@@ -264,7 +264,7 @@ def _set_by_conda(prefix: Path, interpreter: PythonEnvironment) -> dict[str, str
     if scripts:
         before = activated(os.environ, interpreter)
         code = 'for each; do . "$each" >&2; done; exec env -0'
-        done = subprocess.run(
+        process = subprocess.run(
             ["bash", "-c", code, "bash", *map(str, scripts)],
             capture_output=True,
             check=False,
@@ -272,7 +272,7 @@ def _set_by_conda(prefix: Path, interpreter: PythonEnvironment) -> dict[str, str
             timeout=_START_TIMEOUT_S,
         )
         after = dict(
-            line.partition("=")[::2] for line in os.fsdecode(done.stdout).split("\0") if line
+            line.partition("=")[::2] for line in os.fsdecode(process.stdout).split("\0") if line
         )
         shells = ("_", "SHLVL", "PWD", "OLDPWD", "PATH")
         variables = {
@@ -316,19 +316,19 @@ def _ask(argv: Sequence[str], timeout_s: float, subject: str, without: str = "")
         name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", without)
     }
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             argv, capture_output=True, check=False, timeout=timeout_s, env=environment
         )
     except OSError as error:
         raise InvalidInput(f"{subject} cannot be started: {error.strerror}") from error
     except subprocess.TimeoutExpired:
         raise InvalidInput(f"{subject} has not answered within {timeout_s:.0f} s") from None
-    for line in done.stdout.decode(errors="replace").splitlines():
+    for line in process.stdout.decode(errors="replace").splitlines():
         if line.startswith("runslot "):
             return list(json.loads(line.partition(" ")[2]))
-    error_lines = done.stderr.decode(errors="replace").strip().splitlines()
+    error_lines = process.stderr.decode(errors="replace").strip().splitlines()
     raise InvalidInput(
-        f"{subject} does not say which Python it is (exit code {done.returncode}):"
+        f"{subject} does not say which Python it is (exit code {process.returncode}):"
         f" {(error_lines or [''])[-1]}"
     )
 

@@ -322,10 +322,11 @@ def _requeue(job: BatchJob, status: int) -> int:
     print("the time limit is near: the task is requeued, and its runs continue", flush=True)
     # Ignored since the worker ended: the system's would be waited for, half a minute.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    done = subprocess.run(job.requeue_command(), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
+    process = subprocess.run(job.requeue_command(), capture_output=True, text=True, check=False)
+    if process.returncode != 0:
         print(
-            f"it cannot be requeued ({done.stderr.strip()}); `runslot resume` continues the runs",
+            f"it cannot be requeued ({process.stderr.strip()}); `runslot resume` continues the"
+            " runs",
             file=sys.stderr,
         )
         return status

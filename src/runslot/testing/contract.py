@@ -84,7 +84,7 @@ class Place:
     ) -> subprocess.CompletedProcess[str]:
         """Carry out a command line of runslot."""
         argv = [sys.executable, "-m", "runslot", *arguments]
-        done = subprocess.run(
+        process = subprocess.run(
             argv,
             cwd=self.directory,
             capture_output=True,
@@ -93,10 +93,10 @@ class Place:
             timeout=timeout,
             stdin=subprocess.DEVNULL,
         )
-        report = f"{arguments}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert status is None or done.returncode == status, report
-        assert "Traceback (most recent call last)" not in done.stderr, report
-        return done
+        report = f"{arguments}\nexit {process.returncode}\n{process.stdout}\n{process.stderr}"
+        assert status is None or process.returncode == status, report
+        assert "Traceback (most recent call last)" not in process.stderr, report
+        return process
 
     def options(self) -> list[str]:
         """Return the options that send a sweep to the launcher and wait for it there."""
@@ -429,9 +429,9 @@ class LauncherContract:
         """A function that cannot be imported, a program that does not exist, are refused with one
         message.
         """
-        done = place("run", "program.py:nothing", *place.options(), status=None)
-        assert done.returncode != 0
-        assert "nothing" in done.stderr + done.stdout
+        process = place("run", "program.py:nothing", *place.options(), status=None)
+        assert process.returncode != 0
+        assert "nothing" in process.stderr + process.stdout
 
 
 def _toml(value: Any) -> str:

@@ -136,12 +136,14 @@ def full_disk(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
         str(disk),
     ]
     argv += [sys.executable, "-c", inside]
-    done = subprocess.run(argv, env=dict(environment), capture_output=True, text=True, check=False)
-    if done.returncode not in {0, 3}:
+    process = subprocess.run(
+        argv, env=dict(environment), capture_output=True, text=True, check=False
+    )
+    if process.returncode not in {0, 3}:
         raise Impossible(
-            f"a small disk cannot be mounted ({(done.stderr.strip().splitlines() or ['?'])[-1]})"
+            f"a small disk cannot be mounted ({(process.stderr.strip().splitlines() or ['?'])[-1]})"
         )
-    yield from done.stdout.splitlines()
+    yield from process.stdout.splitlines()
 
 
 def full_disk_inside(place: str) -> int:

@@ -208,12 +208,12 @@ def _check_size(tree: Path, files: Iterable[str], by_git: bool) -> None:
 def _git(directory: Path, *arguments: str) -> bytes | None:
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             ["git", "-C", directory, *arguments], capture_output=True, check=False, env=environment
         )
     except OSError:  # no git here
         return None
-    return done.stdout if done.returncode == 0 else None
+    return process.stdout if process.returncode == 0 else None
 
 
 def as_here(

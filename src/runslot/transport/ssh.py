@@ -212,14 +212,14 @@ class Host:
         self.connect()
         command = self.command(argv)
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 command, input=stdin, capture_output=True, timeout=timeout, check=False
             )
         except subprocess.TimeoutExpired:
             raise self._error(argv, f"no answer within {timeout:g} s", retry=True) from None
-        if done.returncode == SSH_FAILED:
-            raise self.failure(argv, done.stderr)
-        return done
+        if process.returncode == SSH_FAILED:
+            raise self.failure(argv, process.stderr)
+        return process
 
     def check(
         self, argv: Sequence[str], stdin: bytes = b"", timeout: float | None = 120.0
@@ -227,13 +227,13 @@ class Host:
         """Run a command that has to succeed and return what it printed; else `HostError` with its
         last line.
         """
-        done = self.run(argv, stdin, timeout)
-        if done.returncode != 0:
-            reason = last_line(done.stderr) or last_line(done.stdout)
+        process = self.run(argv, stdin, timeout)
+        if process.returncode != 0:
+            reason = last_line(process.stderr) or last_line(process.stdout)
             raise self._error(
-                argv, f"exit code {done.returncode}" + (f": {reason}" if reason else "")
+                argv, f"exit code {process.returncode}" + (f": {reason}" if reason else "")
             )
-        return done.stdout
+        return process.stdout
 
     def start(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
         """Start a command on the host with pipes to its input and from its outputs; the caller ends

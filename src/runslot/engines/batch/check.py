@@ -37,8 +37,8 @@ def check_batch(
                 f"commands on {cluster.where}", False, f"missing: {', '.join(missing)}", fix
             )
             return
-        done = cluster.run(version)
-        printed = (done.stdout + done.stderr).decode(errors="replace").split("\n")[0].strip()
+        process = cluster.run(version)
+        printed = (process.stdout + process.stderr).decode(errors="replace").split("\n")[0].strip()
         yield Finding(f"commands on {cluster.where}", True, printed)
         yield from further()
         yield _python(cluster, python)
@@ -52,8 +52,8 @@ def check_batch(
 def _python(cluster: BatchCluster, configured: str | None) -> Finding:
     python = configured or (sys.executable if cluster.host is None else "python3")
     command = [python, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"]
-    done = cluster.run(["sh", "-c", shlex.join(command)])
-    printed = (done.stdout or done.stderr).decode(errors="replace").strip()
+    process = cluster.run(["sh", "-c", shlex.join(command)])
+    printed = (process.stdout or process.stderr).decode(errors="replace").strip()
     version = re.match(r"(\d+)\.(\d+)", printed)
     well = version is not None and (int(version[1]), int(version[2])) >= (3, 10)
     return Finding(

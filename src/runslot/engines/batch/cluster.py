@@ -115,10 +115,10 @@ class BatchCluster(ABC):
         """Call a command, in a directory, and return what it printed; `BatchError` where it
         fails.
         """
-        done = self.run(argv, directory, stdin)
-        if done.returncode == 0:
-            return done.stdout.decode(errors="replace")
-        raise self.error(argv, done)
+        process = self.run(argv, directory, stdin)
+        if process.returncode == 0:
+            return process.stdout.decode(errors="replace")
+        raise self.error(argv, process)
 
     def run(
         self, argv: Sequence[str], directory: str | None = None, stdin: str = ""

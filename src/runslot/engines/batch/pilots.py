@@ -224,17 +224,17 @@ class BatchPilots:
             return
         command = [frame.python, "-c", _TRIAL, frame.archive, sampler]
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 command, capture_output=True, text=True, timeout=_TRIAL_TIMEOUT_S, check=False
             )
         except (OSError, subprocess.SubprocessError):  # on the nodes alone, perhaps
-            done = None
-        if done is None or done.returncode:
+            process = None
+        if process is None or process.returncode:
             self._say(
                 f"note: {frame.python} cannot be asked here whether it has what a search needs;"
                 " a node that lacks it is named by `runslot status`"
             )
-        elif missing := done.stdout.strip():
+        elif missing := process.stdout.strip():
             if not (frame.setup or frame.modules):
                 raise InvalidInput(missing)
             self._say(f"note: {missing}, unless `setup` or `modules` bring it")

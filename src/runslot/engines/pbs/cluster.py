@@ -74,10 +74,10 @@ class PBSCluster(BatchCluster):
         """Which of the two it is, as its commands say where the table does not."""
         if self.given_dialect is not None:
             return self.given_dialect
-        done = self.run(
+        process = self.run(
             ["qstat", "--version"]
         )  # `pbs_version = 20.0.1`, `Version: 6.1.2`; scripts may go elsewhere
-        return "torque" if b"Version:" in done.stdout + done.stderr else "openpbs"
+        return "torque" if b"Version:" in process.stdout + process.stderr else "openpbs"
 
     def array_size(self) -> int:
         """Return how many tasks an array may have."""
@@ -139,11 +139,13 @@ class PBSCluster(BatchCluster):
 
     def _ask(self, argv: Sequence[str]) -> str:
         """Call a command whose jobs may have ended, which is no error; the others are answered."""
-        done = self.run(argv)
-        lines = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
-        if done.returncode and not (lines and all(_GONE.search(line) for line in lines)):
-            raise self.error(argv, done)
-        return done.stdout.decode(errors="replace")
+        process = self.run(argv)
+        lines = [
+            line for line in process.stderr.decode(errors="replace").splitlines() if line.strip()
+        ]
+        if process.returncode and not (lines and all(_GONE.search(line) for line in lines)):
+            raise self.error(argv, process)
+        return process.stdout.decode(errors="replace")
 
     def cancel(self, tasks: Mapping[str, Collection[int]], jobs: Jobs, kill: bool = False) -> None:
         """End tasks, or whole jobs: what runs is told so that it has its grace, what waits is

@@ -159,7 +159,7 @@ class SkyPilot:
         try:
             # A session of its own: Ctrl-C is for the launch, which decides what becomes of the
             # machines.
-            done = subprocess.run(
+            process = subprocess.run(
                 [self._python, "-m", "runslot.engines.sky.driver"],
                 input=question,
                 capture_output=True,
@@ -178,11 +178,11 @@ class SkyPilot:
             raise NotInstalled(
                 f"{self._python} cannot be started ({error.strerror}): name a Python with SkyPilot"
             ) from error
-        self._note(verb, done.stderr)
+        self._note(verb, process.stderr)
         try:
-            answer = json.loads(done.stdout)
+            answer = json.loads(process.stdout)
         except ValueError:
-            last = done.stderr.strip().splitlines()[-1:] or [f"exit status {done.returncode}"]
+            last = process.stderr.strip().splitlines()[-1:] or [f"exit status {process.returncode}"]
             raise CloudRefused(f"SkyPilot did not answer ({verb}): {last[0]}") from None
         if "refused" not in answer:
             return answer["answer"]

@@ -104,14 +104,14 @@ def probe(host: Host, python: str, root: str) -> Probe:
     """
     command = [python, "-", root]
     before = time.time()
-    done = host.run([*command, ""], f"{LOOK_AROUND}{_SAY}".encode())
+    process = host.run([*command, ""], f"{LOOK_AROUND}{_SAY}".encode())
     after = time.time()
-    answers = [answer for line in done.stdout.splitlines() if (answer := decode(line))]
+    answers = [answer for line in process.stdout.splitlines() if (answer := decode(line))]
     if not answers:
         raise HostError(
             host.name,
             " ".join(command),
-            no_python(host, python, done.returncode, last_line(done.stderr)),
+            no_python(host, python, process.returncode, last_line(process.stderr)),
         )
     return read(answers[-1], before, after)
 
@@ -280,14 +280,14 @@ def _transfer_and_hardware(host: Host, python: str, probed: Probe) -> Iterator[F
             f"transfer {host.name}", True, f"{archive.stat().st_size / 1e6:.1f} MB brought by rsync"
         )
         place = f"{probed.root}/{archive.name}"
-        done = host.run([python, "-", place], _HARDWARE.encode())
+        process = host.run([python, "-", place], _HARDWARE.encode())
         host.run(["rm", "-f", place])
-    if done.returncode != 0:
+    if process.returncode != 0:
         yield Finding(
-            f"hardware {host.name}", False, last_line(done.stderr), "say so in a bug report"
+            f"hardware {host.name}", False, last_line(process.stderr), "say so in a bug report"
         )
         return
-    cores, gpus, notes = json.loads(last_line(done.stdout))
+    cores, gpus, notes = json.loads(last_line(process.stdout))
     gpu_text = ", ".join(gpus) if gpus else "no GPUs"
     yield Finding(
         f"hardware {host.name}",

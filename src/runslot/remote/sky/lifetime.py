@@ -51,16 +51,16 @@ def arm_again(end: float) -> None:
     if not _is_armed():
         return
     minutes = max(1, round((end - time.time()) / 60))
-    done = subprocess.run(
+    process = subprocess.run(
         ["sudo", "shutdown", "-h", f"+{minutes}"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    if done.returncode:
+    if process.returncode:
         say(
-            f"the deadline could not be armed anew ({done.stderr.strip()}): the machine lives"
+            f"the deadline could not be armed anew ({process.stderr.strip()}): the machine lives"
             " longer than it should"
         )
     else:
