@@ -188,7 +188,7 @@ def refusal(error: Any, arguments: Sequence[str]) -> InvalidInput:
             sentence += "; a text that begins with a dash goes after --"
     else:
         text = error.format_message().partition(". Did you mean")[0].rstrip(".")
-        text = _WANTED.sub(lambda match: _wanted(match, arguments), text)
+        text = _REFUSED_VALUE.sub(lambda match: _with_value(match, arguments), text)
         sentence = f"{text[:1].lower()}{text[1:]}"
         if context and text.startswith("No such command"):
             word = text.partition("'")[2].rstrip("'")
@@ -198,10 +198,12 @@ def refusal(error: Any, arguments: Sequence[str]) -> InvalidInput:
     return InvalidInput(f"{sentence}; `{command} -h` shows what there is")
 
 
-_WANTED = re.compile(r"(Invalid value for (?P<names>.*?): )Input should be (?P<kind>[^,]*).*")
+_REFUSED_VALUE = re.compile(
+    r"(Invalid value for (?P<names>.*?): )Input should be (?P<kind>[^,]*).*"
+)
 
 
-def _wanted(match: re.Match[str], arguments: Sequence[str]) -> str:
+def _with_value(match: re.Match[str], arguments: Sequence[str]) -> str:
     """Return pydantic's sentence of a value with the value."""
     names = re.findall(r"'(-[^']*)'", match["names"])
     words = [*arguments, ""]
@@ -210,8 +212,8 @@ def _wanted(match: re.Match[str], arguments: Sequence[str]) -> str:
         for number, word in enumerate(arguments)
         if word.partition("=")[0] in names
     ]
-    given = f", not {values[-1]!r:.60}" if values else ""
-    return f"{match[1]}must be {match['kind']}{given}"
+    value = f", not {values[-1]!r:.60}" if values else ""
+    return f"{match[1]}must be {match['kind']}{value}"
 
 
 def _command_of(arguments: Sequence[str]) -> str:

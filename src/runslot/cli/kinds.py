@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from runslot.errors import InvalidInput, nearest
 from runslot.experiment.records import LONGEST_S
@@ -379,7 +379,7 @@ class Option:
     @property
     def names(self) -> tuple[str, ...]:
         """How it is written."""
-        return self.flags or ("--" + self.name.rstrip("_").replace("_", "-"),)
+        return self.flags or option_names(self.name)
 
 
 @record
@@ -396,6 +396,17 @@ class Notation:
     least: float | None = None
     most: float | None = None
     shows_default: bool | str = True
+
+
+def option_names(parameter: str) -> tuple[str, ...]:
+    """Return how an option is written that has its parameter's name."""
+    return ("--" + parameter.rstrip("_").replace("_", "-"),)
+
+
+def notation_of(annotation: Any) -> tuple[Any, Notation | None]:
+    """Return the type of a parameter, and how it is written."""
+    kind, *metadata = get_args(annotation) or (annotation,)
+    return kind, next((part for part in metadata if isinstance(part, Notation)), None)
 
 
 VARIANTS_PANEL, SEARCH_PANEL, RUN_PANEL, LAUNCH_PANEL, OUTPUT_PANEL = (

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from runslot.cli.commands import COMMANDS
-from runslot.cli.kinds import Notation
+from runslot.cli.kinds import Notation, notation_of, option_names
 from runslot.errors import InvalidInput
 from runslot.record import record
 
@@ -75,19 +75,17 @@ def values_of(signature: inspect.Signature, words: Sequence[str]) -> dict[str, A
     arguments: list[Parameter] = []
     options: dict[str, Parameter] = {}
     required: set[str] = set()
-    for each in signature.parameters.values():
-        kind, *rest = get_args(each.annotation) or (each.annotation,)
-        notation = next((info for info in rest if isinstance(info, Notation)), None)
+    for name, declaration in signature.parameters.items():
+        kind, notation = notation_of(declaration.annotation)
         if notation is None:
             return None
-        parameter = _parameter(each.name, kind, notation)
+        parameter = _parameter(name, kind, notation)
         if notation.is_argument:
             arguments.append(parameter)
         else:
-            names = notation.names or ("--" + each.name.rstrip("_").replace("_", "-"),)
-            options |= dict.fromkeys(names, parameter)
-        if each.default is inspect.Parameter.empty:
-            required.add(each.name)
+            options |= dict.fromkeys(notation.names or option_names(name), parameter)
+        if declaration.default is inspect.Parameter.empty:
+            required.add(name)
     values = read(words, arguments, options)
     return values if values is not None and required <= values.keys() else None
 
@@ -95,7 +93,7 @@ def values_of(signature: inspect.Signature, words: Sequence[str]) -> dict[str, A
 def _parameter(name: str, kind: Any, notation: Notation) -> Parameter:
     """Return the parameter of a type such as `int`, `Path | None`, `list[str] | None`."""
     if type(None) in get_args(kind):
-        (kind,) = (each for each in get_args(kind) if each is not type(None))
+        (kind,) = set(get_args(kind)) - {type(None)}
     several = getattr(kind, "__origin__", None) is list
     if several:
         (kind,) = get_args(kind)
@@ -110,10 +108,8 @@ def read(
     rest = iter(words)
     for word in rest:
         if not word.startswith("-"):
-            parameter = next(
-                (each for each in arguments if each.several or each.name not in values), None
-            )
-            text = word
+            free = (place for place in arguments if place.several or place.name not in values)
+            parameter, text = next(free, None), word
         else:
             name, text = _option(word, options, rest)
             parameter = options.get(name)

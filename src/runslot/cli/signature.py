@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
-from runslot.cli.kinds import Notation
+from runslot.cli.kinds import Notation, notation_of
 
 
 def typed(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,15 +26,14 @@ def typed(function: Callable[..., Any]) -> Callable[..., Any]:
     command.__name__, command.__doc__ = function.__name__, function.__doc__
     command.__annotations__ = {}
     command.__signature__ = signature.replace(  # type: ignore[attr-defined]  # what inspect reads
-        parameters=[_typed(each) for each in signature.parameters.values()],
+        parameters=list(map(_typed, signature.parameters.values())),
         return_annotation=inspect.Signature.empty,
     )
     return command
 
 
 def _typed(parameter: inspect.Parameter) -> inspect.Parameter:
-    kind, *rest = get_args(parameter.annotation) or (parameter.annotation,)
-    notation = next((each for each in rest if isinstance(each, Notation)), None)
+    kind, notation = notation_of(parameter.annotation)
     if notation is None:
         return parameter
     info = _argument(notation) if notation.is_argument else _option(notation)

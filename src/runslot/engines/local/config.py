@@ -130,9 +130,9 @@ def _refuse_inside_run(slots: Sequence[Slot]) -> None:
     outcome = run_dir.read_outcome()
     if outcome is not None and outcome.attempt == attempt.attempt:
         return  # what it left behind launches
-    leases, own = Leases(), attempt.occupied
-    if own.shares_cores or not all(
-        any(core in own.cores and leases.is_held(core) for core in slot.cores) for slot in slots
+    leases, lease = Leases(), attempt.occupied
+    if lease.shares_cores or not all(
+        any(core in lease.cores and leases.is_held(core) for core in slot.cores) for slot in slots
     ):
         return
     raise InvalidInput(

@@ -54,10 +54,10 @@ def short_labels(keys: Sequence[str], rows: Sequence[Sequence[str]]) -> ShortLab
     columns = [_brief(column) for column in zip(*rows, strict=True)]
     telling = places_telling(rows)
     words: list[tuple[str, ...]] = []
-    every = list(range(len(keys)))
+    places_of_all = list(range(len(keys)))
     for places, longest in (
-        (every, 0),
-        (every, _LONGEST_VALUE),
+        (places_of_all, 0),
+        (places_of_all, _LONGEST_VALUE),
         (telling, 0),
         (telling, _LONGEST_VALUE),
     ):
@@ -109,8 +109,8 @@ def left_out_note(keys: Sequence[str], shown: Sequence[str]) -> str:
     """Return which of the settings are shown; nothing where all are."""
     if len(shown) == len(keys):
         return ""
-    which = f"{_few(shown)} {'are' if shown[1:] else 'is'}"
-    return f"Of {len(keys)} settings that vary {which} shown, enough to tell them apart."
+    names = f"{_few(shown)} {'are' if shown[1:] else 'is'}"
+    return f"Of {len(keys)} settings that vary {names} shown, enough to tell them apart."
 
 
 def _few(names: Sequence[str]) -> str:
