@@ -340,7 +340,7 @@ def _say_timed_out(task: _Task, runs: Sequence[WorkItem]) -> None:
     for item in runs:
         run_dir = task.directory.run_dir(item.run, file)
         outcome, record = run_dir.read_outcome(), run_dir.read_attempt()
-        latest = max(0 if known is None else known.attempt for known in (outcome, record))
+        latest = max(0 if part is None else part.attempt for part in (outcome, record))
         if task.submission.stopped(item.run.id).exists():
             continue
         if latest < item.attempt:
