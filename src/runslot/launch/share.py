@@ -139,10 +139,13 @@ class Progress:
         try:
             runs = self.growth.grow(free)
         except OSError as error:  # what was decided is listed with the next call
-            if not (reason := shortage_of(error)):
+            reason = shortage_of(error)
+            # Moved since it was looked for: the next call finds it away, or back already.
+            if not reason and not isinstance(error, FileNotFoundError):
                 raise
             self.is_blocked = True
-            holds.short(self.experiment, reason, now)
+            if reason:
+                holds.short(self.experiment, reason, now)
             return
         for run, attempt in runs:
             key = self.keys.get(run.id)

@@ -28,7 +28,8 @@ from runslot.experiment.turn import SharedJournal, TurnLost, stop_file
 from runslot.record import record
 from runslot.search.asha import arrivals
 from runslot.search.recovery import replay, time_of
-from runslot.search.searcher import LOOK_PERIOD_S, NO_SNAPSHOT, Searcher, has_snapshot, rising
+from runslot.search.rows import has_snapshot
+from runslot.search.searcher import LOOK_PERIOD_S, NO_SNAPSHOT, Searcher, rising
 from runslot.search.start import make_study, most_runs, record_of, trials_limit
 from runslot.search.trial import Event, RunState, TrialRun
 

@@ -246,3 +246,36 @@ def missing_said(metric: str, step: str, curve: LoggedCurve, run: str) -> str:
         f"{run} has ended, and logged no {missing!r}{nearest(missing, curve.columns)}; it logged"
         f" {columns}"
     )
+
+
+def has_snapshot(run_dir: RunDir) -> bool:
+    """Tell whether a run has kept anything that it could continue from, beside its logs."""
+    record_names = {
+        path.name for path in (run_dir.run_file, run_dir.attempt_file, run_dir.outcome_file)
+    }
+    for _, names, files in os.walk(run_dir.path):
+        names[:] = [name for name in names if not name.startswith((".", "attempt_", "wandb"))]
+        for name in files:
+            if (
+                name not in record_names
+                and not name.startswith((".", "events.out."))
+                and not name.endswith(_LOGS)
+            ):
+                return True
+    return False
+
+
+_LOGS = (
+    ".csv",
+    ".log",
+    ".json",
+    ".jsonl",
+    ".txt",
+    ".patch",
+    ".yaml",
+    ".yml",
+    ".py",
+    ".out",
+    ".err",
+)
+"""Endings of what is no snapshot."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +28,7 @@ from runslot.search.optuna_log import optuna_log
 from runslot.search.recovery import explain, replay, time_of
 from runslot.search.report import SearchReport, best_yaml
 from runslot.search.roster import HYDRA_LAYOUT
-from runslot.search.rows import LoggedCurve, RunRows, missing_said, step_name
+from runslot.search.rows import LoggedCurve, RunRows, has_snapshot, missing_said, step_name
 from runslot.search.start import make_study, most_runs, record_of, space_of, trials_limit
 from runslot.search.trial import Event, Rows, TrialRun
 from runslot.variants.variant import flatten
@@ -38,6 +37,8 @@ NO_SNAPSHOT = "left no snapshot"
 """Why a run cannot continue that should have kept one."""
 COPY_PERIOD_S = 10.0
 """Between copies of the study for optuna-dashboard."""
+_MOVE_PAUSES_S = (0.01, 0.1, 0.3)
+"""Before a run's rows are read again, which may have been looked for where they no longer were."""
 LOOK_PERIOD_S = 0.5
 """Between looks at what the runs under way have logged."""
 STANDING_PERIOD_S, STANDING_SHARE = 0.5, 0.01
@@ -181,11 +182,25 @@ class Searcher:
         return again
 
     def _take_end(self, run: Run, kind: str) -> LoggedCurve:
-        curve = self._curve(run)
+        curve = self._end_curve(run, kind)
         self._study.note_rows(run.id, curve.whole)
         value = self._study.objective.of_run([value for _, value in curve.whole])
         self._study.note_end(run.id, kind, value)
         return curve
+
+    def _end_curve(self, run: Run, kind: str) -> LoggedCurve:
+        """Return all that a run logged, also where the directory is moved this very moment: a run
+        that logged nothing ends the search.
+        """
+        for pause in _MOVE_PAUSES_S:
+            place = self._experiment.place()
+            with contextlib.suppress(FileNotFoundError):
+                curve = self._curve(run)
+                is_whole = bool(curve.columns) or kind != "succeeded"
+                if is_whole and place == self._experiment.place():
+                    return curve
+            time.sleep(pause)
+        return self._curve(run)
 
     def _run_dir(self, run: Run) -> RunDir:
         """Return where a run lies, also while its experiment's directory is moved elsewhere."""
@@ -412,36 +427,3 @@ def rising(curve: LoggedCurve, entry: TrialRun, attempt: int) -> Rows:
     if attempt == 1:
         refuse_fallen_step(curve.rows, curve.step or "the row", entry.run.directory)
     return list(curve.rows)
-
-
-def has_snapshot(run_dir: RunDir) -> bool:
-    """Tell whether a run has kept anything that it could continue from, beside its logs."""
-    record_names = {
-        path.name for path in (run_dir.run_file, run_dir.attempt_file, run_dir.outcome_file)
-    }
-    for _, names, files in os.walk(run_dir.path):
-        names[:] = [name for name in names if not name.startswith((".", "attempt_", "wandb"))]
-        for name in files:
-            if (
-                name not in record_names
-                and not name.startswith((".", "events.out."))
-                and not name.endswith(_LOGS)
-            ):
-                return True
-    return False
-
-
-_LOGS = (
-    ".csv",
-    ".log",
-    ".json",
-    ".jsonl",
-    ".txt",
-    ".patch",
-    ".yaml",
-    ".yml",
-    ".py",
-    ".out",
-    ".err",
-)
-"""Endings of what is no snapshot."""
