@@ -292,12 +292,23 @@ def test_what_a_limit_of_the_user_lets_in_is_submitted_and_the_rest_follows_as_j
     assert cluster.place.status()["counts"] == {"running": 3, "queued": 3}
     assert launched.poll() is None
     cluster.go()
-    launched.wait(timeout=100)
-    cluster.place.until(
-        lambda: cluster.place.status()["counts"] == {"succeeded": 6}, what="all have ended"
-    )
+    assert launched.wait(timeout=100) == 0
+    cluster.place.until(lambda: "running" not in cluster.place.status()["counts"])
+    assert cluster.place.status()["counts"] == {"succeeded": 6}
     assert "3 of 6 tasks are submitted, the others follow as jobs end" in cluster.said()
     assert cluster.notes() == 6
+
+
+def test_what_waits_for_room_outlasts_tasks_that_are_slow_to_leave(cluster: Cluster) -> None:
+    """All runs that were let in have ended, and their tasks still count."""
+    (cluster.state / "room").write_text("2")
+    (cluster.state / "linger").write_text("3")
+    cluster.go()
+
+    cluster.place(*cluster.options("program.py:wait", "--seeds", "4", "--wait"))
+
+    assert cluster.place.status()["counts"] == {"succeeded": 4}
+    assert cluster.notes() == 4
 
 
 def test_scripts_are_written_while_the_controller_is_away(cluster: Cluster) -> None:

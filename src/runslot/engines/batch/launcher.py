@@ -9,6 +9,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
+from runslot.engines.batch.backlog import KeptBack
 from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.evidence import UnfitEnds, evidence_of, settle
 from runslot.engines.batch.pilots import all_places
@@ -95,11 +96,7 @@ class BatchLauncher(Launcher):
         self._bell = Bell()
         self._submitted = False
         self._submitter = Submitter(experiment, cluster, site, writer, self._say)
-        self._rest: Tasks = []
-        """What a limit of the user's kept from being submitted."""
-        self._later: dict[Handle, str] = {}
-        """The runs of it that are still wanted, with their ids."""
-        self._watched_before = 0
+        self._waiting = KeptBack()
         self._places: dict[str, TaskPlace] = {}
         """Where earlier launchers put runs, by run id."""
         self._runs: dict[str, Run] = {}
@@ -152,7 +149,7 @@ class BatchLauncher(Launcher):
             return _unsubmitted(placed.attempt, answer)
         handle = Handle(placed.run_dir, placed.attempt, "" if answer is None else answer.name)
         if answer is None:
-            self._later[handle] = placed.run.id
+            self._waiting.handles[handle] = placed.run.id
         else:
             self._watched[handle] = _Watch(placed.run.id, answer)
         return handle
@@ -160,13 +157,12 @@ class BatchLauncher(Launcher):
     @property
     def backlog(self) -> int:
         """How many runs wait until a limit of the user's lets them be submitted."""
-        return len(self._later)
+        return len(self._waiting.handles)
 
     def _postpone(self, rest: Tasks, total: int) -> None:
         if not rest:
             return
-        self._rest = rest
-        self._watched_before = len(self._watched)
+        self._waiting.add(rest, len(self._watched))
         self._say(
             f"{total - len(rest)} of {total} tasks are submitted, the others follow as jobs end: "
             f"{self._submitter.limit}"
@@ -174,29 +170,30 @@ class BatchLauncher(Launcher):
 
     def _submit_rest(self) -> None:
         """Submit what a limit kept back, once jobs have ended."""
-        if not self._later or len(self._watched) >= self._watched_before:
+        due = self._waiting.due(len(self._watched), self._look)
+        if not due:
             return
-        handles = {run: handle for handle, run in self._later.items()}
-        rest = [[item for item in task if item[0] in handles] for task in self._rest]
         try:
-            submissions, self._rest = self._submitter.submit([task for task in rest if task])
+            submissions, rest = self._submitter.submit(due)
         except RunslotError as error:  # the system is away
             self._say(str(error))
+            self._waiting.is_away()
             return
-        for run, place in places(submissions).items():
-            self._watched[handles[run]] = _Watch(run, place)
-            del self._later[handles[run]]
-        self._watched_before = len(self._watched)
+        for handle, (run, place) in self._waiting.take(places(submissions)).items():
+            self._watched[handle] = _Watch(run, place)
+        self._waiting.postpone(rest, len(self._watched))
 
     def _kept_back(self, handle: Handle) -> Outcome | None:
         """Return how a run ended that was not submitted: stopped, or given up where no job of this
         launch is left whose end could make room.
         """
-        if handle not in self._later:
+        if handle in self._watched:
+            return None  # it just has been
+        if handle not in self._waiting.handles:
             return Outcome("stopped", handle.attempt, message="stopped before it was submitted")
-        if self._watched:
+        if not self._waiting.is_hopeless(len(self._watched)):
             return None
-        del self._later[handle]
+        del self._waiting.handles[handle]
         return _unsubmitted(handle.attempt, str(self._submitter.limit))
 
     # ---- what an earlier launcher handed over ----------------------------------------------------
@@ -288,20 +285,14 @@ class BatchLauncher(Launcher):
         was_left = self._takers.was_left(watch.run, watch.place)
         if outcome.kind != "lost" or not (was_left or self._unfit_ends.count(watch.run, evidence)):
             return outcome
-        self._give_back(handle)
-        return None
-
-    def _give_back(self, handle: Handle) -> None:
-        """Have a run submitted anew, of which nothing has begun."""
-        watch = self._watched[handle]
-        self._watched_before = max(self._watched_before, len(self._watched))
-        del self._watched[handle]
-        self._later[handle] = watch.run
-        self._rest = [*self._rest, [(watch.run, watch.place.attempt)]]
+        watch = self._watched.pop(handle)
+        self._waiting.give_back(handle, watch.run, watch.place.attempt)
+        return None  # it is submitted anew
 
     def _conclude(self, handle: Handle, outcome: Outcome) -> None:
         """Leave the outcome in the run's directory, and watch it no longer."""
         watch = self._watched.pop(handle)
+        self._waiting.conclude(watch.place)
         if watch.stopped and outcome.started is None and handle.run_dir.read_attempt() is None:
             return  # it never began: the journal has it, and thousands of files say no more
         settle(handle.run_dir, outcome)
@@ -311,7 +302,8 @@ class BatchLauncher(Launcher):
         if self._looking is not None and self._looking.is_alive():
             self._again = self._again or new
             return
-        if not self._watched or time.monotonic() - self._last_look < period:
+        asks = self._watched or self._waiting.leaving
+        if not asks or time.monotonic() - self._last_look < period:
             return
         self._last_look = time.monotonic()
         self._looking = threading.Thread(
@@ -327,7 +319,7 @@ class BatchLauncher(Launcher):
             (handle.run_dir, watch.run, watch.place)
             for handle, watch in list(self._watched.items())
         ]
-        places = [place for _, _, place in watched]
+        places = [*(place for _, _, place in watched), *self._waiting.leaving]
         try:
             sight = look(self._experiment.directory, self._cluster, places, oldest)
             fetch_begun(self._site, sight, watched)
@@ -351,7 +343,7 @@ class BatchLauncher(Launcher):
         self._find_takers()
         watches = [self._watched[handle] for handle in handles if handle in self._watched]
         for handle in handles:
-            self._later.pop(handle, None)
+            self._waiting.handles.pop(handle, None)
         for watch in watches:
             watch.stopped = self._stopping = True
         # First what keeps a task from starting, or from starting again, a run that is to stop.
