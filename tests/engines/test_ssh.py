@@ -972,7 +972,8 @@ def test_a_search_on_hosts_asks_what_one_here_asks(project: Project, tmp_path: P
 
 def test_a_search_on_hosts_prunes_by_rows_on_their_way_home(project: Project) -> None:
     pruned = ("--prune", "asha:first=1,eta=3,last=12")
-    space = ("--grid", "epochs=12", "--grid", "pause=0.4", "--trials", "9")
+    # An epoch takes longer than its row does to come home from a busy machine.
+    space = ("--grid", "epochs=12", "--grid", "pause=1.2", "--trials", "9")
     project.run("trial", *SEARCH, *space, *pruned)
 
     counts = project.counts()
