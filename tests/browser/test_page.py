@@ -26,11 +26,16 @@ class Page:
 
     def __init__(self, driver: Any, base: str, first: str = "/plots") -> None:
         self.driver, self.base = driver, base
-        driver.get(
-            "about:blank"
-        )  # else the page of the test before goes on asking its server, which is gone
-        # Of fifty entries the browser forgets the first, and a step back no longer is where it was.
-        driver.execute_cdp_cmd("Page.resetNavigationHistory", {})
+        # A tab of its own: the page of the test before would go on asking its server, which is gone,
+        # and of a history of fifty entries the browser forgets the first. (The history of a tab
+        # cannot be reset while a late navigation of that page is on its way.)
+        tabs = driver.window_handles
+        driver.switch_to.new_window("tab")
+        tab = driver.current_window_handle
+        for other in tabs:
+            driver.switch_to.window(other)
+            driver.close()
+        driver.switch_to.window(tab)
         driver.get_log("browser")
         self.open(base.replace("/?", f"{first}?", 1) if "/?" in base else first)
 
