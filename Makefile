@@ -37,8 +37,8 @@ engines: $(VENV)/.test
 
 ## adopters: scripts with the libraries that people use (torch, Lightning, Stable-Baselines3, W&B, …), 1.5 GB in .venv-adopters; the next Hydra
 adopters: .venv-adopters/.made .venv-next-hydra/.made
-	.venv-adopters/bin/python -m pytest $(ADOPTERS_TESTS) -m adopters -n 3 --dist loadgroup --timeout 240 $(PYTEST)
-	.venv-next-hydra/bin/python -m pytest $(HYDRA_TESTS) -m adopters -n 3 --dist loadgroup --timeout 240 $(PYTEST)
+	.venv-adopters/bin/python -m pytest $(ADOPTERS_TESTS) -m adopters -n 3 --timeout 240 $(PYTEST)
+	.venv-next-hydra/bin/python -m pytest $(HYDRA_TESTS) -m adopters -n 3 --timeout 240 $(PYTEST)
 
 ## faults: only the tests that kill real processes
 faults: $(VENV)/.test

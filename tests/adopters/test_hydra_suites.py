@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("hydra.test_utils.launcher_common_tests", reason="needs hydra-core")
@@ -14,11 +16,16 @@ from hydra.test_utils.launcher_common_tests import (
     LauncherTestSuite,
 )
 
-# Together: their jobs write `a_module.log` into the directory in which the tests are run.
-pytestmark = [pytest.mark.adopters, pytest.mark.xdist_group("hydra suites")]
+pytestmark = pytest.mark.adopters
 
 Plugins.instance()
 """Before the first test: what plugins register once, the suites put back after each."""
+
+
+@pytest.fixture(autouse=True)
+def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test has its own: jobs write `a_module.log` where the tests are run."""
+    monkeypatch.chdir(tmp_path)
 
 
 def test_hydra_finds_the_launcher() -> None:
