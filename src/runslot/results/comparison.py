@@ -1,5 +1,5 @@
-"""Variants side by side: one row each, mean and interval over its runs, best first; who was left
-out is counted.
+"""Variants side by side: one row each, mean and interval over its runs, best first within each
+task; who was left out is counted.
 
 Called by the table and by `runslot results --csv`. Which runs count is decided in
 `runslot.results.accounts` alone.
@@ -8,6 +8,7 @@ Called by the table and by `runslot results --csv`. Which runs count is decided 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -17,11 +18,13 @@ import polars as pl
 from runslot.errors import InvalidInput
 from runslot.experiment.states import STATES, UNDER_WAY, UNKNOWN
 from runslot.quantiles import t_quantile
+from runslot.record import record
 from runslot.results.accounts import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.curves import deviation
 from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode, default_metric, mode_of, says_which_way
+from runslot.results.text.labels import task_of, texts_of
 
 if TYPE_CHECKING:
     from runslot.results.trials import TrialPlace
@@ -32,8 +35,23 @@ standard error."""
 
 TRIAL_COLUMNS = ("trial", "rung", "at_rung", "worth")
 """Of the table, where a search made the runs."""
+_TASK = "_task"
+"""A column beside those of the variants, while the table is made."""
 _PARTS = ("final", "best")
 _WORDS = ("mean", "std", "low", "high")
+
+
+@record
+class TaskChoice:
+    """How the best variant of one task was chosen."""
+
+    task: str
+    """In words; empty where there are no tasks."""
+    rivals: int
+    """Variants with a value, from several seeds, that it was chosen from."""
+    optimism: float | None
+    """By how much its final is expected to be too good, since it was chosen by it; None where there
+    is nothing to choose from."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +67,10 @@ class Comparison:
     keys: tuple[str, ...]
     """The columns of `table` that tell the variants apart."""
     table: pl.DataFrame
-    """Best first: `keys`, `n` (runs that the row is over), `runs` (all that were asked for), and of
-    both `final` and `best` a `_mean`, `_std` (of the sample, n - 1), `_low` and `_high` (Student's
-    interval); these three are null for one run. Then a column a standing of runs that do not count
+    """Best first, task by task where there are tasks, whose scores have scales of their own:
+    `keys`, `n` (runs that the row is over), `runs` (all that were asked for), and of both `final`
+    and `best` a `_mean`, `_std` (of the sample, n - 1), `_low` and `_high` (Student's interval);
+    these three are null for one run. Then a column a standing of runs that do not count
     (`diverged`, `failed`, …). Of a search, `trial` stands before `n`, and where it judged at rungs
     `rung`, the highest that the trial came to, and `at_rung`, what it was worth there; where it
     judges by another value than the mean of finals, `worth`, by which they stand. A variant of
@@ -59,12 +78,10 @@ class Comparison:
     accounting: Accounting
     spread: Spread
     level: float
-    optimism: float | None
-    """By how much the best variant's final is expected to be too good, since it was chosen by it;
-    None where there is nothing to choose from."""
-    rivals: int
-    """Variants with a value, from several seeds, that the best one was chosen from: those of its
-    own task."""
+    tasks: tuple[str, ...]
+    """Of each row of `table`, its task in words, as `env=pong`; empty where there are no tasks."""
+    choices: tuple[TaskChoice, ...]
+    """Of each task, in the order of `table`, how its best variant was chosen."""
 
     def of(self, results: Results) -> Comparison:
         """Return the same comparison of other runs."""
@@ -78,6 +95,27 @@ class Comparison:
             spread=self.spread,
             level=self.level,
         )
+
+    @property
+    def optimism(self) -> float | None:
+        """By how much the first variant's final is expected to be too good."""
+        return self.choices[0].optimism if self.choices else None
+
+    @property
+    def rivals(self) -> int:
+        """Variants with a value, from several seeds, that the first one was chosen from."""
+        return self.choices[0].rivals if self.choices else 0
+
+    def best(self, limit: int | None) -> list[int]:
+        """Return the places in `table` of the `limit` best variants of each task; of all, where
+        there is no limit."""
+        counts: Counter[str] = Counter()
+        places = []
+        for place, task in enumerate(self.tasks):
+            counts[task] += 1
+            if limit is None or counts[task] <= limit:
+                places.append(place)
+        return places
 
     @property
     def is_under_way(self) -> bool:
@@ -102,11 +140,11 @@ class Comparison:
             state: count for state, count in self.accounting.standings.items() if state in STATES
         }
 
-    def widths(self, part: str) -> list[float | None]:
-        """Return what stands after ± for each row of the table; `part` is `final` or `best`."""
-        rows = self.table.select(f"{part}_std", "n").iter_rows()
+    def widths(self, part: str, rows: pl.DataFrame) -> list[float | None]:
+        """Return what stands after ± for some rows of the table; `part` is `final` or `best`."""
         return [
-            None if std is None or math.isnan(std) else std * self._factor(n) for std, n in rows
+            None if std is None or math.isnan(std) else std * self._factor(n)
+            for std, n in rows.select(f"{part}_std", "n").iter_rows()
         ]
 
     def _factor(self, n: int) -> float:
@@ -148,27 +186,23 @@ def compare(
     name = results.metric(metric) if metric is not None else default_metric(results.common_metrics)
     way = mode or (mode_of(name) if name else None)
     accounting = account(results, name, rule=Rule.of(include, diverged))
-    table = _by_variant(results, accounting, way or "max", level)
-    names = _names(accounting.keys, bool(results.trials))
-    rivals = _rivals(table, [names[task] for task in accounting.scales if task in names])
-    rivals = rivals.filter(
-        pl.col("final_mean").is_finite() & pl.col("final_std").is_finite() & (pl.col("n") > 1)
-    )
-    gain = _optimism(rivals, way or "max") if name and "worth" not in table.columns else None
-    metric_words = _how_chosen(name, metric, mode, way)
-    keys = tuple(names.values())
+    whole = _by_variant(results, accounting, way or "max", level)
+    table, tasks = whole.drop(_TASK), tuple(whole[_TASK])
+    parts = {task: whole.filter(pl.col(_TASK) == task) for task in dict.fromkeys(tasks)}
+    choices = [_choice(task, part, way or "max") for task, part in parts.items()] if name else []
+    keys = tuple(_names(accounting.keys, bool(results.trials)).values())
     return Comparison(
         results,
         name,
         way or "max",
-        metric_words,
+        _how_chosen(name, metric, mode, way),
         keys,
         table,
         accounting,
         spread,
         level,
-        gain,
-        rivals.height,
+        tasks,
+        tuple(choices),
     )
 
 
@@ -213,7 +247,8 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
     sizes = {"n": [group.n for group in groups], "runs": [group.asked for group in groups]}
     trials = _trials(trials_of(results, accounting), "" if results.at else name or "")
     numbers = pl.int_range(len(groups), dtype=pl.UInt32, eager=True)
-    index = pl.DataFrame({"group": numbers, **keys, **trials, **sizes, **counts})
+    tasks = {_TASK: pl.Series(_tasks_of_groups(results, accounting), dtype=pl.String)}
+    index = pl.DataFrame({"group": numbers, **keys, **trials, **sizes, **counts, **tasks})
     table = index.join(rows, on="group", how="left", maintain_order="left")
     n = pl.Series(
         [t_quantile(level, n - 1) / math.sqrt(n) if n > 1 else None for n in sizes["n"]],
@@ -231,8 +266,20 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
     if "rung" in trials:  # of those without a value, who came further
         order += [pl.col("rung"), pl.col("at_rung").fill_nan(None)]
         descending += [True, mode == "max"]
+    order, descending = [pl.col(_TASK), *order], [False, *descending]
     table = table.sort(order, descending=descending, nulls_last=True, maintain_order=True)
-    return table.select(*keys, *trials, "n", "runs", *values, *standings)
+    return table.select(*keys, *trials, "n", "runs", *values, *standings, _TASK)
+
+
+def _tasks_of_groups(results: Results, accounting: Accounting) -> list[str]:
+    """Return the task of each group in words, as `runslot.results.members` has it."""
+    tasks = [key for key in accounting.keys if key in accounting.scales]
+    texts = {key: texts_of(results.runs[key].unique()) for key in tasks}
+    places = [accounting.keys.index(key) for key in tasks]
+    return [
+        task_of(tasks, {key: group.values[i] for key, i in zip(tasks, places, strict=True)}, texts)
+        for group in accounting.groups
+    ]
 
 
 def trials_of(results: Results, accounting: Accounting) -> list[TrialPlace | None]:
@@ -271,6 +318,7 @@ def _names(keys: Sequence[str], has_trials: bool) -> dict[str, str]:
     among runs."""
     reserved = {
         "group",
+        _TASK,
         *(TRIAL_COLUMNS if has_trials else ()),
         "n",
         "runs",
@@ -281,15 +329,12 @@ def _names(keys: Sequence[str], has_trials: bool) -> dict[str, str]:
     return {key: f"variant.{key}" if key in reserved else key for key in keys}
 
 
-def _rivals(table: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
-    """Return the variants of the first one's task: others are not what it was chosen from."""
-    if not tasks or not table.height:
-        return table
-    return table.join(table.head(1).select(tasks), on=list(tasks), how="semi", nulls_equal=True)
-
-
-def _optimism(rows: pl.DataFrame, mode: Mode) -> float | None:
-    if rows.height < 2:
-        return None
-    errors = (rows["final_std"] / rows["n"].sqrt()).to_list()
-    return optimism(rows["final_mean"].to_list(), errors, mode)
+def _choice(task: str, rows: pl.DataFrame, mode: Mode) -> TaskChoice:
+    """Return how the first of one task's variants was chosen, unless another value ranks them."""
+    rivals = rows.filter(
+        pl.col("final_mean").is_finite() & pl.col("final_std").is_finite() & (pl.col("n") > 1)
+    )
+    if rivals.height < 2 or "worth" in rows.columns:
+        return TaskChoice(task, rivals.height, None)
+    errors = (rivals["final_std"] / rivals["n"].sqrt()).to_list()
+    return TaskChoice(task, rivals.height, optimism(rivals["final_mean"].to_list(), errors, mode))

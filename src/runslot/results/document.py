@@ -104,7 +104,9 @@ SCHEMA: Mapping[str, Any] = {
         "sentence": {"type": "string", "description": "The answer in words; empty without one."},
         "reference": {"type": "object", "additionalProperties": {"type": "string"}},
         "command": _nullable("string", "Runs the seeds that would decide more."),
-        "optimism": _nullable("number", "By how much the first is expected to be too good."),
+        "optimism": _nullable(
+            "number", "By how much the first variant is expected to be too good."
+        ),
         "optimality_gap": {
             "type": "object",
             "description": "With --gap: how far variants stay behind it, the nearest first.",

@@ -17,7 +17,7 @@ from runslot.errors import InvalidInput, NotInstalled
 from runslot.record import record
 from runslot.results.comparison import Comparison
 from runslot.results.document import ACCOUNTING, accounting_of, finite_json
-from runslot.results.members import samples_of, task_of
+from runslot.results.members import samples_of
 from runslot.results.statistics.importance import (
     VarianceShares,
     divergence,
@@ -27,6 +27,7 @@ from runslot.results.statistics.importance import (
 from runslot.results.statistics.magnitude import divided, exponent_of, multiplied
 from runslot.results.statistics.scores import Interval
 from runslot.results.statistics.selection import expected_best
+from runslot.results.text.labels import task_of
 
 VERSION = 1
 

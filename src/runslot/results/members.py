@@ -7,7 +7,7 @@ names one variant of a task, or is refused with what it may have meant.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -17,7 +17,7 @@ from runslot.record import record
 from runslot.results.accounts import GroupAccount
 from runslot.results.comparison import Comparison
 from runslot.results.statistics.differences import Sample
-from runslot.results.text.labels import label_of, text_of_value, texts_of
+from runslot.results.text.labels import label_of, task_of, texts_of
 from runslot.results.text.short_labels import short_names
 
 
@@ -35,18 +35,6 @@ class Member:
     names: frozenset[str]
     """Those that its runs have in their directories."""
     sample: Sample
-
-
-def task_of(
-    keys: Sequence[str],
-    values: Mapping[str, Any],
-    texts: Mapping[str, Mapping[Hashable, str]] | None = None,
-) -> str:
-    """Return a task in words, as `env=pong`; empty without keys."""
-    words = {key: (texts or {}).get(key, {}) for key in keys}
-    return ", ".join(
-        f"{key}={words[key].get(values[key]) or text_of_value(values[key])}" for key in keys
-    )
 
 
 def samples_of(comparison: Comparison) -> list[Sample]:

@@ -23,6 +23,7 @@ from runslot.results.comparison import compare
 from runslot.results.summary import default_metric, mode_of
 from runslot.results.text.difference import difference
 from runslot.results.text.table import print_table
+from runslot.results.verdicts import decide
 
 WriteRun = Callable[..., Path]
 WriteLog = Callable[..., Path]
@@ -561,3 +562,35 @@ def test_a_value_of_several_lines_is_one_cell(tmp_path: Path) -> None:
         (directory / "variant.json").write_text(json.dumps(variant))
     for width in (None, 80):
         assert [line for line in printed(tmp_path, width).splitlines() if "a b line 1" in line]
+
+
+def of_two_tasks(write_run: WriteRun) -> None:
+    """Scores of tasks on unlike scales: on both algo=b leads, and algo=c is last."""
+    for env, scale in (("qbert", 1000.0), ("pong", 1.0)):
+        for place, algo in enumerate("cab"):
+            for seed in range(3):
+                score = scale * (place + (1.5, 0.2, -1.0)[seed] * (1 + 0.1 * place))
+                write_run({"env": env, "algo": algo}, seed=seed, rows=[{"score": score}])
+
+
+def test_tasks_stand_one_after_the_other_since_their_scales_differ(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    of_two_tasks(write_run)
+    results = load(tmp_path / "digits", cache=False)
+    comparison = compare(results, "score", "max")
+    order = [*comparison.table.select("env", "algo").iter_rows()]
+    assert order == [(env, algo) for env in ("pong", "qbert") for algo in "bac"]
+    labels = [row.account.values for row in decide(comparison).rows]
+    assert labels == order  # the verdicts stand in the same order
+    text = printed(tmp_path / "digits", metric="score", mode="max", limit=1)
+    assert [line.split()[:2] for line in text.splitlines()[2:4]] == [["pong", "b"], ["qbert", "b"]]
+    assert "4 more variants not shown" in text
+    assert "Best first within each env, whose scores have a scale of their own." in text
+    gains = {choice.task: choice.optimism for choice in comparison.choices}
+    assert gains["env=qbert"] == pytest.approx(1000 * gains["env=pong"])  # type: ignore[operator]
+    assert comparison.optimism == gains["env=pong"] > 0  # type: ignore[operator]
+    words = (
+        f"env=pong about {gains['env=pong']:.2g} lower; env=qbert about {gains['env=qbert']:.2g}"
+    )
+    assert f"First of a task by their own seeds: on new ones expect their finals {words}" in text

@@ -65,3 +65,15 @@ def label_of(
         text = texts.get(key, {}).get(value) or text_of_value(value)
         words.append(text if key in _UNNAMED else f"{key}={text}")
     return ", ".join(words) or "all runs"
+
+
+def task_of(
+    keys: Sequence[str],
+    values: Mapping[str, Any],
+    texts: Mapping[str, Mapping[Hashable, str]] | None = None,
+) -> str:
+    """Return a task in words, as `env=pong`; empty without keys."""
+    words = {key: (texts or {}).get(key, {}) for key in keys}
+    return ", ".join(
+        f"{key}={words[key].get(values[key]) or text_of_value(values[key])}" for key in keys
+    )

@@ -70,7 +70,7 @@ def print_table(
 
 def show_table(comparison: Comparison, console: Console, *, limit: int | None = None) -> None:
     """Print a comparison: its variants best first, and who counts."""
-    rows = comparison.table if limit is None else comparison.table.head(limit)
+    rows = comparison.table[comparison.best(limit)]
     parts: list[Table | Text] = [_heading(comparison)]
     if rows.height:
         parts += _table(comparison, rows, console)
@@ -217,7 +217,7 @@ def _with_values(
                 style="green" if terminal and part == "final" else "",
             )
             cells.append(
-                spread_cells(rows[f"{part}_mean"].to_list(), comparison.widths(part)[: rows.height])
+                spread_cells(rows[f"{part}_mean"].to_list(), comparison.widths(part, rows))
             )
     for state in [
         standing for standing in comparison.accounting.standings if standing in rows.columns
@@ -279,22 +279,43 @@ def _said_of_values(comparison: Comparison) -> list[str]:
         notes = [f"Values at {at}, between two rows interpolated; who does not reach it has none."]
     else:
         notes = [f"final: last row; best: {way} row, an extreme over time, which flatters noise."]
+    scales = comparison.accounting.scales
+    if scales:
+        names = ", ".join(scales)
+        notes.append(f"Best first within each {names}, whose scores have a scale of their own.")
     measure = measure_of(comparison.results.trials.values(), comparison.metric or "")
     if measure and "worth" in comparison.table.columns:
         notes.append(f"worth: of a trial, as its search judges: {measure}.")
-    gain = comparison.optimism
-    first = comparison.table.head(1)
-    if comparison.table.height > 1 and first["n"].to_list() == [1]:
-        notes.append("First by one seed: how it would do on others is not known.")
-    elif gain is not None and gain > 0 and comparison.rivals > 1:
-        count = comparison.table.filter(pl.col("final_std").is_finite())
-        task = " of its task" if comparison.rivals < count.height else ""
-        notes.append(
-            f"First of {comparison.rivals}{task} by its own seeds: on new ones expect its final"
-            f" about {gain:.2g} {'lower' if comparison.mode == 'max' else 'higher'}."
-        )
+    notes += _said_of_choices(comparison)
     if comparison.chosen:
         notes.append(f"{comparison.chosen}.")
+    return notes
+
+
+def _said_of_choices(comparison: Comparison) -> list[str]:
+    """Return how far the first of each task may be too good, since its own runs chose it."""
+    way = "lower" if comparison.mode == "max" else "higher"
+    places = {task: comparison.tasks.index(task) for task in dict.fromkeys(comparison.tasks)}
+    firsts = {task: comparison.table["n"][place] for task, place in places.items()}
+    several = [c for c in comparison.choices if comparison.tasks.count(c.task) > 1]
+    notes = []
+    if several and all(firsts[choice.task] == 1 for choice in several):
+        notes.append("First by one seed: how it would do on others is not known.")
+        return notes
+    gains = [c for c in several if firsts[c.task] > 1 and c.optimism and c.rivals > 1]
+    if len(comparison.choices) > 1 and gains:
+        words = [f"{c.task} about {c.optimism:.2g} {way}" for c in gains[:_GROUPS_NAMED]]
+        more = len(gains) - _GROUPS_NAMED
+        rest = [f"and {more} more"] if more > 0 else []
+        notes.append(
+            "First of a task by their own seeds: on new ones expect their finals"
+            f" {'; '.join([*words, *rest])}."
+        )
+    elif gains:
+        notes.append(
+            f"First of {gains[0].rivals} by its own seeds: on new ones expect its final about"
+            f" {gains[0].optimism:.2g} {way}."
+        )
     return notes
 
 
