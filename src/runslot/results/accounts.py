@@ -113,6 +113,8 @@ class Accounting:
     """Runs of one variant that logged the very same numbers."""
     texts: tuple[str, ...]
     """Runs without a number of the metric that logged text in its place."""
+    has_seeds: bool
+    """Whether each run that a statistic is over has a seed that is known."""
     waiting: int
     """Runs that were asked for and have no directory yet: in the `asked` of their group, where it
     has other runs."""
@@ -187,7 +189,8 @@ class Accounting:
         """Return in words what the groups' statistics are over: `5 seeds`, `3 to 5 seeds`,
         `1 to 12 runs`."""
         sizes = {group.n for group in self.groups if group.n} or {0}
-        word = "runs" if self.pooled or any(group.repeated for group in self.groups) else "seeds"
+        is_of_seeds = self.has_seeds and not (self.pooled or self.tasks)
+        word = "seeds" if is_of_seeds and not any(g.repeated for g in self.groups) else "runs"
         if len(sizes) > 1:
             return f"{min(sizes)} to {max(sizes)} {word}"
         return _many(min(sizes), word.removesuffix("s"))
@@ -281,6 +284,7 @@ def account(
         ),
         equal_logs=results.equal_logs,
         texts=results.runs_with_text(metric, without) if metric else (),
+        has_seeds=not used["seed"].null_count(),
         waiting=sum(results.waiting.values()),
     )
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from runslot.results import load
 from runslot.view.data.choices import Choices
-from runslot.view.data.curves import Curve, Panel
+from runslot.view.data.panel import Curve, Panel
 from runslot.view.plotly.curves import curves_figure
 from runslot.view.plotly.figure import Change, Figure, growth, plain
 from runslot.view.plotly.figure import numbers as sent

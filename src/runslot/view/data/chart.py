@@ -6,7 +6,7 @@ Each chart's `data` is what an export writes as CSV; Plotly and matplotlib only 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal
 
@@ -17,16 +17,17 @@ from runslot.record import record
 from runslot.results.accounts import COUNTED, DIVERGED, Accounting, tasks_of
 from runslot.results.results import Results
 from runslot.results.summary import BEST, FINAL, Mode
+from runslot.results.text.labels import task_of, texts_of
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Group, Groups, group
 from runslot.view.data.ranks import (
     Tally,
     account_of,
+    best_of,
     best_words,
     coloured,
     limit_of,
     mode_for,
-    ranked,
     scores_of,
     tallies,
 )
@@ -75,6 +76,8 @@ class View:
     colour."""
     quick: bool
     notes: list[str]
+    everyone: pl.DataFrame
+    """As `scored`, also of the series that are not drawn: what the best one was chosen from."""
 
     @property
     def mode(self) -> Mode:
@@ -116,6 +119,14 @@ class View:
             task for task in self.tasks if task not in (*self.series.keys, *self.choices.split)
         )
 
+    def task_of(self, member: Group) -> str:
+        """Return the task of a series in words, where tasks tell series apart: others have scores
+        of another scale."""
+        values = dict(zip(self.series.keys, member.values, strict=True))
+        keys = [key for key in self.series.keys if key in self.tasks]
+        texts = {key: texts_of(self.everything.runs[key].unique()) for key in keys}
+        return task_of(keys, values, texts)
+
 
 def view_of(
     selection: Results,
@@ -131,7 +142,8 @@ def view_of(
     are drawn."""
     tasks = tasks_of(everything) if choices.tasks is None else choices.tasks
     pooled = [task for task in tasks if task not in (*series.keys, *choices.split)]
-    accounting = account_of(selection, metric, choices, series, pooled, scales=tasks)
+    within = () if choices.kind == "heat" else pooled  # a cell is one mean, whatever the task
+    accounting = account_of(selection, metric, choices, series, within, scales=tasks)
     scored = scores_of(selection, metric, choices, accounting)
     scored = scored.filter(pl.col("standing").is_in([COUNTED, DIVERGED]))
     without = scored.filter((pl.col("standing") == COUNTED) & pl.col("score").is_null()).height
@@ -139,11 +151,12 @@ def view_of(
     if without:
         notes.append(f"{without} of them have no such score")
     scored = scored.filter((pl.col("standing") == DIVERGED) | pl.col("score").is_not_null())
-    places = sorted({series.of[run] for run in scored["run"]})
+    everyone, places = scored, sorted({series.of[run] for run in scored["run"]})
     limit = limit_of(choices, len(places), most)
     if limit < len(places):
-        visible_places = ranked(scored, series, mode_for(choices, metric), places)[:limit]
-        notes.append(best_words(choices, series, selection.identity, limit, len(series.groups)))
+        mode, count = mode_for(choices, metric), len(series.groups)
+        visible_places = best_of(scored, series, mode, places, limit, tasks)
+        notes.append(best_words(choices, series, selection.identity, limit, count, tasks))
         mask = pl.Series(
             [series.of[run] in set(visible_places) for run in scored["run"]], dtype=pl.Boolean
         )
@@ -160,10 +173,11 @@ def view_of(
         scored,
         series,
         accounting,
-        tallies(accounting, series),
+        tallies(accounting, series, group(selection, choices.split)),
         colours,
         quick,
         notes,
+        everyone,
     )
 
 
@@ -185,3 +199,22 @@ def heading(column: str) -> str:
         if column.startswith(prefix):
             return f"{column.removeprefix(prefix)} ({words})"
     return column
+
+
+def scaling_words(tasks: Sequence[str]) -> str:
+    """Return what a caption says of scores that `scaled_scores` made."""
+    words = ", ".join(tasks)
+    return f"scores scaled within each {words}: 0 the lowest of these runs, 1 the highest"
+
+
+def scaled_scores(scored: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
+    """Return scores between 0 and 1 within each task; what is nan or nothing stays so."""
+    score, keys = pl.col("score"), list(tasks)
+    finite = pl.when(score.is_finite()).then(score)
+    low, high = finite.min().over(keys), finite.max().over(keys)
+    scaled = (
+        pl.when(high > low)
+        .then((score - low) / (high - low))
+        .otherwise(pl.when(score.is_finite()).then(0.5))
+    )
+    return scored.with_columns(score=pl.when(score.is_finite()).then(scaled).otherwise(score))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 
 import polars as pl
 
@@ -20,14 +21,15 @@ from runslot.view.data.alignment import Rows, last_values, plain_rows
 from runslot.view.data.choices import ROW, Choices
 from runslot.view.data.groups import Group, Groups, default_series, default_x, default_y, group
 from runslot.view.data.marks import drops
+from runslot.view.data.panel import Curve, Mark, Panel, beyond_logarithms, log_axes
 from runslot.view.data.ranks import (
     Tally,
     account_of,
+    best_of,
     best_words,
     coloured,
     limit_of,
     mode_for,
-    ranked,
     scores_of,
     tallies,
 )
@@ -57,54 +59,6 @@ _FEWEST_POINTS = 40
 
 
 @record
-class Curve:
-    """One curve of one panel."""
-
-    label: str
-    index: int
-    """Picks colour and dash; equal for equal groups in all panels."""
-    runs: int
-    """Runs of its group that count."""
-    points: pl.DataFrame
-    """`x`, `n`, `center`, `low`, `high`, ordered by `x`; `low` and `high` null where there is no
-    width."""
-    run: str | None = None
-    """The run, where each one is drawn by itself."""
-    member: bool = False
-    """One of the runs of a group whose mean is drawn, too."""
-    group: str = ""
-    """The label of its series."""
-
-
-@record
-class Mark:
-    """Where a run diverged: the last place at which it had a value."""
-
-    x: float
-    y: float
-    label: str
-    index: int
-    run: str
-
-
-@record
-class Panel:
-    """One figure of a view."""
-
-    y: str
-    x: str
-    split: str
-    """Values of the columns that figures are split by; empty where they are not."""
-    curves: tuple[Curve, ...]
-    bare: bool = False
-    """Bands are not drawn, because there are too many curves."""
-    log: tuple[str, ...] = ()
-    low: float | None = None
-    high: float | None = None
-    marks: tuple[Mark, ...] = ()
-
-
-@record
 class Drawing:
     """All panels of a view, and what a caption has to say of them."""
 
@@ -115,6 +69,8 @@ class Drawing:
     tallies: Mapping[int, Tally]
     """By place of a series: how many runs it has."""
     notes: tuple[str, ...]
+    sizes: frozenset[int] = frozenset()
+    """Of how many runs the middles are, in each figure."""
 
     @property
     def groups(self) -> tuple[Group, ...]:
@@ -152,7 +108,9 @@ def draw(
         places.sort()
     colours = coloured(series.groups, places)
     panels = [_panel(view, part, i, colours) for part in parts for i in range(len(splits.groups))]
-    return Drawing(tuple(panels), series, colours, parts[0].tallies, _notes(view, parts, panels))
+    sizes = frozenset(size for part in parts for size in part.sizes.values())
+    notes = _notes(view, parts, panels, sizes)
+    return Drawing(tuple(panels), series, colours, parts[0].tallies, notes, sizes)
 
 
 @record
@@ -194,6 +152,10 @@ class _Metric:
     """Tasks over which some curve is averaged."""
     left_out: int = 0
     """Runs of small groups that are not drawn by themselves, since they are too many."""
+    sizes: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    """By panel and place of a series, of how many runs its middle is drawn there."""
+    counts: Mapping[tuple[int, int], int] = field(default_factory=dict)
+    """By panel and place of a series, how many of its runs count there."""
 
 
 _NULL = pl.lit(None, pl.Float64)
@@ -244,7 +206,7 @@ def _metric(view: _View, y: str) -> _Metric:
     return _Metric(
         y,
         accounting,
-        tallies(accounting, view.series),
+        tallies(accounting, view.series, view.splits),
         visible_places,
         numbers,
         ends,
@@ -255,7 +217,15 @@ def _metric(view: _View, y: str) -> _Metric:
         counted.height < table.height,
         tasks,
         left_out,
+        _sizes(counted.filter(~pl.col("diverged")) if choices.diverged == "drop" else counted),
+        _sizes(counted.filter(~pl.col("diverged")) if choices.diverged != "worst" else counted),
     )
+
+
+def _sizes(runs: pl.DataFrame) -> Mapping[tuple[int, int], int]:
+    """Return by panel and series how many of these runs there are."""
+    sizes = runs.group_by("panel", "series").len()
+    return {(panel, place): size for panel, place, size in sizes.iter_rows()}
 
 
 def _candidates(view: _View, accounting: Accounting) -> pl.DataFrame:
@@ -313,8 +283,9 @@ def _drawn_runs(
     best: list[tuple[int, int]] = []
     for panel in sorted(counts):
         among = set(panels.filter(panel=panel)["series"])
-        order = ranked(scored.filter(splits == panel), view.series, mode, among)
-        best += [(panel, place) for place in order[: limits[panel]]]
+        own = scored.filter(splits == panel)
+        order = best_of(own, view.series, mode, among, limits[panel], view.tasks)
+        best += [(panel, place) for place in order]
     best_series = pl.DataFrame(best, schema={"panel": pl.Int32, "series": pl.Int32}, orient="row")
     members = table.join(best_series, on=["panel", "series"], how="semi", maintain_order="left")
     return members, tuple(dict.fromkeys(place for _, place in best))
@@ -344,7 +315,7 @@ def _panel(view: _View, part: _Metric, number: int, colours: Mapping[int, int]) 
         run = None if at is None else names[at]
         label = groups[place].label if run is None else f"{run} ({groups[place].label})"
         shape = points.select("x", "n", "center", "low", "high")
-        runs = 1 if run is not None else part.tallies[place].n
+        runs = 1 if run is not None else part.counts.get((number, place), 0)
         curves.append(Curve(label, colours[place], runs, shape, run, member, groups[place].label))
     curves.sort(key=lambda curve: curve.member)
     marks = tuple(
@@ -362,18 +333,19 @@ def _panel(view: _View, part: _Metric, number: int, colours: Mapping[int, int]) 
         split,
         tuple(curves),
         bare,
-        _log_axes(curves, choices.log),
+        log_axes(curves, choices.log),
         choices.low,
         choices.high,
         marks,
     )
 
 
-def _notes(view: _View, metrics: Sequence[_Metric], panels: Sequence[Panel]) -> tuple[str, ...]:
+def _notes(
+    view: _View, metrics: Sequence[_Metric], panels: Sequence[Panel], sizes: frozenset[int]
+) -> tuple[str, ...]:
     choices = view.choices
     repetitions = min(part.repetitions for part in metrics)
     bare = any(panel.bare for panel in panels)
-    sizes = {part.tallies[place].n for part in metrics for place in part.places}
     words = words_at(choices.band, choices.level, sizes)
     words = words.partition(" ±")[0].partition(",")[0] if bare else words
     if repetitions < ALL_RESAMPLINGS:
@@ -384,7 +356,8 @@ def _notes(view: _View, metrics: Sequence[_Metric], panels: Sequence[Panel]) -> 
         where = " in each figure" if len(view.splits.groups) > 1 else ""
         limit = min(limit_of(choices, len(view.series.groups)), MOST_CURVES)
         notes.append(
-            best_words(choices, view.series, identity, limit, len(view.series.groups)) + where
+            best_words(choices, view.series, identity, limit, len(view.series.groups), view.tasks)
+            + where
         )
     if bare:
         notes.append(f"bands are left out, since a figure has more than {MOST_BANDS} curves")
@@ -414,37 +387,8 @@ def _notes(view: _View, metrics: Sequence[_Metric], panels: Sequence[Panel]) -> 
         notes.append(f"×: a run diverged{ends[choices.diverged] if choices.band != 'runs' else ''}")
     if any(drops(curve.points["n"].to_list()) for panel in panels for curve in panel.curves):
         notes.append("○: runs end, the mean goes on over fewer")
-    notes += _beyond_logarithms(panels, choices.log)
+    notes += beyond_logarithms(panels, choices.log)
     notes += dict.fromkeys(note for part in metrics for note in part.accounting.notes())
     if any(not panel.curves for panel in panels):
         notes.append("some figures are empty: no run has both metrics")
     return tuple(notes)
-
-
-_COLUMNS = {"x": "x", "y": "center"}
-
-
-def _log_axes(curves: Sequence[Curve], axes: Sequence[str]) -> tuple[str, ...]:
-    """Return the axes that were chosen to be logarithmic and have a value above 0."""
-    return tuple(
-        axis for axis in axes if any((curve.points[_COLUMNS[axis]] > 0).any() for curve in curves)
-    )
-
-
-def _beyond_logarithms(panels: Sequence[Panel], axes: Sequence[str]) -> list[str]:
-    """Return what logarithmic axes do not show."""
-    notes = []
-    for axis in axes:
-        full = [panel for panel in panels if panel.curves]
-        plain = dict.fromkeys(
-            panel.x if axis == "x" else panel.y for panel in full if axis not in panel.log
-        )
-        if plain:
-            notes.append(
-                f"the {axis} axis of {', '.join(plain)} is not logarithmic, since no value is"
-                " above 0"
-            )
-        curves = [curve for panel in full if axis in panel.log for curve in panel.curves]
-        if any((curve.points[_COLUMNS[axis]] <= 0).any() for curve in curves):
-            notes.append(f"values of 0 and below are not on the logarithmic {axis} axis")
-    return notes

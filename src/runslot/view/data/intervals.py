@@ -1,11 +1,12 @@
-"""Charts that compare groups of runs by their scores, with intervals: bars, improvement, profiles,
-importance. Pure."""
+"""Charts that compare groups of runs by their scores, with intervals: bars, improvement, profiles.
+Pure."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import polars as pl
@@ -13,21 +14,18 @@ import polars as pl
 from runslot.errors import InvalidInput
 from runslot.results.accounts import COUNTED, DIVERGED
 from runslot.results.statistics import (
-    Interval,
     band,
     bootstrap,
-    divergence,
     mean_interval,
     performance_profile,
     probability_of_improvement,
-    variance_shares,
 )
-from runslot.results.statistics.magnitude import mean_of
+from runslot.results.statistics.magnitude import deviation_of, mean_of
 from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode
-from runslot.view.data.chart import Chart, Mark, View
+from runslot.view.data.chart import Chart, Mark, View, scaled_scores, scaling_words
 from runslot.view.data.choices import Choices
-from runslot.view.data.groups import Group, default_x, text_of
+from runslot.view.data.groups import Group, text_of
 from runslot.view.data.marks import stroke
 from runslot.view.data.spread import FEW_RUNS, words_at
 
@@ -40,13 +38,10 @@ _THRESHOLDS = 101
 _QUICK_RESAMPLINGS, _RESAMPLINGS = 1000, 2000
 _QUICK_DRAWS = 400_000
 """Draws of runs that take about a tenth of a second."""
-_MOST_RUNS_JUDGED = 2000
-"""Runs from which importance is computed while somebody waits."""
+_TASKS_SAID = 3
+"""Tasks of which a caption says by how much the best is too good."""
 
-_MOST_PAIRS = 6
-_SHARE_COLOUR, _PLAIN_COLOUR, _DIVERGED_COLOUR = "#0072B2", "#868E96", "#D55E00"
-
-_INTERVALS = {
+INTERVALS = {
     "part": pl.String,
     "label": pl.String,
     "colour": pl.String,
@@ -56,7 +51,7 @@ _INTERVALS = {
     "diverged": pl.Int64,
     "n": pl.Int64,
 }
-_PART = "group"
+PART = "group"
 
 
 def bars(view: View) -> list[Chart]:
@@ -64,16 +59,13 @@ def bars(view: View) -> list[Chart]:
     dot."""
     statistic = "auto" if view.choices.band == "runs" else view.choices.band
     tasks = view.pooled_tasks
-    words = words_at(
-        statistic, view.choices.level, {view.tallies[place].n for place in view.colours}
-    )
     if tasks:
-        words += f" within each {', '.join(tasks)}"
-        view.notes.append(_scaling(tasks))
+        view.notes.append(scaling_words(tasks))
+    sizes: set[int] = set()
     fewest = _RESAMPLINGS
     charts = []
     for split, runs in view.splits():
-        scored = _scaled(runs, tasks) if tasks else runs
+        scored = scaled_scores(runs, tasks) if tasks else runs
         rows: list[tuple[Any, ...]] = []
         for member, scores in view.grouped(scored):
             colour = stroke(member.index).colour
@@ -81,18 +73,21 @@ def bars(view: View) -> list[Chart]:
             diverged = scores.filter(pl.col("standing") == DIVERGED).height
             used = scores.filter(pl.col("score").is_not_null())
             center, low, high = _center(used, statistic, tasks, view)
-            rows.append((_PART, member.label, colour, center, low, high, diverged, used.height))
+            rows.append((PART, member.label, colour, center, low, high, diverged, used.height))
+            sizes |= {used.height} - {0}
             counted = scores.filter(pl.col("standing") == COUNTED)
             rows += [
                 ("run", member.label, colour, score, None, None, 0, 1) for score in counted["score"]
             ]
-        data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
+        data = pl.DataFrame(rows, schema=INTERVALS, orient="row")
         log = ("x",) if view.choices.log else ()
         settings = {"log": log, "limits": (view.choices.low, view.choices.high)}
         across = f"{view.metric}, scaled" if tasks else view.metric
         charts.append(Chart("bars", view.metric, split, across, "", data, settings))
     if not tasks and len(charts) == 1:
         view.notes.extend(_selection(view))
+    words = words_at(statistic, view.choices.level, sizes)
+    words += f" within each {', '.join(tasks)}" if tasks else ""
     resampled = _said_repetitions(fewest) if statistic == "iqm" else ""
     view.notes[0] = view.accounting.line(f"{words}{resampled}")
     mark = _mark(view.choices, [chart.data for chart in charts])
@@ -100,27 +95,28 @@ def bars(view: View) -> list[Chart]:
 
 
 def _selection(view: View) -> list[str]:
-    """Return by how much the best of the groups is expected to be too good, since its own runs make
-    it the best."""
-    groups = view.grouped(view.scored)
-    scores = [
-        used
-        for _, group_scores in groups
-        if len(used := group_scores["score"].drop_nulls()) > 1 and used.is_finite().all()
-    ]
-    if len(scores) < 2:
-        return []
-    means, errors = [], []
-    for used in scores:
-        deviation = used.std()
-        means.append(mean_of(used.to_list()))
-        errors.append(deviation / math.sqrt(len(used)) if isinstance(deviation, float) else 0.0)
-    gain = optimism(means, errors, view.mode)
+    """Return by how much the best of the groups, of each task, is expected to be too good, since
+    its own runs make it the best."""
+    by_group: dict[int, list[float]] = {}
+    for run, score in view.everyone.select("run", "score").drop_nulls().iter_rows():
+        by_group.setdefault(view.series.of[run], []).append(score)
+    by_task: dict[str, list[list[float]]] = {}
+    for place, used in sorted(by_group.items()):
+        if len(used) > 1 and all(map(math.isfinite, used)):
+            by_task.setdefault(view.task_of(view.series.groups[place]), []).append(used)
     way = "higher" if view.mode == "min" else "lower"
-    return [
-        f"the best of {len(scores)} is best by its own seeds: expect about {gain:.2g} {way} on new"
-        " ones"
-    ] * (gain > 0)
+    words = []
+    for task, scores in by_task.items():
+        means = [mean_of(used) for used in scores]
+        errors = [deviation_of(used) / math.sqrt(len(used)) for used in scores]
+        gain = optimism(means, errors, view.mode) if len(scores) > 1 else 0.0
+        if gain > 0:
+            words.append(
+                f"{f'{task}: ' if task else ''}the best of {len(scores)} is best by its own seeds:"
+                f" expect about {gain:.2g} {way} on new ones"
+            )
+    more = len(words) - _TASKS_SAID
+    return [*words[:_TASKS_SAID], *([f"and so in {more} more tasks"] if more > 0 else [])]
 
 
 def _repetitions(runs: int, quick: bool) -> int:
@@ -134,17 +130,12 @@ def _said_repetitions(repetitions: int) -> str:
     return f" of {repetitions} resamplings" if repetitions < _RESAMPLINGS else ""
 
 
-def _scaling(tasks: Sequence[str]) -> str:
-    words = ", ".join(tasks)
-    return f"scores scaled within each {words}: 0 the lowest of these runs, 1 the highest"
-
-
 def _mark(choices: Choices, panels: Sequence[pl.DataFrame]) -> Mark:
     """Return bars where lengths from zero tell the groups of a figure apart, else points; or what
     was chosen."""
     if choices.draw in {"bars", "points"}:
         return "bars" if choices.draw == "bars" else "points"
-    values = [[v for v in data.filter(part=_PART)["value"] if v is not None] for data in panels]
+    values = [[v for v in data.filter(part=PART)["value"] if v is not None] for data in panels]
     apart = [
         max(numbers) - min(numbers) >= 0.2 * max(map(abs, numbers)) for numbers in values if numbers
     ]
@@ -194,12 +185,8 @@ def _by_task(scored: pl.DataFrame, tasks: Sequence[str]) -> dict[tuple[str, ...]
 
 def _ordinal(scored: pl.DataFrame, mode: Mode) -> pl.DataFrame:
     """Return runs with scores that can be ordered: one that diverged is worse than every other
-    one."""
-    finite = scored["score"].filter(scored["score"].is_finite())
-    ends = finite.min() if mode == "max" else finite.max()
-    worst = (float(ends) if isinstance(ends, int | float) else 0.0) + (
-        -1.0 if mode == "max" else 1.0
-    )
+    one, however large these are."""
+    worst = -math.inf if mode == "max" else math.inf
     return scored.filter(pl.col("score").is_not_null()).with_columns(
         pl.col("score").fill_nan(worst)
     )
@@ -216,32 +203,50 @@ def improvement(view: View) -> list[Chart]:
         f"probability of improvement ({better} is better), {percent}"
         f" interval{_said_repetitions(fewest)}; 0.5: no difference"
     )
-    if tasks:
-        view.notes.append(f"compared within each {', '.join(tasks)}")
+    apart = [task for task in view.tasks if task in (*view.series.keys, *tasks)]
+    if apart:
+        view.notes.append(f"compared within each {', '.join(apart)}")
     charts = []
     for split, runs in view.splits():
-        groups = view.grouped(_ordinal(runs, view.mode))
-        groups.sort(key=_mean, reverse=view.mode == "max")
-        if len(groups) > _MOST_COMPARED:
-            view.notes.append("the best group is compared with each other one")
-        pairs = [(a, b) for i, a in enumerate(groups) for b in groups[i + 1 :]]
-        if len(groups) > _MOST_COMPARED:
-            pairs = [(groups[0], other) for other in groups[1 : MOST_GROUPS + 1]]
+        pairs = _pairs(view, view.grouped(_ordinal(runs, view.mode)))
         rows = [row for a, b in pairs if (row := _pair(view, tasks, a, b, fewest)) is not None]
         if pairs and not rows:
             raise InvalidInput(
                 f"no two groups have a common {', '.join(tasks)}; choose other tasks, or none"
             )
-        data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
+        data = pl.DataFrame(rows, schema=INTERVALS, orient="row")
         settings = {"log": (), "limits": (-0.02, 1.02), "mark": 0.5}
         across = "probability of improvement"
         charts.append(Chart("points", view.metric, split, across, "", data, settings))
     if all(chart.data.height == 0 for chart in charts):
+        whose = f" of each {', '.join(apart)}" if apart else ""
         raise InvalidInput(
-            "there is one group only; choose columns under “Groups by” (--series) that make two or"
-            " more"
+            f"there is one group only{whose}; choose columns under “Groups by” (--series) that make"
+            " two or more"
         )
     return charts
+
+
+_Scored = tuple[Group, pl.DataFrame]
+
+
+def _pairs(view: View, groups: Sequence[_Scored]) -> list[tuple[_Scored, _Scored]]:
+    """Return which groups are compared: those of one task, each two of a few, or the best one with
+    each other one."""
+    by_task: dict[str, list[_Scored]] = {}
+    for pair in sorted(groups, key=_mean, reverse=view.mode == "max"):
+        by_task.setdefault(view.task_of(pair[0]), []).append(pair)
+    rivals = by_task.values()
+    most = max(map(len, rivals), default=0)
+    count = sum(len(group) * (len(group) - 1) // 2 for group in rivals)
+    if most <= _MOST_COMPARED and (len(by_task) < 2 or count <= MOST_GROUPS):
+        return [pair for group in rivals for pair in itertools.combinations(group, 2)]
+    whose = " of each task" if len(by_task) > 1 else ""
+    view.notes.append(f"the best group{whose} is compared with each other one")
+    pairs = [(group[0], other) for group in rivals for other in group[1:]]
+    if len(pairs) > MOST_GROUPS:
+        view.notes.append(f"{MOST_GROUPS} of {len(pairs)} comparisons are shown")
+    return pairs[:MOST_GROUPS]
 
 
 def _mean(pair: tuple[Group, pl.DataFrame]) -> float:
@@ -290,7 +295,7 @@ def _pair(
     diverged = sum(
         side.filter(pl.col("standing") == DIVERGED).height for _, side in (first, second)
     )
-    return (_PART, label, stroke(first[0].index).colour, estimate, low, high, diverged, n)
+    return (PART, label, stroke(first[0].index).colour, estimate, low, high, diverged, n)
 
 
 def profile(view: View) -> list[Chart]:
@@ -301,15 +306,20 @@ def profile(view: View) -> list[Chart]:
     above = "below" if low_is_better else "above"
     repetitions = _repetitions(view.scored.height, view.quick)
     percent = f"{100 * view.choices.level:.4g} %"
+    sizes = {
+        scores.height
+        for _, runs in view.splits()
+        for _, scores in view.grouped(_ordinal(runs, view.mode))
+    }
     view.notes.append(
         f"performance profiles: the fraction of runs {above} each score, "
-        f"{_band_words(view, percent, repetitions)}; a run that diverged is {above} none"
+        f"{_band_words(view, sizes, percent, repetitions)}; a run that diverged is {above} none"
     )
     if tasks:
-        view.notes.append(_scaling(tasks))
+        view.notes.append(scaling_words(tasks))
     charts = []
     for split, runs in view.splits():
-        scored = _scaled(runs, tasks) if tasks else runs
+        scored = scaled_scores(runs, tasks) if tasks else runs
         values = scored["score"].filter(scored["score"].is_finite())
         lowest, highest = (
             float(v) if isinstance(v, int | float) else 0.0 for v in (values.min(), values.max())
@@ -335,8 +345,7 @@ def _has_band(view: View, runs: int) -> bool:
     return runs >= FEW_RUNS or (runs > 1 and view.choices.band not in {"auto", "runs"})
 
 
-def _band_words(view: View, percent: str, repetitions: int) -> str:
-    sizes = {view.tallies[place].n + view.tallies[place].diverged for place in view.colours}
+def _band_words(view: View, sizes: Collection[int], percent: str, repetitions: int) -> str:
     if not any(_has_band(view, size) for size in sizes):
         return f"without intervals, since no group has {FEW_RUNS} runs"
     restriction = (
@@ -378,66 +387,3 @@ def _profile_of(
         low="low",
         high="high",
     )
-
-
-def _scaled(scored: pl.DataFrame, tasks: Sequence[str]) -> pl.DataFrame:
-    """Return scores between 0 and 1 within each task; what is nan or nothing stays so."""
-    score, keys = pl.col("score"), list(tasks)
-    finite = pl.when(score.is_finite()).then(score)
-    low, high = finite.min().over(keys), finite.max().over(keys)
-    scaled = (
-        pl.when(high > low)
-        .then((score - low) / (high - low))
-        .otherwise(pl.when(score.is_finite()).then(0.5))
-    )
-    return scored.with_columns(score=pl.when(score.is_finite()).then(scaled).otherwise(score))
-
-
-def importances(view: View) -> list[Chart]:
-    """Return what explains the variance of the scores, and beside it what each parameter does to
-    divergence."""
-    x = view.choices.x or default_x(view.selection)
-    counted = view.accounting.counted()["run"]
-    runs = view.selection
-    if view.quick and len(counted) > _MOST_RUNS_JUDGED:
-        evenly = counted.gather_every(-(-len(counted) // _MOST_RUNS_JUDGED))
-        runs = runs.where(pl.col("run").is_in(evenly.implode()))
-        view.notes.append(f"from {len(evenly)} of the {len(counted)} runs, evenly chosen")
-    rule = view.accounting.rule
-    shares = variance_shares(runs, view.metric, view.mode, view.choices.by, x=x, rule=rule)
-    view.notes.append(
-        "share of the variance of the scores that each hyperparameter explains by itself, that two"
-        " explain together, and seeds; the interval is over random forests"
-    )
-    if shares.seeds is None:
-        view.notes.append("too few runs of one variant tell what seeds explain")
-    rows = [_share(name, share, shares.runs) for name, share in shares.main.items()]
-    rows += [
-        _share(" × ".join(pair), share, shares.runs)
-        for pair, share in list(shares.pairs.items())[:_MOST_PAIRS]
-    ]
-    if shares.seeds is not None:
-        rows.append((_PART, "seeds", _PLAIN_COLOUR, shares.seeds, None, None, 0, shares.runs))
-    rows.append(
-        (_PART, "nothing of these", _PLAIN_COLOUR, shares.unexplained, None, None, 0, shares.runs)
-    )
-    data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
-    settings = {"log": (), "limits": (0.0, None)}
-    charts = [Chart("bars", view.metric, "", "share of the variance", "", data, settings)]
-    divergences = divergence(view.selection, view.metric, rule=rule, level=view.choices.level)
-    if divergences["diverged"].sum():
-        rows = [
-            (_PART, f"{name}={value}", _DIVERGED_COLOUR, share, low, high, 0, n)
-            for name, value, n, _, share, low, high in divergences.iter_rows()
-        ]
-        data = pl.DataFrame(rows, schema=_INTERVALS, orient="row")
-        title = "probability to diverge"
-        charts.append(
-            Chart("points", view.metric, title, title, "", data, {"log": (), "limits": (0.0, 1.0)})
-        )
-    return charts
-
-
-def _share(label: str, share: Interval, n: int) -> tuple[Any, ...]:
-    low, high = (value if math.isfinite(value) else None for value in (share.low, share.high))
-    return (_PART, label, _SHARE_COLOUR, share.estimate, low, high, 0, n)

@@ -3,6 +3,7 @@ coordinates, whose points are runs. Pure."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,17 @@ from runslot.errors import InvalidInput
 from runslot.record import record
 from runslot.results.results import Results
 from runslot.results.summary import mode_of
-from runslot.view.data import intervals
+from runslot.view.data import importances, intervals
 from runslot.view.data.brush import Scale, read_brushes, read_ways, within
-from runslot.view.data.chart import Chart, View, axes, heading, view_of
+from runslot.view.data.chart import (
+    Chart,
+    View,
+    axes,
+    heading,
+    scaled_scores,
+    scaling_words,
+    view_of,
+)
 from runslot.view.data.choices import Choices
 from runslot.view.data.groups import Groups, default_series, default_y, group, in_order, text_of
 from runslot.view.data.intervals import MOST_GROUPS
@@ -57,6 +66,8 @@ def charts(
     if not metrics:
         raise InvalidInput("there is nothing to draw: no run has logged a number")
     keys = default_series(everything) if choices.series is None else choices.series
+    if choices.kind == "heat":  # its cells are the groups
+        keys, choices = axes(selection, choices), dataclasses.replace(choices, split=())
     series = group(selection, keys, everything)
     most = {"profile": DISTINCT, "bars": MOST_GROUPS, "improvement": MOST_GROUPS}.get(
         choices.kind, len(series.groups)
@@ -147,7 +158,11 @@ def heat(view: View) -> list[Chart]:
     """Return a cell for each pair of values: the mean score over its runs, and how many they
     are."""
     across, down = axes(view.selection, view.choices)
-    scored = view.scored
+    tasks = view.pooled_tasks
+    scored = scaled_scores(view.scored, tasks) if tasks else view.scored
+    view.notes[0] = view.accounting.line("mean")
+    if tasks:
+        view.notes.append(scaling_words(tasks))
     cells = pl.DataFrame(
         {"across": text_of(scored[across]), "down": text_of(scored[down]), "value": scored["score"]}
     )
@@ -160,7 +175,7 @@ def heat(view: View) -> list[Chart]:
     means = cells.group_by("across", "down", maintain_order=True).agg(
         pl.col("value").mean(), n=pl.col("value").count()
     )
-    settings = {"order": tuple(xs), "order_down": tuple(ys)}
+    settings = {"order": tuple(xs), "order_down": tuple(ys), "scaled": bool(tasks)}
     return [Chart("heat", view.metric, "", heading(across), heading(down), means, settings)]
 
 
@@ -245,7 +260,7 @@ _KINDS: Mapping[str, Any] = {
     "bars": intervals.bars,
     "improvement": intervals.improvement,
     "profile": intervals.profile,
-    "importance": intervals.importances,
+    "importance": importances.importances,
     "scatter": scatter,
     "heat": heat,
     "parallel": parallel,

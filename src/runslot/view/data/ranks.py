@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -34,10 +35,13 @@ class Tally:
     n: int
     total: int
     diverged: int
+    figures: int = 1
+    """In how many figures these runs are drawn, where figures are split."""
 
     def __str__(self) -> str:
         words = f"n={self.n}" if self.n == self.total else f"n={self.n} of {self.total}"
-        return f"{words}, {self.diverged} diverged" if self.diverged else words
+        words = f"{words}, {self.diverged} diverged" if self.diverged else words
+        return f"{words} in {self.figures} figures" if self.figures > 1 else words
 
 
 def mode_for(choices: Choices, metric: str) -> Mode:
@@ -85,21 +89,55 @@ def scores_of(
     return scored.with_columns(standing["standing"], accounting.scores(scored, mode).alias("score"))
 
 
-def tallies(accounting: Accounting, series: Groups) -> Mapping[int, Tally]:
-    """Return by place of a series how many runs it has."""
+def tallies(accounting: Accounting, series: Groups, splits: Groups) -> Mapping[int, Tally]:
+    """Return by place of a series how many runs it has, in all figures together."""
     used = set(accounting.counted()["run"])
     n: dict[int, int] = {}
     totals: dict[int, int] = {}
     diverged: dict[int, int] = {}
+    figures: dict[int, set[int]] = {}
     for run, standing in accounting.runs.select("run", "standing").iter_rows():
         place = series.of[run]
         totals[place] = totals.get(place, 0) + 1
+        figures.setdefault(place, set()).add(splits.of[run])
         n[place] = n.get(place, 0) + (run in used)
         diverged[place] = diverged.get(place, 0) + (standing == DIVERGED)
-    return {place: Tally(n[place], totals[place], diverged[place]) for place in totals}
+    return {
+        place: Tally(n[place], totals[place], diverged[place], len(figures[place]))
+        for place in totals
+    }
 
 
-def ranked(scored: pl.DataFrame, series: Groups, mode: Mode, among: Collection[int]) -> list[int]:
+def best_of(
+    scored: pl.DataFrame,
+    series: Groups,
+    mode: Mode,
+    among: Collection[int],
+    limit: int,
+    tasks: Sequence[str] = (),
+) -> list[int]:
+    """Return the places of the `limit` best series, best first, by the mean score of their runs;
+    those without a value last.
+
+    Where `tasks` tell series apart, whose scores have scales of their own, as many of each task are
+    taken, and stand task by task.
+    """
+    order = _ranked(scored, series, mode, among)
+    keys = [at for at, key in enumerate(series.keys) if key in tasks]
+    by_task: dict[tuple[Any, ...], list[int]] = {}
+    for place in order:
+        task = tuple(series.groups[place].values[at] for at in keys)
+        by_task.setdefault(task, []).append(place)
+    turns = sorted(
+        (at, number, place)
+        for number, places in enumerate(by_task.values())
+        for at, place in enumerate(places)
+    )
+    chosen = {place for _, _, place in turns[:limit]}
+    return [place for places in by_task.values() for place in places if place in chosen]
+
+
+def _ranked(scored: pl.DataFrame, series: Groups, mode: Mode, among: Collection[int]) -> list[int]:
     """Return the places of series, best first, by the mean score of their runs; those without a
     value last."""
     sums: dict[int, list[float]] = {}
@@ -124,13 +162,20 @@ def limit_of(choices: Choices, count: int, most: int = DISTINCT) -> int:
 
 
 def best_words(
-    choices: Choices, series: Groups, identity: Sequence[str], limit: int, count: int
+    choices: Choices,
+    series: Groups,
+    identity: Sequence[str],
+    limit: int,
+    count: int,
+    tasks: Sequence[str],
 ) -> str:
     """Return what a caption says of series that are left out:
     `10 of 50 variants, best by final`."""
     kind = "variants" if set(identity) <= set(series.keys) else "groups"
     caveat = "" if limit < 1 or not count else " (chosen by these same runs, which flatters them)"
-    return f"{limit} of {count} {kind}, best by {choices.by}{caveat}"
+    among = [key for key in series.keys if key in tasks]
+    within = f" within each {', '.join(among)}" if among else ""
+    return f"{limit} of {count} {kind}, best by {choices.by}{within}{caveat}"
 
 
 def coloured(groups: Sequence[Group], places: Sequence[int]) -> dict[int, int]:

@@ -8,6 +8,7 @@ several tasks are never averaged unscaled; extremes are kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import polars as pl
@@ -151,7 +152,7 @@ def means_of(
     if ends is not None:
         placed = _with_worst(placed, plain, members, ends)
     elif not drop:
-        placed = _before_divergence(placed, plain)
+        placed = _before_divergence(placed, plain, used)
     return _spread(request, placed, aligned, members)
 
 
@@ -179,18 +180,20 @@ def _with_worst(
     return pl.concat([placed, further.select(placed.columns)])
 
 
-def _before_divergence(placed: pl.DataFrame, plain: pl.DataFrame) -> pl.DataFrame:
+def _before_divergence(
+    placed: pl.DataFrame, plain: pl.DataFrame, members: pl.DataFrame
+) -> pl.DataFrame:
     """Return the part of each group at which all of its runs had a value: a mean over the others
-    would flatter it."""
-    if not placed["diverged"].any():
+    would flatter it. A group of which a run never had one has no such part."""
+    diverged = members.filter("diverged")
+    if not diverged.height:
         return placed
     ends = plain.group_by("run").agg(end=pl.col("x").max())
-    runs = (
-        placed.select("run", "panel", "series", "diverged")
-        .unique()
-        .join(ends, on="run", how="left")
+    first = (
+        diverged.join(ends, on="run", how="left")
+        .group_by("panel", "series")
+        .agg(end=pl.col("end").fill_null(-math.inf).min())
     )
-    first = runs.filter("diverged").group_by("panel", "series").agg(pl.col("end").min())
     both = placed.join(first, on=["panel", "series"], how="left", maintain_order="left")
     return both.filter(pl.col("end").is_null() | (pl.col("x") <= pl.col("end"))).drop("end")
 
@@ -211,7 +214,8 @@ def _spread(
         bands = band(placed, statistic, by=by, level=choices.level)
         if choices.band == "auto":
             wide = pl.col("size") >= FEW_RUNS
-            sizes = members.group_by(by).agg(size=pl.len())
+            drawn = members.filter(~pl.col("diverged")) if choices.diverged == "drop" else members
+            sizes = drawn.group_by(by).agg(size=pl.len())
             bands = bands.join(sizes, on=by, how="left", maintain_order="left")
             bands = bands.with_columns(
                 low=pl.when(wide).then("low"), high=pl.when(wide).then("high")

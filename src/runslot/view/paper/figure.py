@@ -24,10 +24,11 @@ from runslot.view.data.alignment import Rows
 from runslot.view.data.brush import axis_marks
 from runslot.view.data.chart import Chart
 from runslot.view.data.choices import Choices
-from runslot.view.data.curves import Drawing, Panel, draw
+from runslot.view.data.curves import Drawing, draw
 from runslot.view.data.groups import choose
 from runslot.view.data.kinds import charts
 from runslot.view.data.marks import LINES, stroke
+from runslot.view.data.panel import Panel
 from runslot.view.paper import axes
 from runslot.view.paper.fonts import families_for, matplotlib_library, refuse_boxes
 from runslot.view.paper.script import script_for
@@ -289,7 +290,9 @@ def _chart_settings(chart: Chart) -> dict[str, Any]:
             "worst": settings["worst"],
         }
     if chart.mark == "heat":
+        scaled = f"{chart.metric}, scaled" if settings["scaled"] else chart.metric
         return titles | {
+            "y": scaled,
             "order": list(settings["order"]),
             "order_down": list(settings["order_down"]),
         }

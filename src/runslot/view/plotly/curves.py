@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from runslot.view.data.curves import Curve, Mark, Panel
 from runslot.view.data.marks import drops, stroke
+from runslot.view.data.panel import Curve, Mark, Panel
 from runslot.view.plotly.figure import LOG, Figure, base_layout, numbers, plain
 
 _MOST_CURVES_HOVERED = 10

@@ -98,6 +98,11 @@ def _layout(chart: Chart, xs: list[str], ys: list[str]) -> dict[str, Any]:
     layout["uniformtext"] = {"mode": "show", "minsize": 9}
     layout["coloraxis"] = {
         "colorscale": [[i / (len(SEQUENCE) - 1), colour] for i, colour in enumerate(SEQUENCE)],
-        "colorbar": {"thickness": 10, "outlinewidth": 0, "tickfont": {"color": GREY}},
+        "colorbar": {
+            "thickness": 10,
+            "outlinewidth": 0,
+            "tickfont": {"color": GREY},
+            "title": {"text": "scaled" if chart.settings["scaled"] else ""},
+        },
     }
     return layout

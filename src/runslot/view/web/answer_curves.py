@@ -18,8 +18,9 @@ from runslot.results.results import Results
 from runslot.view.data.alignment import decimate, plain_rows
 from runslot.view.data.answer import Answer
 from runslot.view.data.choices import ROW, Choices
-from runslot.view.data.curves import MOST_PANELS, Curve, Drawing, draw
+from runslot.view.data.curves import MOST_PANELS, Drawing, draw
 from runslot.view.data.groups import default_series, group
+from runslot.view.data.panel import Curve
 from runslot.view.data.spread import words_at
 from runslot.view.plotly.curves import xs_of
 from runslot.view.plotly.figure import numbers
@@ -132,12 +133,12 @@ def answer_curves(
         for curve in panel.curves:
             if curve.member:
                 member = {**xs_of(curve.points["x"]), "y": numbers(curve.points["center"])}
-                curves[curve.group]["members"].append(member)
+                whole = curves.setdefault(curve.group, {"y": []})
+                whole.setdefault("members", []).append(member)
         for mark in panel.marks:
             crosses = curves.setdefault(mark.label, {"y": []}).setdefault("crosses", [])
             crosses.append([mark.x, mark.y, mark.run])
-    sizes = {curve.runs for panel in drawing.panels for curve in panel.curves if not curve.member}
-    words = words_at(choices.band, choices.level, sizes)
+    words = words_at(choices.band, choices.level, drawing.sizes)
     accounting_notes = {*answer.accounting.notes()}
     notes = (n for n in drawing.notes[1:] if n not in accounting_notes and " best by " not in n)
     return curves, (words, *notes)

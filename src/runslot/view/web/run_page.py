@@ -24,8 +24,8 @@ from runslot.results.summary import FINAL
 from runslot.results.text.labels import text_of_value
 from runslot.view.data.alignment import decimate
 from runslot.view.data.choices import ROW
-from runslot.view.data.curves import Curve, Panel
 from runslot.view.data.groups import default_x, default_y
+from runslot.view.data.panel import Curve, Panel
 from runslot.view.plotly.curves import curves_figure
 from runslot.view.plotly.figure import CONFIG, Figure, with_mark
 from runslot.view.web.controls import attributes

@@ -17,7 +17,7 @@ from runslot.experiment.outcome import Usage
 from runslot.experiment.rundir import RunDir
 from runslot.results.text.system import usage_of_rows
 from runslot.view.data.alignment import decimate
-from runslot.view.data.curves import Curve, Panel
+from runslot.view.data.panel import Curve, Panel
 from runslot.view.plotly.curves import curves_figure
 from runslot.view.plotly.figure import Figure
 from runslot.view.web.texts import Texts
