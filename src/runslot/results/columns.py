@@ -125,7 +125,8 @@ def parameter_columns(entries: Sequence[RunEntry]) -> list[pl.Series]:
 
 
 def _column(name: str, values: Sequence[Value], empty: Any = pl.String) -> pl.Series:
-    """Return values as booleans, integers or numbers where all are, else as text."""
+    """Return values as booleans, integers or numbers where all are, else as text; also integers of
+    which a number would make others, and two into one."""
     kinds = {type(value) for value in values if value is not None}
     if not kinds:
         return pl.Series(name, values, dtype=empty)
@@ -133,10 +134,18 @@ def _column(name: str, values: Sequence[Value], empty: Any = pl.String) -> pl.Se
         return pl.Series(name, values, dtype=pl.Boolean)
     if kinds == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):  # type: ignore[operator]  # ints, as just seen
         return pl.Series(name, values, dtype=pl.Int64)
-    if kinds <= {int, float}:
+    if kinds <= {int, float} and all(map(_is_float, values)):
         return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
     text = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
     return pl.Series(name, text, dtype=pl.String)
+
+
+def _is_float(value: Value) -> bool:
+    """Tell whether a float is the very number; nothing is, too."""
+    try:
+        return not isinstance(value, int) or float(value) == value
+    except OverflowError:
+        return False
 
 
 def metric_columns(metrics: Sequence[str], entries: Sequence[RunEntry]) -> list[pl.Series]:

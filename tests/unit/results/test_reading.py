@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pandas as pd
 import polars as pl
@@ -20,6 +21,7 @@ from runslot.experiment.records import Attempt
 from runslot.experiment.rundir import RunDir
 from runslot.results import Reader, load
 from runslot.results.accounts import account
+from runslot.results.statistics import divergence, variance_shares
 from runslot.results.text.difference import difference
 
 WriteRun = Callable[..., Path]
@@ -509,3 +511,76 @@ def test_an_experiment_that_has_started_nothing_is_no_mistake(tmp_path: Path) ->
     (tmp_path / "runs.jsonl").write_text('{"id": "a"}\n')
     results = load(tmp_path)
     assert (results.runs.height, sum(results.waiting.values())) == (0, 1)
+
+
+class Write(Protocol):
+    """Writes one file of a run."""
+
+    def __call__(self, run: str, *, name: str, text: str) -> None: ...
+
+
+@pytest.fixture
+def write(write_log: WriteLog) -> Write:
+    def file(run: str, *, name: str, text: str) -> None:
+        write_log(run, **{name: text})
+
+    return file
+
+
+def test_numbers_beyond_all_floats_hide_no_run(tmp_path: Path, write: Write) -> None:
+    huge = 10**400
+    write(
+        "a", name="metrics.jsonl", text=f'{{"step": 1, "acc": 0.5}}\n{{"step": 2, "acc": {huge}}}\n'
+    )
+    write("b", name="metrics.jsonl", text='{"step": 1, "acc": 0.5}\n' + "[" * 100_000 + "\n")
+    write("c", name="progress.csv", text="step,acc\n1,0.25\n")
+    write("c", name="variant.json", text=f'{{"seed": 0, "size": {huge}}}')
+    results = load(tmp_path, cache=False)
+    finals = dict(results.runs.select("run", "final/acc").iter_rows())
+    assert finals == {"a": math.inf, "b": 0.5, "c": 0.25}
+    assert str(huge) in results.runs["size"].to_list()
+
+
+def test_integers_that_a_float_would_make_one_stay_apart(tmp_path: Path, write: Write) -> None:
+    for name, size in enumerate((2**53 + 1, 2**53, 0.5)):
+        for seed in range(2):
+            write(f"{name}/run_{seed}", name="progress.csv", text=f"step,acc\n1,{name}\n")
+            variant = {"seed": seed, "size": size}
+            write(f"{name}/run_{seed}", name="variant.json", text=json.dumps(variant))
+    results = load(tmp_path, cache=False)
+    assert results.runs["size"].n_unique() == 3
+    assert [group.n for group in account(results, "acc").groups] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "text", ["step,acc\r1,0.5\r2,0.75\n", 'step,"' + "x" * 200_000 + "\n1,2\n"]
+)
+def test_a_file_that_cannot_be_taken_apart_hides_no_other(
+    tmp_path: Path, write: Write, text: str
+) -> None:
+    write("good", name="progress.csv", text="step,acc\n1,0.25\n")
+    write("bad", name="progress.csv", text=text)
+    for name in ("good", "bad"):
+        write(f"{name}", name="variant.json", text='{"seed": 0}')
+    results = load(tmp_path, cache=False)
+    assert dict(results.runs.select("run", "final/acc").iter_rows())["good"] == 0.25
+    (problem,) = results.problems
+    assert "bad/progress.csv" in str(problem)
+
+
+def test_parameters_that_are_nan_explain_as_others_do(tmp_path: Path, write: Write) -> None:
+    pytest.importorskip("sklearn")
+    for place, size in enumerate(("NaN", 1.0, 2.0, None, 3.5, 4.5, 5.5, 6.5)):
+        for seed in range(3):
+            text = "null" if size is None else size
+            end = "nan" if (place, seed) == (0, 0) else place + seed / 10
+            write(f"{place}_{seed}", name="progress.csv", text=f"step,acc\n1,{end}\n")
+            write(
+                f"{place}_{seed}", name="variant.json", text=f'{{"seed": {seed}, "size": {text}}}'
+            )
+    results = load(tmp_path, cache=False)
+    shares = variance_shares(results, "acc")
+    assert shares.main["size"].estimate > 0.6
+    rates = dict(divergence(results, "acc").select("value", "share").iter_rows())
+    assert rates["nan"] == pytest.approx(1 / 3)
+    assert sum(share > 0 for share in rates.values()) == 1

@@ -28,6 +28,7 @@ DECIMAL_COMMA = r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*"
 are refused."""
 _PROBED_BYTES = 64
 """Bytes of which every other one is zero in UTF-16 text without a mark."""
+_CARRIAGE_RETURNS = "has lines that end in a carriage return alone; write newlines"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -55,7 +56,7 @@ def find_header(data: bytes, end: int) -> Header | None:
     if data.startswith(_UTF_16) or data[:_PROBED_BYTES].count(0) > len(data[:_PROBED_BYTES]) // 3:
         raise NotATable("is UTF-16 text; write it as UTF-8")
     if not end and data.count(b"\r") > 1:
-        raise NotATable("has lines that end in a carriage return alone; write newlines")
+        raise NotATable(_CARRIAGE_RETURNS)
     lines = _lines(data, end)
     first = next(lines, None)
     if first is None:
@@ -120,11 +121,14 @@ def _separator(header: bytes, row: bytes) -> str:
 
 
 def cells_of(line: bytes, separator: str) -> list[str]:
-    """Return the cells of one line."""
-    return next(
-        csv.reader([line.decode("utf-8", "replace").replace("\0", "\ufffd")], delimiter=separator),
-        [],
-    )
+    """Return the cells of one line. Raises `NotATable` where it cannot be taken apart."""
+    text = line.decode("utf-8", "replace").replace("\0", "\ufffd")
+    try:
+        return next(csv.reader([text], delimiter=separator), [])
+    except csv.Error as error:
+        if "\r" in text:
+            raise NotATable(_CARRIAGE_RETURNS) from error
+        raise NotATable(f"cannot be read as a table ({error})") from error
 
 
 def _is_row(cells: Sequence[str]) -> bool:

@@ -253,7 +253,7 @@ def monitor_head(line: str) -> dict[str, Any]:
     """Return what the first line of a monitor says; nothing where it does not."""
     try:
         head = json.loads(line.removeprefix("\ufeff").lstrip("# "))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return head if isinstance(head, dict) else {}
 

@@ -52,7 +52,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
         return None
     try:
         value = json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunslotError(f"{path} is not JSON ({error}); move it away and run again") from error
     if not isinstance(value, dict):
         raise RunslotError(f"{path} does not hold a JSON object; move it away and run again")

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,7 +72,7 @@ def read_new(path: str, cursor: Cursor | None, problems: list[Problem]) -> Lines
 def _object(line: bytes) -> dict[str, Any] | None:
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
@@ -86,5 +87,13 @@ def _numbers(value: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
             if name not in _NOT_LOGGED:
                 numbers |= _numbers(item, f"{name}/")
         elif isinstance(item, bool | int | float):
-            numbers[name] = float(item)
+            numbers[name] = number_in(item)
     return numbers
+
+
+def number_in(value: float) -> float:
+    """Return a number of JSON as a float; of an integer beyond all floats, infinity."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf

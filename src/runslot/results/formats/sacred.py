@@ -12,6 +12,7 @@ import polars as pl
 
 from runslot.errors import RunslotError
 from runslot.results.formats.files import read_object
+from runslot.results.formats.json_lines import number_in
 from runslot.results.formats.points import Point, rows_of_points
 from runslot.results.problems import Problem
 from runslot.results.read.directories import RunFiles
@@ -58,7 +59,7 @@ def _points(metric: Mapping[str, Any]) -> list[Point]:
 
 def _number(value: Any) -> float:
     """Return a value; jsonpickle writes NumPy's numbers as objects that hold them."""
-    return float(value["value"] if isinstance(value, Mapping) else value)
+    return number_in(value["value"] if isinstance(value, Mapping) else value)
 
 
 def sacred_run(run: RunFiles, problems: list[Problem]) -> dict[str, Any]:

@@ -245,7 +245,7 @@ def is_ours(text: str) -> bool:
     """Tell whether a `run.json` of this text is runslot's; one that is broken may well be."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return True
     return isinstance(value, dict) and ("run" in value or "work" in value)
 
@@ -286,7 +286,7 @@ def _starts_with_epoch(line: str) -> bool:
 def _is_object(line: str) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         # The first line of a long object is cut where the caller stops reading; pretty-printed ones
         # begin with "{\n".
         return line.startswith('{"') and len(line) >= FIRST_LINE_BYTES

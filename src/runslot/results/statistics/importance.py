@@ -36,7 +36,7 @@ from runslot.results.statistics.forests import (
 from runslot.results.statistics.magnitude import divided, exponent_of, multiplied
 from runslot.results.statistics.scores import Interval
 from runslot.results.summary import Mode, mode_of
-from runslot.results.text.labels import texts_of
+from runslot.results.text.labels import text_of_value, texts_of
 
 _FEWEST = 4
 _REPLICATES = 3
@@ -181,8 +181,9 @@ def _codes(values: pl.Series) -> list[float]:
     """Return a number for each value, in order: trees need no more, and take any size."""
     if values.dtype.is_numeric() and not values.is_null().any() and values.is_finite().all():
         return list(map(float, values.rank("dense")))
-    order = {value: float(i) for i, value in enumerate(sorted(set(values), key=str))}
-    return [order[value] for value in values]
+    texts = list(map(repr, values))  # nan is not equal to itself
+    order = {text: float(i) for i, text in enumerate(sorted(set(texts)))}
+    return [order[text] for text in texts]
 
 
 def _shares(
@@ -267,17 +268,22 @@ def _ranges(values: pl.Series) -> list[str]:
     """Return each value as text; of more numbers than `_RANGES`, the range of equal frequency that
     it lies in."""
     texts = texts_of(values.unique())
+
+    def text(value: Any) -> str:
+        return texts.get(value) or text_of_value(value)
+
     if values.n_unique() <= _RANGES or not values.dtype.is_numeric():
-        return [texts[value] for value in values]
-    place = (values.rank("min") - 1) * _RANGES // len(values)
+        return [text(value) for value in values]
+    numbers = values.fill_nan(None) if values.dtype.is_float() else values
+    place = (numbers.rank("min") - 1) * _RANGES // len(numbers)
     ends = {
         number: (part.min(), part.max())
         for number in place.unique().drop_nulls()
-        for part in [values.filter(place == number)]
+        for part in [numbers.filter(place == number)]
     }
     return [
-        texts[None] if number is None else f"{texts[ends[number][0]]} to {texts[ends[number][1]]}"
-        for number in place
+        text(value) if number is None else f"{text(ends[number][0])} to {text(ends[number][1])}"
+        for number, value in zip(place, values, strict=True)
     ]
 
 
