@@ -62,6 +62,8 @@ def test_the_best_run_again_on_fresh_seeds_and_only_these_count(runslot: Any, sw
     assert page["sentence"].startswith(after["variants"][0]["label"])
     assert "the 8 runs that they were chosen by are left out" in page["notes"][0]
     assert "are left out" in runslot("results", str(swept), "--checklist").stdout
+    assert "are left out" in runslot("results", str(swept), "--latex").stdout
+    assert "are left out" in runslot("results", str(swept), "--csv", "-").stderr
 
     moment = LiveRuns([swept]).now()
     for kind in ("curves", "bars"):

@@ -120,6 +120,9 @@ def answer(words: Sequence[str], vs: str | None, question: Question, output: Out
     if output.csv == "-":
         sys.stdout.write(comparison.table.write_csv())
         echo(comparison.accounting.line(comparison.statistic), err=True)
+        at = f"Values at {comparison.results.at}." if comparison.results.at else ""
+        for sentence in filter(None, [comparison.results.confirmation, at]):
+            echo(sentence, err=True)
     elif output.checklist:
         from runslot.results.text.checklist import checklist_of
 

@@ -225,7 +225,7 @@ def _how_chosen(name: str | None, metric: str | None, mode: Mode | None, way: Mo
 def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: float) -> pl.DataFrame:
     name = accounting.metric
     scores: dict[str, pl.Series] = {}
-    for part in _PARTS:
+    for part in _PARTS[:1] if results.at else _PARTS:  # the best is of the whole log
         none = pl.Series([None] * results.runs.height, dtype=pl.Float64)
         scores[part] = accounting.scores(results.scores(name, mode, part), mode) if name else none
     runs = accounting.runs.with_columns(**scores)

@@ -81,38 +81,47 @@ def confirmed(results: Results) -> Results:
     }
     if not records:
         return results
-    fresh, other_count = [], 0
-    for run, path, variant, seed in results.runs.select(
-        "run", "path", "variant", "seed"
-    ).iter_rows():
+    kept: list[str] = []
+    seeds = {seed for record in records.values() for seed in record.seeds}
+    by_experiment: dict[str, Confirmation] = {}
+    omission_count = other_count = 0
+    columns = ("run", "path", "variant", "seed", "experiment")
+    for run, path, variant, seed, experiment in results.runs.select(columns).iter_rows():
         record = records.get(homes.get(path, Path()))
-        if record is None or ((variant or "") in record.variants and record.is_fresh(seed)):
-            fresh.append(run)
+        if record is None:
+            kept.append(run)
+            continue
+        by_experiment[experiment] = record
+        if (variant or "") in record.variants and record.is_fresh(seed):
+            kept.append(run)
+            seeds.add(seed)
         else:
+            omission_count += 1
             other_count += record.is_fresh(seed)
-    fresh_results = results.where(pl.col("run").is_in(fresh))
     waiting = {
-        key: count
-        for key, count in results.waiting_variants.items()
-        if any(key[1] in record.variants for record in records.values())
+        (experiment, variant): count
+        for (experiment, variant), count in results.waiting_variants.items()
+        if experiment not in by_experiment or variant in by_experiment[experiment].variants
     }
-    omission_count = results.runs.height - fresh_results.runs.height
-    variants = sum(len(record.variants) for record in records.values())
-    later_seeds = {seed for seed in fresh_results.runs["seed"] if isinstance(seed, int)}
-    seeds = sorted({seed for record in records.values() for seed in record.seeds} | later_seeds)
-    span = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
-    others = f", and {other_count} of other variants since," if other_count else ""
-    words = (
-        f"Confirmed: only the runs of {variants} variant{'s' * (variants != 1)} on the fresh seeds"
-        f" {span} count; the {omission_count - other_count} runs that they were chosen by{others}"
-        " are left out (--all-seeds shows them)."
-    )
     counts: dict[str, int] = {}
     for (experiment, _), count in waiting.items():
         counts[experiment] = counts.get(experiment, 0) + count
+    variants = sum(len(record.variants) for record in records.values())
+    some = results.runs["experiment"].n_unique() > len(by_experiment)
+    whose = f"of {', '.join(sorted(by_experiment))} " if some else ""
+    span = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else str(min(seeds))
+    others = f", and {other_count} of other variants since," if other_count else ""
+    words = (
+        f"Confirmed: {whose}only the runs of {variants} variant{'s' * (variants != 1)} on the fresh"
+        f" seeds {span} count; the {omission_count - other_count} runs that they were chosen by"
+        f"{others} are left out (--all-seeds shows them)."
+    )
     words = " ".join(filter(None, [results.confirmation, words]))
     return dataclasses.replace(
-        fresh_results, waiting=counts, waiting_variants=waiting, confirmation=words
+        results.where(pl.col("run").is_in(kept)),
+        waiting=counts,
+        waiting_variants=waiting,
+        confirmation=words,
     )
 
 

@@ -126,6 +126,8 @@ def _caption(verdicts: Verdicts) -> str:
         f" {percent} Student interval over seeds, {n}.",
         *_bold_words(verdicts, beside),
         f"{_escaped(comparison.accounting.line())}.",
+        _escaped(comparison.results.confirmation),
+        _escaped(verdicts.remark),
         _escaped(left_out_note(comparison.accounting.keys, list(_settings_shown(verdicts)))),
     ]
     return " ".join(filter(None, parts))
