@@ -107,6 +107,10 @@ SCHEMA: Mapping[str, Any] = {
         "optimism": _nullable(
             "number", "By how much the first variant is expected to be too good."
         ),
+        "remark": {
+            "type": "string",
+            "description": "Of two experiments, what else they differ in; empty without any.",
+        },
         "optimality_gap": {
             "type": "object",
             "description": "With --gap: how far variants stay behind it, the nearest first.",
@@ -181,6 +185,7 @@ def document_of(
         "reference": {} if verdicts is None else dict(verdicts.references),
         "command": command,
         "optimism": comparison.optimism,
+        "remark": "" if verdicts is None else verdicts.remark,
         "ranks": None if verdicts is None else _ranks(verdicts),
     }
     places = trials_of(comparison.results, accounting)

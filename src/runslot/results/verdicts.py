@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -19,6 +20,7 @@ from runslot.record import record
 from runslot.results.accounts import GroupAccount
 from runslot.results.comparison import Comparison
 from runslot.results.members import Member, label_in_task, members_of, named, runs_of
+from runslot.results.results import Results
 from runslot.results.statistics.decisions import (
     Decision,
     decide_beside,
@@ -29,7 +31,9 @@ from runslot.results.statistics.decisions import (
 from runslot.results.statistics.differences import Difference, Sample, Verdict, difference
 from runslot.results.statistics.rankings import BestInterval, RankTest, best_intervals, friedman
 from runslot.results.statistics.selection import shrunken_means
+from runslot.results.text.labels import texts_of
 
+_SETTINGS_NAMED = 3
 _WHOLE_FROM, _WHOLE_BELOW = 1e4, 1e15
 """Means that are written with all their digits before the point."""
 
@@ -74,6 +78,8 @@ class Verdicts:
     level: float
     tasks_left_out: tuple[str, ...] = ()
     """Those that lack the variant with which all others are compared."""
+    remark: str = ""
+    """What else tells the two sides apart, as a sentence."""
 
     @property
     def undecided(self) -> list[VariantVerdict]:
@@ -135,11 +141,23 @@ def decide_pair(comparison: Comparison, first: str, second: str) -> Verdicts:
         raise InvalidInput(f"{first!r} and {second!r} are the same variant; name two")
     runs = runs_of([*pair, *beside], comparison)
     selection = comparison.results.where(pl.col("run").is_in(runs))
-    narrowed = comparison.of(dataclasses.replace(selection, waiting={}, waiting_variants={}))
+    narrowed = comparison.of(_waiting_for_these(selection))
     references = set(runs_of(beside, comparison))
     both = members_of(narrowed)
     chosen_members = [m for m in both if references.issuperset(runs_of([m], narrowed))]
     return _decide(narrowed, both, {m.task: m for m in chosen_members}, is_best=False)
+
+
+def _waiting_for_these(selection: Results) -> Results:
+    """Return some runs with what is still to come of their variants alone: while it is, a look at
+    them is one of several."""
+    names = set(selection.runs.select("experiment", "variant").unique().iter_rows())
+    names = {(experiment, variant or "") for experiment, variant in names}
+    variants = {k: count for k, count in selection.waiting_variants.items() if k in names}
+    waiting: dict[str, int] = {}
+    for (experiment, _), count in variants.items():
+        waiting[experiment] = waiting.get(experiment, 0) + count
+    return dataclasses.replace(selection, waiting=waiting, waiting_variants=variants)
 
 
 def decide_experiments(first: Comparison, second: Comparison, both: Comparison) -> Verdicts:
@@ -165,19 +183,49 @@ def decide_experiments(first: Comparison, second: Comparison, both: Comparison) 
     first_keys = first.accounting.keys
     keys = both.accounting.keys  # `both` may have `experiment`, too
     for place, (a, b) in enumerate(pairs):
-        values = dict(zip(first_keys, a.account.values, strict=True))
+        values = _settings_of_all(first.results) | dict(
+            zip(first_keys, a.account.values, strict=True)
+        )
         account = dataclasses.replace(a.account, values=tuple(map(values.get, keys)))
         pairs[place] = (dataclasses.replace(a, account=account), b)
     level, under_way = both.level, both.is_under_way
-    deltas = [difference(a.sample, b.sample, level=level) for a, b in pairs]
-    decisions = decide_differences(deltas, both.mode, level=level, is_under_way=under_way)
-    rows = [
-        _verdict_of(a, decision, None, None)
-        for (a, _), decision in zip(pairs, decisions, strict=True)
-    ]
-    rows.sort(key=lambda row: row.task)
+    rows: list[VariantVerdict] = []
+    for task in sorted({a.task for a, _ in pairs}):
+        rivals = [(a, b) for a, b in pairs if a.task == task]
+        deltas = [difference(a.sample, b.sample, level=level) for a, b in rivals]
+        decisions = decide_differences(deltas, both.mode, level=level, is_under_way=under_way)
+        rows += [
+            _verdict_of(a, decision, None, None)
+            for (a, _), decision in zip(rivals, decisions, strict=True)
+        ]
     references = dict.fromkeys((row.task for row in rows), second.results.base)
-    return Verdicts(both, references, False, tuple(rows), None, level)
+    remark = _settings_apart(first.results, second.results)
+    return Verdicts(both, references, False, tuple(rows), None, level, remark=remark)
+
+
+def _settings_of_all(results: Results) -> dict[str, Any]:
+    """Return the settings that all these runs have alike."""
+    runs = results.runs
+    return {name: runs[name][0] for name in results.parameters if runs[name].n_unique() == 1}
+
+
+def _settings_apart(first: Results, second: Results) -> str:
+    """Return in which settings that no variant tells the runs of two experiments differ; they are
+    compared as the same variants all the same."""
+    both = _settings_of_all(first), _settings_of_all(second)
+    names = dict.fromkeys((*both[0], *both[1]))
+    words = []
+    for name in names:
+        if any(name in side.varying for side in (first, second)):
+            continue
+        one, other = (settings.get(name) for settings in both)
+        texts = texts_of([one, other])
+        if texts.get(one) != texts.get(other):
+            words.append(f"{name} ({texts.get(one)} beside {texts.get(other)})")
+    more = len(words) - _SETTINGS_NAMED
+    rest = f" and {more} more" if more > 0 else ""
+    named_words = ", ".join(words[:_SETTINGS_NAMED])
+    return f"The two experiments differ in {named_words}{rest}." if words else ""
 
 
 def _sentence(rows: Sequence[VariantVerdict], label: str, metric: str, is_best: bool) -> str:

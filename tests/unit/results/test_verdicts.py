@@ -4,6 +4,7 @@ checklist.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import math
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from runslot.errors import InvalidInput
 from runslot.results import compare, load
+from runslot.results.confirmation import confirmed
 from runslot.results.document import SCHEMA, document_of
 from runslot.results.effects import SCHEMA as EFFECTS_SCHEMA
 from runslot.results.effects import effects_document, effects_of
@@ -49,10 +51,12 @@ def sweep(tmp_path: Path, write_run: Any) -> Callable[..., Path]:
     return write
 
 
-def words_of(verdicts: Any, width: int = 80, command: str | None = None) -> str:
+def words_of(
+    verdicts: Any, width: int = 80, command: str | None = None, limit: int | None = None
+) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=True, color_system=None)
-    print_verdicts(verdicts, console, command=command)
+    print_verdicts(verdicts, console, command=command, limit=limit)
     return file.getvalue()
 
 
@@ -429,3 +433,68 @@ def test_mean_ranks_stand_best_first(write_run: Any, tmp_path: Path) -> None:
     words = " ".join(words_of(decide(compare(load(tmp_path), "score"))).split())
     assert "Mean ranks over 6 tasks: algo=a 1.00, algo=c 2.00, algo=b 3.00." in words
     assert "p < .001 (Iman and Davenport)" in words
+
+
+def test_two_variants_are_looked_at_again_while_runs_of_theirs_are_to_come(sweep: Any) -> None:
+    results = load(sweep())
+    pair = ("lr=0.1", "lr=0.01")
+
+    def waiting_for(variant: str) -> Any:
+        key = (results.runs["experiment"][0], variant)
+        waiting = {key[0]: 4}
+        return dataclasses.replace(results, waiting=waiting, waiting_variants={key: 4})
+
+    theirs = decide_pair(compare(waiting_for("lr=0.01")), *pair)
+    assert theirs.comparison.is_under_way
+    assert "16 runs: 12 counted, 4 not started yet" in theirs.comparison.accounting.line()
+    others = decide_pair(compare(waiting_for("lr=0.001")), *pair)
+    assert not others.comparison.is_under_way
+    assert others.comparison.accounting.line().startswith("12 runs: 12 counted")
+
+
+def test_two_experiments_are_compared_within_each_task_and_say_what_else_differs(
+    write_run: Any, tmp_path: Path
+) -> None:
+    for experiment, hidden in (("before", 32), ("after", 64)):
+        for env, scale in (("pong", 1.0), ("qbert", 1000.0)):
+            for seed in range(6):
+                score = scale * (1 + NOISE[seed] + (NOISE[seed - 1] - 0.01) * (hidden == 64))
+                variant = {"env": env, "hidden": hidden}
+                write_run(variant, seed=seed, rows=[{"score": score}], experiment=experiment)
+    before, after = load(tmp_path / "before"), load(tmp_path / "after")
+    both = load([tmp_path / "before", tmp_path / "after"])
+    verdicts = decide_experiments(compare(after), compare(before), compare(both))
+    for row in verdicts.rows:  # one comparison in each task
+        assert row.difference is not None
+        assert row.p == row.difference.p
+    assert verdicts.remark == "The two experiments differ in hidden (64 beside 32)."
+    assert verdicts.remark in " ".join(words_of(verdicts).split())
+    assert verdicts.remark in latex_of(verdicts)
+    document = document_of(verdicts.comparison, verdicts)
+    jsonschema.validate(json.loads(json.dumps(document, allow_nan=False)), SCHEMA)
+    assert document["remark"] == verdicts.remark
+    assert {variant["settings"]["hidden"] for variant in document["variants"]} == {64}
+
+
+def test_variants_that_a_limit_hides_are_counted(sweep: Any) -> None:
+    assert "2 more variants not shown (--limit)." in words_of(
+        decide(compare(load(sweep()))), limit=1
+    )
+
+
+def test_an_experiment_that_was_not_confirmed_counts_whole_beside_one_that_was(
+    sweep: Any, tmp_path: Path
+) -> None:
+    sweep(experiment="plain", seeds=3)
+    home = sweep(experiment="again", seeds=6)
+    record = {"format": 1, "variants": ["lr=0.1"], "seeds": [4, 5], "metric": "accuracy"}
+    (home / "confirmation.json").write_text(json.dumps({**record, "created": 0.0}))
+    results = load([tmp_path / "plain", home])
+    waiting = {("plain", "lr=0.001"): 2, ("again", "lr=0.1"): 1, ("again", "lr=0.001"): 3}
+    asked = dataclasses.replace(results, waiting={}, waiting_variants=waiting)
+    counted = confirmed(asked)
+    assert counted.runs.height == 9 + 2
+    assert counted.waiting == {"plain": 2, "again": 1}
+    assert counted.confirmation.startswith(
+        "Confirmed: of again only the runs of 1 variant on the fresh seeds 4 to 5 count; the 12 runs"
+    )

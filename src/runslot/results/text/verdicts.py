@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -45,6 +46,7 @@ def print_verdicts(
     seeds."""
     comparison = verdicts.comparison
     terminal = console.is_terminal
+    style = "dim" if terminal else ""
     heading = f"{many(len(verdicts.rows), 'variant')} · {comparison.metric}, "
     show(console, Text(f"{heading}{way_words(comparison.mode)}", style="bold"))
     names = _short_names(verdicts)
@@ -55,15 +57,19 @@ def print_verdicts(
             show(console, Text(task))
         for part in _table(rows, reference, verdicts, console):
             show(console, part)
+    counts = Counter(row.task for row in verdicts.rows)
+    hidden = sum(max(0, count - (count if limit is None else limit)) for count in counts.values())
+    if hidden:
+        _paragraph(console, f"{many(hidden, 'more variant')} not shown (--limit).", style)
     for note in _notes(verdicts, command, names):
-        _paragraph(console, note, "dim" if terminal else "")
+        _paragraph(console, note, style)
     if command is not None and verdicts.seeds_advised is not None:
         console.print(Text(f"  {command}"), soft_wrap=True, highlight=False)
     for line in notes_of(comparison, comparison.table.height)[:1]:
-        _paragraph(console, str(line), "dim" if terminal else "")
+        _paragraph(console, str(line), style)
     for line in notes_of(comparison, comparison.table.height)[1:]:
         if not str(line).startswith(("final:", "First")):
-            _paragraph(console, str(line), "dim" if terminal else "")
+            _paragraph(console, str(line), style)
 
 
 def _paragraph(console: Console, text: str, style: str) -> None:
@@ -223,7 +229,7 @@ def _more_words(more: float | None) -> str:
 
 def _notes(verdicts: Verdicts, command: str | None, names: Mapping[str, str]) -> list[str]:
     differences = [row.difference for row in verdicts.rows if row.difference is not None]
-    notes = []
+    notes = [verdicts.remark] if verdicts.remark else []
     if any(difference.p is not None for difference in differences):
         notes.append(_test_note(verdicts, differences))
     best = _best_note(verdicts, names)
