@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import stat
@@ -34,6 +35,8 @@ LARGEST_OBJECT_BYTES = 64 << 20
 LARGEST_LIST_BYTES = 2 << 30
 """Ten million lines of a journal."""
 
+_replacements = itertools.count()
+"""Numbers of this process's replacements of files."""
 _BYTES_AT_ONCE = 1 << 20
 _BYTES_TOGETHER = 1 << 17
 """Of whole lines, that are parsed in one call: some hundred events."""
@@ -210,7 +213,8 @@ def write_atomically(path: Path, text: str | bytes) -> None:
     # Plain system calls: this runs twice in every keeper, where whatever is touched is copied
     # first.
     directory, name = os.path.split(path)
-    temporary = f"{directory}/.{name}.{os.getpid()}"
+    # A thread, or a signal's handler, may replace the same file at the same moment.
+    temporary = f"{directory}/.{name}.{os.getpid()}.{next(_replacements)}"
     try:
         descriptor = os.open(
             temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666

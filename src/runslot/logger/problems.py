@@ -9,6 +9,7 @@ What a script may ask of its logger beyond the ancestors' settings.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,7 @@ class Problems:
         self._kinds_told: set[str] = set()
         self._directory: Path | None = None
         self._saved: list[str] = []
+        self._lock = threading.RLock()  # a sink's thread and a signal's handler meet some, too
 
     def report_to(self, directory: Path | None) -> None:
         """Leave the problems in this run directory from now on."""
@@ -51,21 +53,23 @@ class Problems:
         """Count one failure with `thing`; say it the first time. `lost`: rows or lines that are
         gone for good.
         """
-        problem = self._by_thing.get(thing)
-        if problem is not None:
-            problem.count += 1
-            problem.lost += lost
-            problem.solved = False
-            return
-        text = str(error) or type(error).__name__
-        self._by_thing[thing] = _Problem(first=text, lost=lost)
-        self.say(f"{thing}: {text}; the run goes on, and this is said once")
-        self.save()
+        with self._lock:
+            problem = self._by_thing.get(thing)
+            if problem is not None:
+                problem.count += 1
+                problem.lost += lost
+                problem.solved = False
+                return
+            text = str(error) or type(error).__name__
+            self._by_thing[thing] = _Problem(first=text, lost=lost)
+            self.say(f"{thing}: {text}; the run goes on, and this is said once")
+            self.save()
 
     def solved(self, thing: str) -> None:
         """Note that all that was held back for `thing` has been written since."""
-        if thing in self._by_thing:
-            self._by_thing[thing].solved = True
+        with self._lock:
+            if thing in self._by_thing:
+                self._by_thing[thing].solved = True
 
     def say_once(self, kind: str, text: str) -> None:
         """Warn of something that is no failure, the first time it is of this kind."""
@@ -89,21 +93,21 @@ class Problems:
         """Write the sentences into the run directory, beside those of other processes, if that can
         be done.
         """
-        if self._directory is None or not self._by_thing:
-            return
-        file, sentences = RunDir(self._directory).logger_problems, self.sentences()
-        try:
-            earlier = (read_json(file) or {}).get("problems", [])
-            write_json(
-                file,
-                {"problems": [text for text in earlier if text not in self._saved] + sentences},
-            )
-            self._saved = sentences
-        except (OSError, RunslotError):
-            pass  # the disk that is full: tried again at the next problem and at the end
+        with self._lock:
+            if self._directory is None or not self._by_thing:
+                return
+            file, sentences = RunDir(self._directory).logger_problems, self.sentences()
+            try:
+                earlier = (read_json(file) or {}).get("problems", [])
+                others = [text for text in earlier if text not in self._saved]
+                write_json(file, {"problems": others + sentences})
+                self._saved = sentences
+            except (OSError, RunslotError):
+                pass  # the disk that is full: tried again at the next problem and at the end
 
     def after_fork(self) -> None:
         """In the child: what the parent met is the parent's to report."""
+        self._lock = threading.RLock()
         self._by_thing.clear()
         self._saved.clear()
 

@@ -8,12 +8,14 @@ import json
 import resource
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 from runslot.errors import Busy
+from runslot.logger.problems import Problems
 
 
 @contextmanager
@@ -153,3 +155,15 @@ def test_a_device_is_written_to_like_a_file_and_never_replaced(logger, run_dir):
     logger.dump_tabular()
     assert not Path("/dev/null").is_file()
     assert logger.get_problems() == []
+
+
+def test_problems_that_threads_meet_at_the_same_moment_are_all_noted(tmp_path: Path) -> None:
+    problems = Problems()
+    problems.report_to(tmp_path)
+    things = [f"sink {number}" for number in range(40)]
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda thing: problems.met(thing, "away"), things))
+
+    noted = json.loads((tmp_path / "logger_problems.json").read_text())["problems"]
+    assert sorted(noted) == sorted(f"{thing}: failed once (away)" for thing in things)

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -263,7 +264,7 @@ def save(directory: Path, state: ReaderState) -> list[Problem]:
         for name, frame in state.segments.items():
             file = directory / f"{name}.arrow"
             if not file.exists():
-                temporary = file.with_suffix(f".{os.getpid()}")
+                temporary = file.with_suffix(f".{os.getpid()}.{get_ident()}")
                 frame.write_ipc(temporary)
                 temporary.replace(file)
         index = {
@@ -271,7 +272,7 @@ def save(directory: Path, state: ReaderState) -> list[Problem]:
             "segments": list(state.segments),
             "entries": [_json(entry) for entry in state.entries.values()],
         }
-        temporary = directory / f"{_INDEX}.{os.getpid()}"
+        temporary = directory / f"{_INDEX}.{os.getpid()}.{get_ident()}"
         temporary.write_text(json.dumps(index), encoding="utf-8", errors="surrogateescape")
         temporary.replace(directory / _INDEX)
         _remove_unused(directory, state)
