@@ -204,6 +204,8 @@ class TestSeveral:
 
     def test_tasks_that_all_agree_have_the_chance_of_agreeing(self) -> None:
         assert friedman([[3, 2, 1], [9, 8, 7]]).p == pytest.approx(1 / 6)
+        # Two of three tied have three orders, not six.
+        assert friedman([[3, 1, 1], [9, 7, 7], [5, 2, 2]]).p == pytest.approx(1 / 9)
         with pytest.raises(InvalidInput, match="two tasks or more"):
             friedman([[1.0, 2.0]])
 

@@ -193,7 +193,9 @@ def rank_test(
     if rest > 1e-9:
         f = (n - 1) * chi_square / rest
         p = f_tail(f, k - 1, (k - 1) * (n - 1))
-    else:  # all tasks agree, which has this chance among equals
-        f, p = math.inf, math.factorial(k) ** -(n - 1.0)
+    else:  # all tasks agree, which has this chance among equals, of which ties have fewer orders
+        ties = Counter(round(2 * rank) for rank in ranks).values()
+        orders = math.factorial(k) / math.prod(map(math.factorial, ties))
+        f, p = math.inf, orders ** -(n - 1.0)
     distance = range_quantile(level, k) / math.sqrt(2) * math.sqrt(k * (k + 1) / (6 * n))
     return RankTest(tuple(ranks), n, chi_square, f, p, chi_square_tail(chi_square, k - 1), distance)
