@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +22,7 @@ from runslot.record import record
 from runslot.results.accounts import DIVERGED, Accounting, Rule, account
 from runslot.results.results import Results
 from runslot.results.statistics.curves import deviation
+from runslot.results.statistics.magnitude import mean_of
 from runslot.results.statistics.selection import optimism
 from runslot.results.summary import Mode, default_metric, mode_of, says_which_way
 from runslot.results.text.labels import task_of, texts_of
@@ -228,10 +229,7 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
     for part in _PARTS[:1] if results.at else _PARTS:  # the best is of the whole log
         none = pl.Series([None] * results.runs.height, dtype=pl.Float64)
         scores[part] = accounting.scores(results.scores(name, mode, part), mode) if name else none
-    runs = accounting.runs.with_columns(**scores)
-    parts = {f"{part}_mean": pl.col(part).mean() for part in scores}
-    parts |= {f"{part}_std": deviation(part, scores[part]) for part in scores}
-    rows = runs.group_by("group").agg(**parts)
+    rows = _means(accounting, scores)
     groups = accounting.groups
     names = _names(accounting.keys, bool(results.trials))
     keys = {
@@ -269,6 +267,25 @@ def _by_variant(results: Results, accounting: Accounting, mode: Mode, level: flo
     order, descending = [pl.col(_TASK), *order], [False, *descending]
     table = table.sort(order, descending=descending, nulls_last=True, maintain_order=True)
     return table.select(*keys, *trials, "n", "runs", *values, *standings, _TASK)
+
+
+def _means(accounting: Accounting, scores: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """Return by `group` the mean and the deviation of each of these scores."""
+    runs = accounting.runs.with_columns(**scores)
+    parts = {f"{part}_std": deviation(part, scores[part]) for part in scores}
+    rows = runs.group_by("group").agg(**parts, **{f"{part}_mean": part for part in scores})
+    return rows.with_columns(
+        pl.Series(f"{part}_mean", map(_mean, rows[f"{part}_mean"].to_list()), dtype=pl.Float64)
+        for part in scores
+    )
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    """Return the mean of the runs that count, to the last digit that of the verdicts."""
+    values = [score for score in scores if score is not None]
+    if not values:
+        return None
+    return mean_of(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
 
 
 def _tasks_of_groups(results: Results, accounting: Accounting) -> list[str]:

@@ -594,3 +594,18 @@ def test_tasks_stand_one_after_the_other_since_their_scales_differ(
         f"env=pong about {gains['env=pong']:.2g} lower; env=qbert about {gains['env=qbert']:.2g}"
     )
     assert f"First of a task by their own seeds: on new ones expect their finals {words}" in text
+
+
+@pytest.mark.parametrize(
+    "ends", [((0.1, 0.2, 0.3), (0.3, 0.2, 0.1)), ((1.7e308,) * 3, (1.6e308,) * 3)]
+)
+def test_the_means_of_table_and_verdicts_are_the_same_to_the_last_digit(
+    tmp_path: Path, write_run: WriteRun, ends: Sequence[Sequence[float]]
+) -> None:
+    for place, scores in enumerate(ends):
+        for seed, score in enumerate(scores):
+            write_run({"lr": place}, seed=seed, rows=[{"score": score}])
+    comparison = compare(load(tmp_path / "digits", cache=False), "score", "max")
+    means = [row.sample.mean for row in decide(comparison).rows]
+    assert comparison.table["final_mean"].to_list() == means
+    assert means[0] == pytest.approx(ends[0][0] if ends[0][0] > 1 else 0.2, rel=1e-15)
