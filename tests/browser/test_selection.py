@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -167,6 +168,37 @@ def test_a_cell_of_the_heat_map_selects_its_variants(page: Page) -> None:
         page.back()
         page.until(f"return ((() => {{ {LINES} }})()).length === {lines}")
     assert page.complaints() == []
+
+
+def test_a_cell_says_what_it_pools_and_has_no_mean_where_a_run_diverged(
+    chromium: Any, tmp_path: Path
+) -> None:
+    from .conftest import serving
+
+    for lr, hidden, act in itertools.product((0.1, 0.2), (32, 64), ("relu", "tanh")):
+        for seed in range(2):
+            run = tmp_path / "runs" / f"{lr}_{hidden}_{act}" / f"s_{seed}"
+            run.mkdir(parents=True)
+            variant = {"lr": lr, "hidden": hidden, "act": act, "seed": seed}
+            (run / "variant.json").write_text(json.dumps(variant))
+            end = "nan" if (lr, hidden, act, seed) == (0.1, 32, "tanh", 0) else str(lr)
+            (run / "progress.csv").write_text(f"epoch,accuracy\n0,0.5\n1,{end}\n2,{end}\n")
+    with serving(tmp_path / "runs") as address:
+        page = Page(chromium, address, "/")
+        page.until(DRAWN)
+        page.open("/?hx=lr&hy=hidden")
+        page.until(DRAWN)
+        cells = dict(
+            page.run(
+                "return [...document.querySelectorAll('#heat .cell')].map((c) => [c.dataset.cell, c.textContent])"
+            )
+        )
+        assert cells["0.1|32"] == "×"
+        assert float(cells["0.1|64"]) == pytest.approx(0.1)
+        heading = page.run("return document.querySelector('#heat h2 small').textContent")
+        assert heading == " pooled over: act"
+        assert page.complaints() == []
+        chromium.get("about:blank")
 
 
 HOSTILE = "<img src=x onerror='window.pwned=1'>"
