@@ -135,6 +135,16 @@ def open_unless_led(path: str | os.PathLike[str], flags: int) -> int:
     return os.open(path, flags, 0o666)
 
 
+def see_anew(directory: str | os.PathLike[str]) -> None:
+    """Have the next looks into a directory ask the disk what is there.
+
+    An NFS client may say for a minute that a file is missing which another machine has written, as
+    long as it was asked for it before; a directory that is opened it compares with the server's.
+    """
+    with contextlib.suppress(OSError):
+        os.close(os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+
+
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any] | None:
     """Return the object in `path`, or None where there is no such file; anything else is
     `Damaged`.

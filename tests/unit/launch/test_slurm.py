@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from runslot.engines.batch.cluster import Jobs
 from runslot.engines.batch.config import ahead_of
-from runslot.engines.batch.queue import look, read_look
+from runslot.engines.batch.evidence import evidence_of
+from runslot.engines.batch.queue import Look, look, read_look
 from runslot.engines.batch.script import Frame
 from runslot.engines.batch.submissions import (
     TaskPlace,
@@ -55,8 +56,8 @@ from runslot.engines.slurm.script import (
     seconds_of,
 )
 from runslot.errors import InvalidInput, RunslotError
-from runslot.experiment.records import Outcome
-from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.records import Outcome, Policy
+from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.hardware.lockfile import user_name
 from runslot.hardware.resources import Resources
 from runslot.hardware.topology import Core, Topology
@@ -264,6 +265,46 @@ def test_a_task_is_dropped_where_others_of_its_array_are_there(tmp_path: Path) -
     cluster.tasks = []
     lost = look(experiment, cluster, places, time.time())
     assert not replace(lost, at=first.at + 11).dropped(places[1])
+
+
+class Client:
+    """What a client of NFS remembers of a directory in which it has missed a file: until it opens
+    the directory, that the file is not there.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._open, self._missed = os.open, set[Path]()
+        monkeypatch.setattr(os, "open", self._opened)
+
+    def _opened(self, path: str | os.PathLike[str], flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_DIRECTORY:
+            self._missed = {file for file in self._missed if file.parent != Path(path)}
+        elif not flags & os.O_CREAT and (Path(path) in self._missed or not Path(path).exists()):
+            self._missed.add(Path(path))
+            raise FileNotFoundError(path)
+        return self._open(path, flags, mode)
+
+
+def test_a_run_is_not_lost_whose_outcome_this_machine_cannot_see_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slurm says that the task has ended, seconds before an NFS client shows the file."""
+    (tmp_path / "slurm").mkdir()
+    (tmp_path / "run_0").mkdir()
+    Client(monkeypatch)
+    submission = add_submission(ExperimentDir(tmp_path), "slurm", "a-0123abcd", [[("a", 1)]])
+    place, run_dir = TaskPlace(submission, 0, 1), RunDir(tmp_path / "run_0")
+
+    def seen_in(state: str) -> RunEvidence:
+        task = Task("7", 0, state, "a-0123abcd")
+        sight = Look(time.time(), {("a-0123abcd", 0): task})
+        return evidence_of(place, run_dir, sight, 1, Policy())
+
+    assert how_it_ended(seen_in("RUNNING")) is None
+    run_dir.outcome_file.write_text(json.dumps(Outcome("succeeded", 1).to_json()))
+    assert run_dir.read_outcome() is None, "this machine does not see it"
+    assert how_it_ended(seen_in("RUNNING")) is None
+    assert how_it_ended(seen_in("COMPLETED")) == Outcome("succeeded", 1)
 
 
 # ---- what Slurm is asked -------------------------------------------------------------------------

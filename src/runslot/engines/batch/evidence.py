@@ -10,8 +10,8 @@ from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.queue import Look
 from runslot.engines.batch.submissions import TaskPlace, last_line
 from runslot.engines.batch.task import SAYING, RunEvidence, Task
-from runslot.experiment.files import write_json
-from runslot.experiment.records import Outcome, Policy
+from runslot.experiment.files import see_anew, write_json
+from runslot.experiment.records import Attempt, Outcome, Policy
 from runslot.experiment.rundir import RunDir
 
 _UNFIT_ENDS_LIMIT = 3
@@ -35,8 +35,11 @@ def evidence_of(
     place: TaskPlace, run_dir: RunDir, sight: Look, attempt: int, policy: Policy
 ) -> RunEvidence:
     """Return what is known of a run in a task: from its directory, and from its system."""
-    record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
-    outcome, task = run_dir.read_outcome(), sight.task(place)
+    task, (record, outcome) = sight.task(place), _files_of(run_dir)
+    is_over = sight.gone(place) or (task is not None and task.over)
+    if is_over and (outcome is None or outcome.kind != "succeeded"):
+        see_anew(run_dir.path)  # what is concluded now, nobody looks at again
+        record, outcome = _files_of(run_dir)
     says = task is not None and task.state in SAYING and outcome is None
     return RunEvidence(
         attempt,
@@ -50,6 +53,11 @@ def evidence_of(
         resumable=policy.resumable or place.submission.slots > 0,  # others go on with a search's
         dropped=sight.dropped(place) and not place.submission.log(place.task).exists(),
     )
+
+
+def _files_of(run_dir: RunDir) -> tuple[Attempt | None, Outcome | None]:
+    record = run_dir.read_attempt()  # before the outcome: one that is newer is then seen as well
+    return record, run_dir.read_outcome()
 
 
 class UnfitEnds:
