@@ -311,6 +311,23 @@ def test_what_waits_for_room_outlasts_tasks_that_are_slow_to_leave(cluster: Clus
     assert cluster.notes() == 4
 
 
+def test_what_slurm_took_before_it_went_away_is_watched_and_the_rest_follows(
+    cluster: Cluster,
+) -> None:
+    """Half of the second array fits, and then the controller is away."""
+    (cluster.state / "room").write_text("6")
+    (cluster.state / "leaves").write_text("2")
+    launch = cluster.place.start(*cluster.options("program.py:wait", "--seeds", "8", "--wait"))
+    until(lambda: cluster.notes() == 6, what="what was taken has begun")
+    assert "6 of 8 tasks are submitted, the others follow" in cluster.said()
+    (cluster.state / "leaves").unlink()
+    cluster.go()
+
+    assert launch.wait(120) == 0
+    assert cluster.place.status()["counts"] == {"succeeded": 8}
+    assert cluster.notes() == 8
+
+
 def test_scripts_are_written_while_the_controller_is_away(cluster: Cluster) -> None:
     (cluster.state / "away").touch()
     written = cluster.place(*cluster.options("program.py:wait", "--seeds", "2", "--script-only"))

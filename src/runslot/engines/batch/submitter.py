@@ -20,6 +20,7 @@ from runslot.engines.batch.submissions import (
     write_script,
 )
 from runslot.engines.open_experiment import OpenExperiment
+from runslot.errors import RunslotError
 
 
 class Submitter:
@@ -46,7 +47,8 @@ class Submitter:
         and the rest.
 
         An array is taken as a whole or not at all, and what is left of a limit cannot be asked for
-        everywhere: smaller ones are tried. With `slots` the tasks are pilots.
+        everywhere: smaller ones are tried. With `slots` the tasks are pilots. An error is raised
+        where none was submitted; else the rest is what it kept back.
         """
         submissions: list[Submission] = []
         rest, size = list(tasks), len(tasks)
@@ -55,6 +57,11 @@ class Submitter:
                 submissions.append(self._submit_array(rest[:size], slots))
             except SubmitLimit as error:
                 self.limit, size = error, size // 2
+            except (RunslotError, OSError) as error:  # the system is away, the disk is full
+                if not submissions:
+                    raise
+                self._say(str(error))
+                break
             else:
                 rest = rest[size:]
                 size = min(size, len(rest))
