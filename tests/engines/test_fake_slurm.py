@@ -328,6 +328,19 @@ def test_what_slurm_took_before_it_went_away_is_watched_and_the_rest_follows(
     assert cluster.notes() == 8
 
 
+def test_what_waits_for_room_is_given_up_where_slurm_will_never_take_it(cluster: Cluster) -> None:
+    """The account is closed meanwhile."""
+    (cluster.state / "room").write_text("2")
+    launch = cluster.place.start(*cluster.options("program.py:wait", "--seeds", "4", "--wait"))
+    until(lambda: cluster.notes() == 2, what="what fits has begun")
+    (cluster.state / "refuse").write_text("sbatch: error: Invalid account")
+    cluster.go()
+
+    assert launch.wait(100) == 1
+    assert cluster.place.status()["counts"] == {"succeeded": 2, "lost": 2}
+    assert "the account is not one that you may use" in cluster.said()
+
+
 def test_scripts_are_written_while_the_controller_is_away(cluster: Cluster) -> None:
     (cluster.state / "away").touch()
     written = cluster.place(*cluster.options("program.py:wait", "--seeds", "2", "--script-only"))

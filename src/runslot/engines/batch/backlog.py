@@ -9,17 +9,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 
+from runslot.engines.batch.cluster import RefusedJob
 from runslot.engines.batch.queue import POLITE, Look
-from runslot.engines.batch.submissions import TaskPlace, Tasks
+from runslot.engines.batch.submissions import TaskPlace, Tasks, places
+from runslot.engines.batch.submitter import Submitter
 from runslot.engines.protocol import Handle
+from runslot.errors import RunslotError
 
 
 class KeptBack:
     """The runs that are still wanted and that the system does not have."""
 
-    def __init__(self) -> None:
+    def __init__(self, submitter: Submitter, say: Callable[[str], None]) -> None:
+        self._submitter = submitter
+        self._say = say
         self.handles: dict[Handle, str] = {}
         """With their run ids."""
         self._tasks: Tasks = []
@@ -29,21 +34,26 @@ class KeptBack:
         self._refused_with = (0, 0)
         """How many runs were submitted, and how many tasks leaving, when a limit let no more in."""
         self._not_before = 0.0
+        self._problem = ""
+        """Why the last try failed, other than for a limit."""
+        self.refusal = ""
+        """Why the system will never take what was due."""
 
     def add(self, tasks: Tasks, submitted: int) -> None:
         """Keep what a limit did not let in, with so many runs submitted."""
-        self.postpone([*self._tasks, *tasks], submitted)
+        self._postpone([*self._tasks, *tasks], submitted)
 
-    def postpone(self, tasks: Tasks, submitted: int) -> None:
-        """Keep of what was due what a limit still does not let in."""
+    def _postpone(self, tasks: Tasks, submitted: int) -> None:
         self._tasks = tasks
         self._refused_with = submitted, len(self._leaving)
+        self.refusal = ""
 
     def give_back(self, handle: Handle, run: str, attempt: int) -> None:
         """Have a run submitted anew, of which nothing has begun."""
         self.handles[handle] = run
         self._tasks = [*self._tasks, [(run, attempt)]]
         self._refused_with = sys.maxsize, 0
+        self.refusal = ""
 
     def conclude(self, place: TaskPlace) -> None:
         """Take note that a run has ended: its task goes, where it is none that asks for others."""
@@ -55,7 +65,31 @@ class KeptBack:
         """The tasks that the system is to be asked for on behalf of what waits."""
         return self._leaving if self.handles else ()
 
-    def due(self, submitted: int, sight: Look) -> Tasks:
+    def submit(self, submitted: int, sight: Look) -> dict[Handle, tuple[str, TaskPlace]]:
+        """Submit what a limit kept back, once jobs have ended; return what the system has now, each
+        run with its id and place.
+        """
+        due = self._due(submitted, sight)
+        if not due:
+            return {}
+        try:
+            submissions, rest = self._submitter.submit(due)
+        except (RunslotError, OSError) as error:  # the system is away, the disk is full
+            self._fail(error)
+            return {}
+        self._problem = ""
+        places_by_run = places(submissions)
+        taken = {
+            handle: (run, places_by_run[run])
+            for handle, run in self.handles.items()
+            if run in places_by_run
+        }
+        for handle in taken:
+            del self.handles[handle]
+        self._postpone(rest, submitted + len(taken))
+        return taken
+
+    def _due(self, submitted: int, sight: Look) -> Tasks:
         """Return what is to be tried again, since a run ended or a task left; nothing where it is
         too early.
         """
@@ -68,19 +102,21 @@ class KeptBack:
         tasks = [[item for item in task if item[0] in wanted] for task in self._tasks]
         return [task for task in tasks if task]
 
-    def is_away(self) -> None:
-        """Take note that the system could not be reached: it is tried again, politely."""
+    def _fail(self, error: RunslotError | OSError) -> None:
+        """Have it tried again, politely, and said once; given up where it will never be taken."""
+        if isinstance(error, RefusedJob):
+            self.refusal = str(error)
+        elif str(error) != self._problem:
+            self._problem = str(error)
+            self._say(f"{error}; it is tried again")
         self._not_before = time.monotonic() + POLITE
 
-    def take(self, places: Mapping[str, TaskPlace]) -> dict[Handle, tuple[str, TaskPlace]]:
-        """Take out the runs that have been submitted, with their ids and places."""
-        taken = {h: (run, places[run]) for h, run in self.handles.items() if run in places}
-        for handle in taken:
-            del self.handles[handle]
-        return taken
-
     def is_hopeless(self, submitted: int) -> bool:
-        """Tell whether a limit let nothing in while this launch had nothing there."""
+        """Tell whether a limit let nothing in while this launch had nothing there, or the system
+        will never take it.
+        """
+        if self.refusal:
+            return True
         return not submitted and not self._leaving and self._refused_with == (0, 0)
 
 

@@ -96,7 +96,7 @@ class BatchLauncher(Launcher):
         self._bell = Bell()
         self._submitted = False
         self._submitter = Submitter(experiment, cluster, site, writer, self._say)
-        self._waiting = KeptBack()
+        self._waiting = KeptBack(self._submitter, self._say)
         self._places: dict[str, TaskPlace] = {}
         """Where earlier launchers put runs, by run id."""
         self._runs: dict[str, Run] = {}
@@ -170,18 +170,8 @@ class BatchLauncher(Launcher):
 
     def _submit_rest(self) -> None:
         """Submit what a limit kept back, once jobs have ended."""
-        due = self._waiting.due(len(self._watched), self._look)
-        if not due:
-            return
-        try:
-            submissions, rest = self._submitter.submit(due)
-        except RunslotError as error:  # the system is away
-            self._say(str(error))
-            self._waiting.is_away()
-            return
-        for handle, (run, place) in self._waiting.take(places(submissions)).items():
-            self._watched[handle] = _Watch(run, place)
-        self._waiting.postpone(rest, len(self._watched))
+        taken = self._waiting.submit(len(self._watched), self._look)
+        self._watched |= {handle: _Watch(run, place) for handle, (run, place) in taken.items()}
 
     def _kept_back(self, handle: Handle) -> Outcome | None:
         """Return how a run ended that was not submitted: stopped, or given up where no job of this
@@ -194,7 +184,7 @@ class BatchLauncher(Launcher):
         if not self._waiting.is_hopeless(len(self._watched)):
             return None
         del self._waiting.handles[handle]
-        return _unsubmitted(handle.attempt, str(self._submitter.limit))
+        return _unsubmitted(handle.attempt, self._waiting.refusal or str(self._submitter.limit))
 
     # ---- what an earlier launcher handed over ----------------------------------------------------
 
