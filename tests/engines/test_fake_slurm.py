@@ -374,6 +374,19 @@ def test_a_stop_cancels_what_waits_when_nobody_is_at_work(cluster: Cluster) -> N
     assert str(cluster.place.experiment) not in alive
 
 
+def test_a_stop_is_carried_out_when_a_controller_is_back(cluster: Cluster) -> None:
+    """What runs would else go on to its end."""
+    launch = cluster.place.start(*cluster.options("program.py:wait", "--wait", "--seeds", "2"))
+    until(lambda: launch.poll() is None and cluster.notes() == 2, what="the runs have begun")
+    (cluster.state / "away").touch()
+    launch.send_signal(signal.SIGINT)
+    until(lambda: "Slurm cannot be reached" in cluster.said(), what="it is said")
+    (cluster.state / "away").unlink()
+
+    assert launch.wait(60) == 130
+    assert cluster.place.status()["counts"] == {"stopped": 2}
+
+
 SCRIPT = """
 from runslot import run_experiment
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 
 from runslot.engines.batch.backlog import KeptBack
 from runslot.engines.batch.cluster import BatchCluster
@@ -15,6 +16,7 @@ from runslot.engines.batch.evidence import UnfitEnds, evidence_of, settle
 from runslot.engines.batch.pilots import all_places
 from runslot.engines.batch.queue import POLITE, Look, look
 from runslot.engines.batch.script import ScriptWriter
+from runslot.engines.batch.setbacks import Setbacks
 from runslot.engines.batch.site import Site, fetch_begun
 from runslot.engines.batch.submissions import (
     TaskPlace,
@@ -96,6 +98,7 @@ class BatchLauncher(Launcher):
         self._bell = Bell()
         self._submitted = False
         self._submitter = Submitter(experiment, cluster, site, writer, self._say)
+        self._setbacks = Setbacks(self._say)
         self._waiting = KeptBack(self._submitter, self._say)
         self._places: dict[str, TaskPlace] = {}
         """Where earlier launchers put runs, by run id."""
@@ -237,6 +240,9 @@ class BatchLauncher(Launcher):
             return dict.fromkeys(handles)
         self._files_seen, self._look_used = time.monotonic(), self._look.at
         self._find_takers()
+        for again, kill in self._setbacks.due(self._look.at):
+            if left := [handle for handle in again if handle in self._watched]:
+                self.stop(left, kill)
         answers = {handle: self._ended(handle) for handle in handles if handle in self._watched}
         for handle, outcome in answers.items():
             if outcome is not None:
@@ -336,26 +342,31 @@ class BatchLauncher(Launcher):
             self._waiting.handles.pop(handle, None)
         for watch in watches:
             watch.stopped = self._stopping = True
+        caught = partial(self._setbacks.caught, handles, kill)
         # First what keeps a task from starting, or from starting again, a run that is to stop.
-        self._site.touch([watch.place.submission.stopped(watch.run) for watch in watches])
+        with caught():
+            self._site.touch([watch.place.submission.stopped(watch.run) for watch in watches])
         places_of = {watch.task: watch.place for watch in watches}
         stopping = {watch.run for watch in watches}
         going_on = {task for task, place in places_of.items() if self._goes_on(place, stopping)}
-        self._cancel(
-            {task: place for task, place in places_of.items() if task not in going_on}, kill
-        )
+        with caught():
+            self._cancel(
+                {task: place for task, place in places_of.items() if task not in going_on}, kill
+            )
         unbegun = [
             watch
             for watch in watches
             if watch.task in going_on and self._takers.is_open(watch.run, watch.place)
         ]
         links = [watch.place.submission.taker(watch.run) for watch in unbegun]
-        for watch, is_barred in zip(unbegun, self._site.take(links), strict=True):
-            watch.barred = is_barred
+        with caught():
+            for watch, is_barred in zip(unbegun, self._site.take(links), strict=True):
+                watch.barred = is_barred
         for watch in watches:
             watch.stopped_at = time.time()
         by_worker = kill and not self._cluster.kills_all
-        self._ask_workers([watch for watch in watches if by_worker or watch.task in going_on], kill)
+        with caught():
+            self._ask_workers([w for w in watches if by_worker or w.task in going_on], kill)
         self._last_look = 0.0
         self._files_seen, self._look_used = time.monotonic(), time.time()
         self._begin_look(0.0, new=True)
@@ -386,10 +397,7 @@ class BatchLauncher(Launcher):
             if job is not None:
                 by_job.setdefault(job, []).append(place.task)
         jobs = {place.submission.job_name: place.submission.job for place in tasks.values()}
-        try:
-            self._cluster.cancel(by_job, jobs, kill)
-        except RunslotError as error:
-            self._say(str(error))
+        self._cluster.cancel(by_job, jobs, kill)
 
     def _ask_workers(self, watches: Sequence[_Watch], kill: bool) -> None:
         by_worker: dict[str, list[str]] = {}
