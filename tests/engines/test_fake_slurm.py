@@ -374,6 +374,23 @@ def test_a_stop_cancels_what_waits_when_nobody_is_at_work(cluster: Cluster) -> N
     assert str(cluster.place.experiment) not in alive
 
 
+def test_a_disk_that_takes_nothing_for_a_while_does_not_end_the_launch(cluster: Cluster) -> None:
+    """As its tasks fail: that nobody begins their runs any more is written when it can be."""
+    table = '[launchers.cluster]\nkind = "slurm"\nsetup = ["exit 3"]\n'
+    (cluster.place.directory / "runslot.toml").write_text(table)
+    (cluster.state / "hang").touch()
+    launch = cluster.place.start(*cluster.options("program.py:wait", "--wait", "--seeds", "2"))
+    until(lambda: cluster.calls("squeue"), what="both are submitted")
+    takers = cluster.place.experiment / "slurm" / "0001" / "takers"
+    takers.rename(takers.with_name("away"))
+    (cluster.state / "hang").unlink()
+    until(lambda: "it is tried again" in cluster.said(), what="it is said")
+    takers.with_name("away").rename(takers)
+
+    assert launch.wait(60) == 1
+    assert cluster.place.status()["counts"] == {"lost": 2}
+
+
 def test_a_stop_is_carried_out_when_a_controller_is_back(cluster: Cluster) -> None:
     """What runs would else go on to its end."""
     launch = cluster.place.start(*cluster.options("program.py:wait", "--wait", "--seeds", "2"))

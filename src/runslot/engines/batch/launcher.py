@@ -275,8 +275,7 @@ class BatchLauncher(Launcher):
         )
         if outcome is None or outcome is evidence.outcome or watch.stopped:
             return outcome
-        is_open = self._takers.is_open(watch.run, watch.place)
-        if is_open and not self._site.take([watch.place.submission.taker(watch.run)])[0]:
+        if self._takers.is_open(watch.run, watch.place) and not self._bar(watch):
             return None  # a task has begun it; else none can any more
         was_left = self._takers.was_left(watch.run, watch.place)
         if outcome.kind != "lost" or not (was_left or self._unfit_ends.count(watch.run, evidence)):
@@ -284,6 +283,16 @@ class BatchLauncher(Launcher):
         watch = self._watched.pop(handle)
         self._waiting.give_back(handle, watch.run, watch.place.attempt)
         return None  # it is submitted anew
+
+    def _bar(self, watch: _Watch) -> bool:
+        """See to it that no task begins a run any more; false where one has, or that cannot be seen
+        to yet.
+        """
+        try:
+            return self._site.take([watch.place.submission.taker(watch.run)])[0]
+        except (RunslotError, OSError) as error:  # the login host is away, the disk is full
+            self._setbacks.say(f"{error}; it is tried again")
+            return False
 
     def _conclude(self, handle: Handle, outcome: Outcome) -> None:
         """Leave the outcome in the run's directory, and watch it no longer."""
@@ -321,7 +330,7 @@ class BatchLauncher(Launcher):
             fetch_begun(self._site, sight, watched)
             self._look = sight
             self._problem = ""
-        except RunslotError as error:
+        except (RunslotError, OSError) as error:
             if not self._problem:
                 self._say(f"{error}; the runs go on, and it is asked again")
             self._problem = str(error)

@@ -19,13 +19,19 @@ class Setbacks:
     """Which runs are to be stopped anew."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self._say = say
+        self._observe = say
         self._handles: dict[Handle, bool] = {}
         """With whether they are to be killed."""
         self._since = 0.0
         """When the last try failed; Unix time."""
         self._not_before = 0.0
         self._problem = ""
+
+    def say(self, problem: str) -> None:
+        """Say what went wrong, unless it is the same as before."""
+        if problem != self._problem:
+            self._problem = problem
+            self._observe(problem)
 
     @contextmanager
     def caught(self, handles: Collection[Handle], kill: bool) -> Iterator[None]:
@@ -34,9 +40,7 @@ class Setbacks:
             yield
         except (RunslotError, OSError) as error:
             is_passing = isinstance(error, OSError) or getattr(error, "retry", False)
-            if str(error) != self._problem:
-                self._problem = str(error)
-                self._say(f"{error}; the stop is tried again" if is_passing else str(error))
+            self.say(f"{error}; the stop is tried again" if is_passing else str(error))
             if is_passing:
                 self._handles |= dict.fromkeys(handles, kill)
                 self._since = time.time()
