@@ -40,7 +40,8 @@ def evidence_of(
     if is_over and (outcome is None or outcome.kind != "succeeded"):
         see_anew(run_dir.path)  # what is concluded now, nobody looks at again
         record, outcome = _files_of(run_dir)
-    says = task is not None and task.state in SAYING and outcome is None
+    # Many servers of PBS know nothing of a job that has ended: its log and its node's note remain.
+    says = is_over and outcome is None and (task is None or task.state in SAYING)
     return RunEvidence(
         attempt,
         place.attempt + policy.retries,

@@ -208,11 +208,10 @@ def _without_outcome(evidence: RunEvidence) -> Outcome:
         return Outcome("stopped", attempt, message=message)
     if evidence.task is None:
         kind: Kind = "stopped" if evidence.stopped else "lost"
-        return Outcome(
-            kind,
-            attempt,
-            message=f"its job is no longer known to {evidence.system}, and left no outcome",
-        )
+        message = f"its job is no longer known to {evidence.system}, and left no outcome"
+        if evidence.last_line and evidence.latest < evidence.attempt:
+            message += f": {evidence.last_line}"
+        return Outcome(kind, attempt, message=message)
     task = evidence.task
     meaning = _SAID.get(task.state, f"the job ended as {task.state} before the run did")
     message = (
