@@ -374,6 +374,27 @@ def test_a_stop_cancels_what_waits_when_nobody_is_at_work(cluster: Cluster) -> N
     assert str(cluster.place.experiment) not in alive
 
 
+def test_what_a_stop_left_half_done_a_resume_does(cluster: Cluster) -> None:
+    """Its task is in the queue still, and will not begin the run: that was asked of it."""
+    table = '[launchers.cluster]\nkind = "slurm"\nat_a_time = 1\n'
+    (cluster.place.directory / "runslot.toml").write_text(table)
+    cluster.place(*cluster.options("program.py:wait", "--seeds", "2"))
+    until(cluster.notes, what="the first run has begun")
+    run = cluster.place.status()["runs"][1]["run"]
+    (cluster.state / "away").touch()
+    stop = cluster.place.start("stop", str(cluster.place.experiment), run)
+    until(lambda: [*cluster.place.experiment.glob("slurm/*/stopped/*")], what="it is written down")
+    stop.kill()
+    stop.wait()
+    (cluster.state / "away").unlink()
+    cluster.go()
+
+    cluster.place("resume", str(cluster.place.experiment), "--wait")
+
+    assert cluster.place.status()["counts"] == {"succeeded": 2}
+    assert cluster.notes() == 2
+
+
 def test_a_disk_that_takes_nothing_for_a_while_does_not_end_the_launch(cluster: Cluster) -> None:
     """As its tasks fail: that nobody begins their runs any more is written when it can be."""
     table = '[launchers.cluster]\nkind = "slurm"\nsetup = ["exit 3"]\n'

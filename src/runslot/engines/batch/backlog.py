@@ -17,6 +17,7 @@ from runslot.engines.batch.submissions import TaskPlace, Tasks, places
 from runslot.engines.batch.submitter import Submitter
 from runslot.engines.protocol import Handle
 from runslot.errors import RunslotError
+from runslot.experiment.records import Outcome
 
 
 class KeptBack:
@@ -36,7 +37,7 @@ class KeptBack:
         self._not_before = 0.0
         self._problem = ""
         """Why the last try failed, other than for a limit."""
-        self.refusal = ""
+        self._refusal = ""
         """Why the system will never take what was due."""
 
     def add(self, tasks: Tasks, submitted: int) -> None:
@@ -46,14 +47,14 @@ class KeptBack:
     def _postpone(self, tasks: Tasks, submitted: int) -> None:
         self._tasks = tasks
         self._refused_with = submitted, len(self._leaving)
-        self.refusal = ""
+        self._refusal = ""
 
     def give_back(self, handle: Handle, run: str, attempt: int) -> None:
         """Have a run submitted anew, of which nothing has begun."""
         self.handles[handle] = run
         self._tasks = [*self._tasks, [(run, attempt)]]
         self._refused_with = sys.maxsize, 0
-        self.refusal = ""
+        self._refusal = ""
 
     def conclude(self, place: TaskPlace) -> None:
         """Take note that a run has ended: its task goes, where it is none that asks for others."""
@@ -105,19 +106,29 @@ class KeptBack:
     def _fail(self, error: RunslotError | OSError) -> None:
         """Have it tried again, politely, and said once; given up where it will never be taken."""
         if isinstance(error, RefusedJob):
-            self.refusal = str(error)
+            self._refusal = str(error)
         elif str(error) != self._problem:
             self._problem = str(error)
             self._say(f"{error}; it is tried again")
         self._not_before = time.monotonic() + POLITE
 
-    def is_hopeless(self, submitted: int) -> bool:
-        """Tell whether a limit let nothing in while this launch had nothing there, or the system
-        will never take it.
+    def ended(self, handle: Handle, submitted: int) -> Outcome | None:
+        """Return how a run ended that was not submitted: stopped, or given up where the system will
+        never take it, or no job of this launch is left whose end could make room.
         """
-        if self.refusal:
-            return True
-        return not submitted and not self._leaving and self._refused_with == (0, 0)
+        if handle not in self.handles:
+            return Outcome("stopped", handle.attempt, message="stopped before it was submitted")
+        is_alone = not submitted and not self._leaving and self._refused_with == (0, 0)
+        if not (self._refusal or is_alone):
+            return None
+        del self.handles[handle]
+        return unsubmitted(handle.attempt, self._refusal or str(self._submitter.limit))
+
+
+def unsubmitted(attempt: int, reason: str) -> Outcome:
+    """Return how a run ended that the system did not take."""
+    message = f"could not be submitted: {reason}"
+    return Outcome("lost", attempt, ended=time.time(), message=message)
 
 
 def _holds(place: TaskPlace, sight: Look) -> bool:

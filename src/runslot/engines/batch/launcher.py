@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
 
-from runslot.engines.batch.backlog import KeptBack
+from runslot.engines.batch.backlog import KeptBack, unsubmitted
 from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.evidence import UnfitEnds, evidence_of, settle
 from runslot.engines.batch.pilots import all_places
@@ -61,6 +61,8 @@ class _Watch:
     """When what bars its start was in place; Unix time."""
     barred: bool = False
     """No task can begin it any more."""
+    was_stopped: bool = False
+    """An earlier launch asked it to stop: its task will not begin it."""
 
     @property
     def task(self) -> tuple[str, int]:
@@ -149,7 +151,7 @@ class BatchLauncher(Launcher):
 
     def _answer_start(self, placed: Placed, answer: TaskPlace | str | None) -> Handle | Outcome:
         if isinstance(answer, str):
-            return _unsubmitted(placed.attempt, answer)
+            return unsubmitted(placed.attempt, answer)
         handle = Handle(placed.run_dir, placed.attempt, "" if answer is None else answer.name)
         if answer is None:
             self._waiting.handles[handle] = placed.run.id
@@ -176,19 +178,6 @@ class BatchLauncher(Launcher):
         taken = self._waiting.submit(len(self._watched), self._look)
         self._watched |= {handle: _Watch(run, place) for handle, (run, place) in taken.items()}
 
-    def _kept_back(self, handle: Handle) -> Outcome | None:
-        """Return how a run ended that was not submitted: stopped, or given up where no job of this
-        launch is left whose end could make room.
-        """
-        if handle in self._watched:
-            return None  # it just has been
-        if handle not in self._waiting.handles:
-            return Outcome("stopped", handle.attempt, message="stopped before it was submitted")
-        if not self._waiting.is_hopeless(len(self._watched)):
-            return None
-        del self._waiting.handles[handle]
-        return _unsubmitted(handle.attempt, self._waiting.refusal or str(self._submitter.limit))
-
     # ---- what an earlier launcher handed over ----------------------------------------------------
 
     def adopt(self, run_dir: RunDir, run: Run, under_way: UnderWay) -> Handle | None:
@@ -202,7 +191,8 @@ class BatchLauncher(Launcher):
         if place.submission.job is None:
             place = self._found_by_name(place)
         handle = Handle(run_dir, max(under_way.attempt, place.attempt), place.name)
-        self._watched[handle] = _Watch(run.id, place)
+        was_stopped = place.submission.stopped(run.id).exists()
+        self._watched[handle] = _Watch(run.id, place, was_stopped=was_stopped)
         self._submitted = True
         return handle
 
@@ -248,9 +238,10 @@ class BatchLauncher(Launcher):
             if outcome is not None:
                 self._conclude(handle, outcome)
         self._submit_rest()
-        answers |= {h: self._kept_back(h) for h in handles if h not in answers}
+        kept_back = [h for h in handles if h not in answers and h not in self._watched]
+        answers |= {h: self._waiting.ended(h, len(self._watched)) for h in kept_back}
         self._files_took = time.monotonic() - self._files_seen
-        return answers
+        return {**dict.fromkeys(handles), **answers}
 
     def _find_takers(self) -> None:
         """Note which tasks have taken runs of others."""
@@ -277,8 +268,11 @@ class BatchLauncher(Launcher):
             return outcome
         if self._takers.is_open(watch.run, watch.place) and not self._bar(watch):
             return None  # a task has begun it; else none can any more
-        was_left = self._takers.was_left(watch.run, watch.place)
-        if outcome.kind != "lost" or not (was_left or self._unfit_ends.count(watch.run, evidence)):
+        was_left = watch.was_stopped and evidence.latest < evidence.attempt
+        if outcome.kind == "lost":
+            was_left = was_left or self._takers.was_left(watch.run, watch.place)
+            was_left = was_left or self._unfit_ends.count(watch.run, evidence)
+        if not was_left:
             return outcome
         watch = self._watched.pop(handle)
         self._waiting.give_back(handle, watch.run, watch.place.attempt)
@@ -440,8 +434,3 @@ class BatchLauncher(Launcher):
 
     def _say(self, text: str) -> None:
         self._observer(Said(text))
-
-
-def _unsubmitted(attempt: int, reason: str) -> Outcome:
-    message = f"could not be submitted: {reason}"
-    return Outcome("lost", attempt, ended=time.time(), message=message)
