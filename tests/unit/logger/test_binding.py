@@ -223,23 +223,36 @@ def test_a_forked_child_may_be_the_one_that_trains(logger, in_run):
     assert epochs(in_run / "progress.csv") == ["0", "1", "2"]
 
 
-def test_a_fork_while_another_thread_logs_does_not_hang(logger, run_dir):
-    logger.configure(console="silent")
-    stop = threading.Event()
+def test_a_fork_while_another_thread_logs_does_not_hang(tmp_path):
+    """In a process of its own: a child that is forked under coverage may wait for ever for a lock
+    of coverage's.
+    """
+    script = """
+import os, threading
+from runslot import logger
 
-    def busy() -> None:
-        while not stop.is_set():
-            logger.record_tabular("x", 1)
-            logger.dump_tabular()
+logger.configure(console="silent")
+stop = threading.Event()
 
-    thread = threading.Thread(target=busy)
-    thread.start()
-    try:
-        for _ in range(20):
-            assert in_fork(lambda: logger.log("child")) == 0
-    finally:
-        stop.set()
-        thread.join()
+def busy():
+    while not stop.is_set():
+        logger.record_tabular("x", 1)
+        logger.dump_tabular()
+
+thread = threading.Thread(target=busy)
+thread.start()
+for _ in range(20):
+    pid = os.fork()
+    if not pid:
+        logger.log("child")
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == 0
+stop.set()
+thread.join()
+"""
+    environment = {**os.environ, "RUNSLOT_RUN": str(make_run(tmp_path / "run"))}
+    subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=100)
+    assert (tmp_path / "run" / "debug.log").read_text().count("child") == 20
 
 
 def test_what_could_not_be_written_is_there_when_the_process_ends(tmp_path):
