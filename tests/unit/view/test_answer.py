@@ -366,6 +366,18 @@ def test_further_columns_are_means_of_the_runs_that_count_and_words_are_counted(
     assert "holds text" in text["message"]
 
 
+def test_a_further_column_says_of_how_many_runs_it_is_where_others_lack_the_metric(
+    write_run: Write,
+) -> None:
+    for seed in range(3):
+        columns = {"step": [0, 1], "accuracy": [0.1, 0.9]} | ({} if seed else {"loss": [1, 0.25]})
+        root = write_run(f"run_{seed}", {"seed": seed}, columns)
+    runs = LiveRuns([root.parent])
+    page = document(runs.now(), Choices(y=("accuracy",)), "", Texts(runs.roots), ["loss"])
+    (row,) = page["variants"]
+    assert (row["n"], row["also"]["loss"]["text"]) == (3, "0.25 (n = 1)")
+
+
 def test_curves_of_further_metrics_are_means_and_those_of_runs_their_rows(runs: Path) -> None:
     moment = LiveRuns([runs]).now()
     label, run = "lr=0.1, hidden=128", "lr=0.1,hidden=128/run_2"

@@ -130,6 +130,8 @@ def test_what_is_said_of_small_groups_is_what_is_drawn_where_a_run_diverged(
     drawing = drawn(tmp_path / "runs", "y=score")
     assert not any(curve.member for curve in drawing.panels[0].curves)  # bands, as of five runs
     assert "mean ± 95 % t interval over 4 seeds" in drawing.notes[0]
+    bars = charted(tmp_path / "runs", "kind=bars&y=score").charts[0].data.filter(part="group")
+    assert set(bars.select("value", "n").iter_rows()) == {(None, 4)}
 
 
 def test_a_run_that_diverged_loses_also_against_very_large_scores(

@@ -51,7 +51,12 @@ def further_cells(
         if value is not None:
             label = answer.groups.groups[answer.groups.of[run]].label
             by_label.setdefault(label, []).append(value)
-    return {label: _cell(values, level) for label, values in by_label.items()}
+    cells = {label: _cell(values, level) for label, values in by_label.items()}
+    for variant in answer.variants:
+        values = by_label.get(variant.label, [])
+        if 0 < len(values) < variant.n and not isinstance(values[0], str):
+            cells[variant.label]["text"] += f" (n = {len(values)})"
+    return cells
 
 
 def mixed_cells(selection: Results, answer: Answer, column: str) -> dict[str, dict[str, Any]]:

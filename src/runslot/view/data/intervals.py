@@ -73,8 +73,9 @@ def bars(view: View) -> list[Chart]:
             diverged = scores.filter(pl.col("standing") == DIVERGED).height
             used = scores.filter(pl.col("score").is_not_null())
             center, low, high = _center(used, statistic, tasks, view)
-            rows.append((PART, member.label, colour, center, low, high, diverged, used.height))
-            sizes |= {used.height} - {0}
+            n = int(used["score"].is_finite().sum())
+            rows.append((PART, member.label, colour, center, low, high, diverged, n))
+            sizes |= set() if center is None else {n}
             counted = scores.filter(pl.col("standing") == COUNTED)
             rows += [
                 ("run", member.label, colour, score, None, None, 0, 1) for score in counted["score"]
