@@ -39,11 +39,17 @@ def multiplied(value: float, exponent: int) -> float:
 
 
 def mean_of(values: Sequence[float]) -> float:
-    """Return the mean, exactly rounded; also of values whose sum is beyond all floats."""
+    """Return the mean to the last digit, so that equal values have theirs for a mean; also of
+    values whose sum is beyond all floats."""
     try:
-        return math.fsum(values) / len(values)
+        mean = math.fsum(values) / len(values)
     except OverflowError:
-        return math.fsum(value / len(values) for value in values)
+        exponent = exponent_of(values)
+        return multiplied(mean_of(divided(values, exponent)), exponent)
+    if not math.isfinite(mean):
+        return mean
+    # The sum was rounded before it was divided.
+    return mean + math.fsum([*values, *[-mean] * len(values)]) / len(values)
 
 
 def deviation_of(values: Sequence[float]) -> float:
@@ -52,6 +58,6 @@ def deviation_of(values: Sequence[float]) -> float:
         return math.nan
     exponent = exponent_of(values)
     parts = divided(values, exponent)
-    mean = math.fsum(parts) / len(parts)
+    mean = mean_of(parts)
     squares = math.fsum((part - mean) ** 2 for part in parts)
     return multiplied(math.sqrt(squares / (len(parts) - 1)), exponent)

@@ -59,8 +59,8 @@ def mean_interval(scores: Scores, *, level: float = 0.95) -> Interval:
     if exponent := exponent_of(value for task in scores for value in task):
         scaled = mean_interval([divided(task, exponent) for task in scores], level=level)
         return Interval(*(multiplied(value, exponent) for value in scaled))
-    means = [math.fsum(task) / len(task) for task in scores]
-    estimate = math.fsum(means) / len(means)
+    means = [mean_of(task) for task in scores]
+    estimate = mean_of(means)
     if min(map(len, scores)) < 2 or not math.isfinite(estimate):
         return Interval(estimate, math.nan, math.nan)
     parts = [
@@ -123,7 +123,7 @@ def bootstrap(
 
 def _over_tasks(means: Sequence[float], statistic: str) -> float:
     if statistic == "mean":
-        return math.fsum(means) / len(means)
+        return mean_of(means)
     return median(means)
 
 

@@ -20,7 +20,7 @@ from runslot.results.accounts import DIVERGED, Accounting, GroupAccount, tasks_o
 from runslot.results.results import Results
 from runslot.results.statistics.decisions import decide_beside
 from runslot.results.statistics.differences import Difference, Sample, difference
-from runslot.results.statistics.magnitude import divided, exponent_of
+from runslot.results.statistics.magnitude import divided, exponent_of, mean_of
 from runslot.results.statistics.rankings import best_intervals
 from runslot.results.statistics.resamples import has_numpy
 from runslot.results.statistics.scores import mean_interval
@@ -215,7 +215,7 @@ def _ranked(samples: Mapping[int, Sample], mode: Mode) -> list[int]:
         sample = samples[place]
         if not sample.has_value:
             return (True, 0.0, place)
-        return (False, sign * math.fsum(sample.scores) / len(sample.scores), place)
+        return (False, sign * sample.mean, place)
 
     return sorted(samples, key=rank)
 
@@ -253,7 +253,7 @@ def best_chances(
     pooled = sum(v * (len(s) - 1) for s, v in zip(samples, variances, strict=True) if v is not None)
     posteriors = [
         (
-            math.fsum(s) / len(s),
+            mean_of(s),
             math.sqrt((pooled / freedom if v is None else v) / len(s)),
             freedom if v is None else len(s) - 1,
         )
@@ -265,7 +265,7 @@ def best_chances(
 
 
 def _variance(values: Sequence[float]) -> float:
-    mean = math.fsum(values) / len(values)
+    mean = mean_of(values)
     return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
 
 
