@@ -257,6 +257,39 @@ def test_trials_that_lag_behind_are_pruned_and_count_as_an_end(job):
     report = job("status", str(directory)).stdout
     assert "finished" in report
     assert "rungs: step 1: 7" in report
+    assert "pruning: " not in done.stdout + report, "some were"
+
+
+LATE = """
+import time
+from runslot import logger
+
+def train(variant):
+    time.sleep(0.1)
+    for epoch in range(1, 10):
+        logger.record_dict({"epoch": epoch, "accuracy": variant["lr"] * epoch})
+        logger.dump_tabular()
+"""
+
+
+@pytest.mark.parametrize(
+    ("rule", "advice"),
+    [
+        ("asha", ", say how long one is (--prune asha:last=9), or leave --prune out"),
+        ("median:trials=2", ", say how long one is (--prune median:trials=2,last=9), or leave"),
+        ("asha:first=1,last=9", "log rows while a run goes on, or leave --prune out"),
+    ],
+)
+def test_rows_that_come_too_late_to_prune_anything_are_said(job, rule, advice):
+    (job.directory / "job.py").write_text(LATE)
+
+    words = ("--trials", "8", "--prune", rule)
+    done = job("run", "job.py:train", *SEARCH, *BEST, *words)
+
+    (line,) = [line for line in done.stdout.splitlines() if "pruning: " in line]
+    assert "of 8 trials lagged behind, but had ended by the time their rows were read" in line
+    assert advice in line
+    assert line in job("status").stdout, "a journal that is read again says the same"
 
 
 def test_a_resumable_trial_pauses_at_its_rung_and_goes_on_when_it_is_promoted(job):

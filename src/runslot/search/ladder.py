@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from runslot.record import record
@@ -38,6 +38,10 @@ class Ladder:
     objective: Objective
     table: RungTable | None = None
     """None until it is known how long a run is."""
+    late: set[int] = field(default_factory=set)
+    """Trials that lagged behind at a rung, and had ended by the time they were judged there."""
+    halts: int = 0
+    """How often a trial ended at a rung, for good or for a while."""
 
     def __post_init__(self) -> None:
         self.table = self.pruner.table(self.objective.mode)
@@ -83,6 +87,8 @@ class Ladder:
             event: Event = {"event": "rung", "trial": run.trial, "run": run.id, "rung": rung}
             event |= {"step": score.step, "value": text_of(score.value), "verdict": kind}
             event["why"] = "its run had ended by then" if whole else verdict.why
+            if kind != verdict.kind:
+                event["late"] = True
             self.take_verdict(event, run)
             events.append(event)
             if kind != "continue":
@@ -96,11 +102,14 @@ class Ladder:
         score = Score(event["step"], math.nan if value is None else value)
         self.table = self.table.with_score(run.trial, rung, score)
         run.rung = rung
+        if event.get("late"):
+            self.late.add(run.trial)
         if event["verdict"] == "continue":
             if rung < self.table.rungs.highest:
                 self.table = self.table.with_promotion(Promotion(run.trial, rung))
             return
         run.halted = event["verdict"]
+        self.halts += 1
         if run.halted == "prune":
             self.end(run.trial)
         elif run.state == "waiting":  # it was about to go on, and has rows of this rung already

@@ -18,6 +18,7 @@ from runslot.experiment.states import UNDER_WAY
 from runslot.experiment.status import ExperimentStatus
 from runslot.record import record
 from runslot.search.heats import as_json, seed_values
+from runslot.search.pruner import make_pruner
 from runslot.search.race import report
 from runslot.search.recovery import replay
 from runslot.search.rows import RunRows
@@ -91,6 +92,7 @@ class SearchReport:
         trials = "trial" if number == 1 else "trials"
         lines = [f"search: {len(study.trials)}{of} {trials}: {counts or 'none yet'}"]
         lines += [f"rungs: {rungs}"] if (rungs := self._rungs()) else []
+        lines += [f"pruning: {words}"] if (words := self._late()) else []
         lines += [f"race: {words}"] if (words := self._race()) else []
         if self.best is None:
             rest = "at its end: none can win" if self.is_over else "yet"
@@ -124,6 +126,22 @@ class SearchReport:
     def _rungs(self) -> str:
         stages = [] if self.study.ladder is None else self.study.ladder.stages()
         return ", ".join(f"step {stage.step:g}: {len(stage.trials)}" for stage in stages)
+
+    def _late(self) -> str:
+        """Return what to do where trials lagged behind, and none could be ended early."""
+        study, ladder = self.study, self.study.ladder
+        if ladder is None or ladder.halts or not ladder.late or "running" in self.counts:
+            return ""
+        rule, last = study.record.prune, ""
+        pruner = make_pruner(rule)
+        if pruner is not None and not pruner.is_settled:
+            joint = "," if ":" in rule else ":"
+            last = f", say how long one is (--prune {rule}{joint}last={ladder.pruner.last:g})"
+        return (
+            f"none; {len(ladder.late)} of {len(study.trials)} trials lagged behind, but had ended "
+            f"by the time their rows were read (twice a second): log rows while a run goes on{last}"
+            ", or leave --prune out"
+        )
 
     def _tested(self, best: Trial) -> list[str]:
         seeds = {run.run.seed for run in best.tests.values() if run.state == "succeeded"}
