@@ -21,6 +21,7 @@ from runslot.testing.contract import Place, until
 from runslot.view.web.live_runs import LiveRuns
 
 FAKE = Path(__file__).parent.parent / "testbeds" / "slurm-fake"
+SSH = Path(__file__).parent.parent / "cli" / "ssh_stand_in"
 SLURM = ("sbatch", "squeue", "scancel", "scontrol")
 
 # No engine is needed, but patience: Slurm is asked every ten seconds.
@@ -36,6 +37,9 @@ def wait(variant):
         file.write("began\\n")
     while not Path("go").exists():
         time.sleep(0.05)
+
+def done(variant):
+    """End at once."""
 '''
 
 
@@ -423,6 +427,37 @@ def test_a_stop_is_carried_out_when_a_controller_is_back(cluster: Cluster) -> No
 
     assert launch.wait(60) == 130
     assert cluster.place.status()["counts"] == {"stopped": 2}
+
+
+# ---- behind a login host -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def behind(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    """The same cluster, called on a login host, which is this machine with another home; the file
+    `broken` keeps transfers from it.
+    """
+    home = cluster.state.parent / "far"
+    home.mkdir()
+    monkeypatch.setenv("FAR_HOME", str(home))
+    cluster.add("ssh", f'exec {shlex.quote(sys.executable)} {shlex.quote(str(SSH))} "$@"')
+    broken = cluster.state / "broken"
+    cluster.add("rsync", f'[ ! -e {broken} ] || exit 12\nexec /usr/bin/rsync "$@"')
+    table = f'[launchers.cluster]\nkind = "slurm"\nlogin = "far1"\npython = "{sys.executable}"\n'
+    (cluster.place.directory / "runslot.toml").write_text(table)
+    return cluster
+
+
+def test_a_run_whose_results_cannot_be_fetched_is_not_lost(behind: Cluster) -> None:
+    """Slurm says that it has ended, and how it ended has yet to come home."""
+    behind.place(*behind.options("program.py:done"))
+    until(lambda: {task["state"] for task in behind.tasks()} == {"COMPLETED"}, what="it ends")
+    (behind.state / "broken").touch()
+    assert behind.place.status()["counts"] == {"running": 1}
+    assert behind.place.status()["counts"] == {"running": 1}, "nor by the answer that is kept"
+
+    (behind.state / "broken").unlink()
+    behind.place.until(lambda: behind.place.status()["counts"] == {"succeeded": 1})
 
 
 SCRIPT = """

@@ -125,7 +125,7 @@ def _look(
             answer = look(
                 status.directory, cluster, list(open_places.values()), time.time() - POLITE
             )
-            if config.moves and answer.at != before.at:
+            if config.moves and (answer.at != before.at or _any_over(open_places, answer)):
                 site = config.site(status.directory, status.file, cluster)
                 runs = [
                     (status.directory.run_dir(entry.run, status.file), entry.run.id, place)
@@ -137,7 +137,27 @@ def _look(
         finally:
             cluster.close()
     except RunslotError:
-        return read_look(status.directory, config.system)
+        known = read_look(status.directory, config.system)
+        return _without_ends(known, open_places) if config.moves else known
+
+
+def _any_over(places: dict[str, TaskPlace], sight: Look) -> bool:
+    """Tell whether a task has ended, by an answer that somebody else may have asked for, who may
+    not have fetched yet what its runs wrote.
+    """
+    tasks = ((sight.task(place), place) for place in places.values())
+    return any(sight.gone(place) if task is None else task.over for task, place in tasks)
+
+
+def _without_ends(sight: Look, places: dict[str, TaskPlace]) -> Look:
+    """Return an answer that says nothing of tasks that have ended: how their runs did has yet to
+    come home.
+    """
+    open_tasks = {(place.submission.job_name, place.task) for place in places.values()}
+    tasks = {
+        key: task for key, task in sight.tasks.items() if not (task.over and key in open_tasks)
+    }
+    return replace(sight, tasks=tasks, absent={})
 
 
 def _stands(
