@@ -435,12 +435,13 @@ def test_a_stop_is_carried_out_when_a_controller_is_back(cluster: Cluster) -> No
 @pytest.fixture
 def behind(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """The same cluster, called on a login host, which is this machine with another home; the file
-    `broken` keeps transfers from it.
+    `broken` keeps transfers from it, `cut` drops the connection as sbatch ends.
     """
     home = cluster.state.parent / "far"
     home.mkdir()
     monkeypatch.setenv("FAR_HOME", str(home))
-    cluster.add("ssh", f'exec {shlex.quote(sys.executable)} {shlex.quote(str(SSH))} "$@"')
+    cut = f'case "$*" in *--parsable*) [ ! -e {cluster.state}/cut ] || exit 255;; esac'
+    cluster.add("ssh", f'{sys.executable} {SSH} "$@"; code=$?; {cut}; exit $code')
     broken = cluster.state / "broken"
     cluster.add("rsync", f'[ ! -e {broken} ] || exit 12\nexec /usr/bin/rsync "$@"')
     table = f'[launchers.cluster]\nkind = "slurm"\nlogin = "far1"\npython = "{sys.executable}"\n'
@@ -458,6 +459,15 @@ def test_a_run_whose_results_cannot_be_fetched_is_not_lost(behind: Cluster) -> N
 
     (behind.state / "broken").unlink()
     behind.place.until(lambda: behind.place.status()["counts"] == {"succeeded": 1})
+
+
+def test_a_job_is_found_that_was_taken_as_the_connection_broke(behind: Cluster) -> None:
+    """By its name, as where Slurm's own answer was lost."""
+    (behind.state / "cut").touch()
+    behind.place(*behind.options("program.py:done", "--seeds", "2", "--wait"))
+
+    assert behind.place.status()["counts"] == {"succeeded": 2}
+    assert len(behind.calls("sbatch")) == 2, "one to try, and one to submit"
 
 
 SCRIPT = """

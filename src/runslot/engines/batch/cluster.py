@@ -21,7 +21,7 @@ from runslot.engines.batch.submissions import job_name
 from runslot.engines.batch.task import Task
 from runslot.errors import InvalidInput, NotInstalled, RunslotError
 from runslot.experiment.processes import host_name
-from runslot.transport.ssh import Host
+from runslot.transport.ssh import Host, HostError
 
 COMMAND_TIMEOUT_S = 120.0
 """For one command: a busy controller takes its time."""
@@ -234,8 +234,9 @@ class BatchCluster(ABC):
         argv = self.submit_command(script)
         try:
             printed = self.call(argv, directory)
-        except BatchError as error:
-            if not (error.retry and self.unsure.search(error.reason)):
+        except (BatchError, HostError) as error:
+            is_cut = isinstance(error, HostError)  # the connection, or the answer alone
+            if not (error.retry and (is_cut or self.unsure.search(error.reason))):
                 raise
             job = self.find(job_name)
             if job is None:
@@ -258,7 +259,7 @@ class BatchCluster(ABC):
                 time.sleep(_LOOK_AGAIN_S)
             try:
                 tasks = self.queue({job_name: None})
-            except BatchError as error:
+            except (BatchError, HostError) as error:
                 if not error.retry or look == looks - 1:
                     raise
                 continue

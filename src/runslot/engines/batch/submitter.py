@@ -6,6 +6,7 @@ no further job in, the rest is given back, to be handed over as jobs end.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 
@@ -87,6 +88,10 @@ class Submitter:
             raise
         except BaseException:
             submission.withdrawal.touch()
+            with contextlib.suppress(
+                RunslotError, OSError
+            ):  # else before its runs are submitted anew
+                self._site.send([submission.withdrawal])
             raise
         return submission.with_job(job)
 
@@ -94,13 +99,14 @@ class Submitter:
         """Make sure that no earlier submission, whose end was not noted, does these runs as
         well.
         """
-        unnoted = [
+        submissions = [
             submission
             for submission in read_submissions(self._experiment.directory, self._cluster.word)
-            if submission.job is None
-            and not submission.withdrawn
-            and not runs.isdisjoint(_runs_of(submission.tasks))
+            if submission.job is None and not runs.isdisjoint(_runs_of(submission.tasks))
         ]
+        if withdrawn := [each.withdrawal for each in submissions if each.withdrawn]:
+            self._site.send(withdrawn)
+        unnoted = [submission for submission in submissions if not submission.withdrawn]
         if not unnoted:
             return
         self._site.touch([submission.withdrawal for submission in unnoted])
