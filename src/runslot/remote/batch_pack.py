@@ -60,7 +60,8 @@ class Crowd:
 
     def _look(self) -> Look:
         sight = read_look(self._directory, self._submission.system)
-        if sight.at >= time.time() - POLITE and self._submission.job_name in sight.job_names:
+        is_new = sight.is_from(time.time() - POLITE)
+        if is_new and self._submission.job_name in sight.job_names:
             return sight  # so with most tasks, which need nothing of what follows
         from runslot.engines.batch.config import BatchConfig
         from runslot.engines.registry import of_experiment

@@ -307,6 +307,38 @@ def test_a_run_is_not_lost_whose_outcome_this_machine_cannot_see_yet(
     assert how_it_ended(seen_in("COMPLETED")) == Outcome("succeeded", 1)
 
 
+def test_what_one_asks_does_not_hide_what_another_waits_for(tmp_path: Path) -> None:
+    """A terminal asks for the task that runs; the launcher, for one that Slurm has forgotten."""
+    (tmp_path / "slurm").mkdir()
+    experiment, cluster = ExperimentDir(tmp_path), Answers("cluster")
+    submission = add_submission(experiment, "slurm", "short-0123abcd", [[("a", 1)], [("b", 1)]])
+    places = [TaskPlace(submission.with_job("7"), task, 1) for task in (0, 1)]
+    cluster.tasks = [Task("7", 0, "RUNNING", "short-0123abcd")]
+    look(experiment, cluster, places[:1], time.time())
+    mine = look(experiment, cluster, places, time.time() - 9)
+    assert ("short-0123abcd", 1) in mine.absent, "it is asked, though an answer is there"
+    theirs = look(experiment, cluster, places[:1], time.time())
+    assert replace(theirs, at=mine.at + 11).gone(places[1])
+
+
+def test_an_answer_from_a_clock_that_is_ahead_is_not_taken_for_a_new_one(tmp_path: Path) -> None:
+    """Another node has written it, an hour ahead."""
+    (tmp_path / "slurm").mkdir()
+    experiment, cluster = ExperimentDir(tmp_path), Answers("cluster")
+    submission = add_submission(experiment, "slurm", "short-0123abcd", [[("a", 1)]])
+    place = TaskPlace(submission.with_job("7"), 0, 1)
+    look(experiment, cluster, [place], time.time())
+    file = tmp_path / "slurm" / "queue.json"
+    ahead = json.loads(file.read_text())
+    ahead["at"] += 3600
+    ahead["absent"][0][2] += 3600
+    file.write_text(json.dumps(ahead))
+    now = time.time()
+    answer = look(experiment, cluster, [place], now - 10)
+    assert now <= answer.at <= time.time()
+    assert replace(answer, at=answer.at + 11).gone(place)
+
+
 # ---- what Slurm is asked -------------------------------------------------------------------------
 
 ARRAY = Array("digits-ab", 4, "slurm/0001", "/data/my runs/$x", 2, 120)

@@ -50,6 +50,20 @@ class Look:
     present: frozenset[str] = frozenset()
     """The names of those that the system knew then."""
 
+    def is_from(self, oldest: float) -> bool:
+        """Tell whether it is from `oldest` on (Unix time); what a host wrote whose clock is ahead
+        may be of any age.
+        """
+        return oldest <= self.at <= time.time()
+
+    def tells_of(self, places: Collection[TaskPlace]) -> bool:
+        """Tell whether the system was asked for all of these tasks."""
+        return all(
+            place.submission.job_name in self.job_names
+            and (place.submission.job is None or key in self.tasks or key in self.absent)
+            for key, place in _by_key(places)
+        )
+
     def task(self, place: TaskPlace) -> Task | None:
         """Return the task of a place, where the system knows it."""
         return self.tasks.get((place.submission.job_name, place.task))
@@ -87,7 +101,7 @@ def look(
     names = {place.submission.job_name for place in open_places}
     with _turn(experiment, cluster.word) as mine:
         before = read_look(experiment, cluster.word)
-        if (before.at >= oldest and names <= before.job_names) or not mine:
+        if (before.is_from(oldest) and before.tells_of(open_places)) or not mine:
             return before
         return _ask(experiment, cluster, open_places, names, before)
 
@@ -143,7 +157,7 @@ def _ask(
     ]
     if missing:
         tasks |= _remembered(cluster, missing)
-    absent = {key: since for key, since in before.absent.items() if key[0] not in names}
+    absent = {key: min(since, now) for key, since in before.absent.items() if key not in tasks}
     absent |= {
         key: _since(before, key, place, now) for key, place in _by_key(missing) if key not in tasks
     }
@@ -173,7 +187,7 @@ def _remembered(cluster: BatchCluster, missing: Sequence[TaskPlace]) -> dict[Key
 def _since(before: Look, key: Key, place: TaskPlace, now: float) -> float:
     since = before.absent.get(key)
     if since is not None:
-        return since
+        return min(since, now)
     noted_at = place.submission.noted()
     long_ago = noted_at is not None and now - noted_at > _LONG_AGO and now - before.at > _LONG_AGO
     return now - _LONG_AGO if long_ago else now
