@@ -92,6 +92,10 @@ class Cluster:
         jobs = json.loads((self.state / "jobs.json").read_text())
         return [task for job in jobs.values() for task in job["tasks"].values()]
 
+    def waiting(self) -> int:
+        """Return the index of a task that waits: which begin first, the machine decides."""
+        return [task["state"] for task in self.tasks()].index("PENDING")
+
     def notes(self) -> int:
         """Return how often runs have begun."""
         return sum(map(len, self.place.noted("notes.txt").values()))
@@ -158,11 +162,13 @@ def test_a_task_that_was_cancelled_as_it_waited_is_stopped_and_not_lost(cluster:
     (cluster.place.directory / "runslot.toml").write_text(table)
     cluster.place(*cluster.options("program.py:wait", "--seeds", "3"))
     until(cluster.notes, what="the first run has begun")
-    subprocess.run(["scancel", "1_[2]"], check=True)
+    waiting = cluster.waiting()
+    subprocess.run(["scancel", f"1_[{waiting}]"], check=True)
 
     cluster.place.until(lambda: cluster.place.status()["counts"].get("stopped"), what="it is seen")
     assert cluster.place.status()["counts"] == {"running": 1, "queued": 1, "stopped": 1}
-    assert "cancelled as it waited" in cluster.place.status()["runs"][2]["outcome"]["message"]
+    run = cluster.place.status()["runs"][waiting]
+    assert "cancelled as it waited" in run["outcome"]["message"]
     cluster.go()
     cluster.place.until(
         lambda: cluster.place.status()["counts"].get("succeeded") == 2, what="the others end"
@@ -384,7 +390,7 @@ def test_what_a_stop_left_half_done_a_resume_does(cluster: Cluster) -> None:
     (cluster.place.directory / "runslot.toml").write_text(table)
     cluster.place(*cluster.options("program.py:wait", "--seeds", "2"))
     until(cluster.notes, what="the first run has begun")
-    run = cluster.place.status()["runs"][1]["run"]
+    run = cluster.place.status()["runs"][cluster.waiting()]["run"]
     (cluster.state / "away").touch()
     stop = cluster.place.start("stop", str(cluster.place.experiment), run)
     until(lambda: [*cluster.place.experiment.glob("slurm/*/stopped/*")], what="it is written down")
