@@ -96,6 +96,52 @@ def test_a_root_that_stays_away_is_resumed_at_its_new_place(until, tmp_path: Pat
     sweep.check(moved)
 
 
+LOGS = """
+import sys, time
+from pathlib import Path
+from runslot import logger
+
+def train(variant, directory=Path(__file__).parent):
+    (directory / "begun").touch()
+    wait(directory / "log")
+    for epoch in range(3):
+        logger.record_dict({"epoch": epoch})
+        logger.dump_tabular()
+    (directory / "logged").touch()
+    wait(directory / "end")
+
+def wait(file):
+    end = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+
+if __name__ == "__main__":
+    train(None)
+"""
+
+
+@pytest.mark.parametrize("kind", ["function", "command"])
+def test_rows_of_a_run_whose_root_is_away_are_not_lost(until, tmp_path: Path, kind: str) -> None:
+    program, root, elsewhere = tmp_path / "p.py", tmp_path / "root", tmp_path / "elsewhere"
+    program.write_text(LOGS)
+    work = [f"{program}:train"] if kind == "function" else ["--", sys.executable, str(program)]
+    argv = [sys.executable, "-m", "runslot", "run", "--root", str(root), "--name", "m"]
+    with (tmp_path / "output").open("w") as out:
+        launcher = subprocess.Popen([*argv, *work], stdout=out, stderr=out)
+    until((tmp_path / "begun").exists)
+    root.rename(elsewhere)
+    (tmp_path / "log").touch()
+    until((tmp_path / "logged").exists)
+    assert not root.exists()
+    followed = len([*elsewhere.glob("m/2*/run_0/progress.csv")])
+    assert followed == (kind == "function")  # a script asks where it is when it logs first
+    elsewhere.rename(root)
+    (tmp_path / "end").touch()
+    assert launcher.wait(60) == 0, (tmp_path / "output").read_text()
+    (rows,) = root.glob("m/2*/run_0/progress.csv")
+    assert rows.read_text().split() == ["epoch", "0", "1", "2"]
+
+
 @pytest.mark.parametrize("space", [[{}], [{"lr": 0.1}]], ids=["beside each other", "nested"])
 def test_a_start_at_the_moment_of_the_move_makes_nothing_in_the_old_place(
     tmp_path: Path, space: list[dict[str, float]]

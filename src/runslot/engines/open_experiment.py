@@ -20,7 +20,7 @@ from typing import Any
 from runslot.errors import Busy, Damaged, NotFound
 from runslot.execute.spawn import allow_many, why_no_further
 from runslot.experiment.attempts import keep_attempt, keep_damaged, last_attempt
-from runslot.experiment.files import read_json, write_atomically, write_json
+from runslot.experiment.files import make_below, read_json, write_atomically, write_json
 from runslot.experiment.journal import Journal, read_events
 from runslot.experiment.launchers import enlist
 from runslot.experiment.lock import REQUEST_NAME, LauncherLock
@@ -157,7 +157,7 @@ class OpenExperiment:
         """Make the run's directory complete, or clean again for a further attempt."""
         run_dir = self.run_dir(run)
         self.directory.refuse_others_links(run, self.file)
-        first = _make(run_dir.path, self.directory.path)
+        first = make_below(run_dir.path, self.directory.path)
         if not first:
             self._keep_earlier(run_dir, attempt)
         # else than at first: brought from another machine, or damaged
@@ -293,25 +293,6 @@ def _with_package(file: ExperimentFile) -> ExperimentFile:
     )  # archives are slow to load, and few launches need one
 
     return with_package(file)
-
-
-def _make(directory: Path, base: Path) -> bool:
-    """Make a run's directory; False where it was there, and perhaps files of the run in it.
-
-    What is missing above it is made below `base` alone: an experiment that was moved this moment
-    must not begin anew in its old place.
-    """
-    try:
-        os.mkdir(directory)  # noqa: PTH102  a start's
-    except FileNotFoundError:
-        if directory.parent == base:
-            raise
-        _make(directory.parent, base)
-        return _make(directory, base)
-    except FileExistsError:
-        directory.mkdir(exist_ok=True)  # refuses whatever else lies there
-        return False
-    return True
 
 
 def _reads_above(file: ExperimentFile) -> bool:

@@ -180,7 +180,9 @@ def _point_loggers(job: ProcessPlan) -> None:
     directory.
     """
     from runslot import logger  # a function's process alone needs it; a bare template stays small
+    from runslot.experiment.current import enter_run
 
+    enter_run(str(job.run_dir.path), job.file)
     logger.reset()
     logger.adopt_ancestor_loggers(job.run_dir.path, job.file.logger)
 

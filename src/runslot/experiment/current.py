@@ -1,11 +1,12 @@
 """The current run of this process: what a function or script asks about itself.
 
 This is the one piece of global state of runslot; `runslot exec` sets it, through the environment
-for scripts.
+for scripts. The run's directory is held open: it may be moved while the run goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runslot.experiment.records import LoggerSettings
+from runslot.experiment.files import make_below
+from runslot.experiment.records import LoggerSettings, RunFile
 from runslot.experiment.rundir import RunDir
 
 RUN_VARIABLE = "RUNSLOT_RUN"
@@ -61,17 +63,18 @@ def current_run() -> CurrentRun | None:
     if not directory:
         return None
     if directory not in _run_by_directory:
-        _run_by_directory.clear()
-        _run_by_directory[directory] = _read(Path(directory))
+        enter_run(directory, RunDir(directory).read_run())
     return _run_by_directory[directory]
 
 
-def _read(directory: Path) -> CurrentRun:
-    file = RunDir(directory).read_run()
+def enter_run(directory: str, file: RunFile) -> None:
+    """Take a run, of which `file` has been read, for this process's own."""
     affinity = os.environ.get(AFFINITY_VARIABLE)
     run = file.run
-    return CurrentRun(
-        directory=directory,
+    _hold(directory)
+    _run_by_directory.clear()
+    _run_by_directory[directory] = CurrentRun(
+        directory=Path(directory),
         id=run.id,
         name=run.name,
         variant={**run.variant, **run.extras},
@@ -82,3 +85,50 @@ def _read(directory: Path) -> CurrentRun:
         resumable=file.policy.resumable,
         logger=file.logger,
     )
+
+
+# ---- where its directory is ----------------------------------------------------------------------
+
+
+_held: dict[str, int] = {}
+"""By directory, a descriptor of it."""
+
+
+def _hold(directory: str) -> None:
+    for descriptor in _held.values():
+        os.close(descriptor)
+    _held.clear()
+    with contextlib.suppress(OSError):  # it was moved this moment
+        _held[directory] = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def where_now(path: Path) -> Path:
+    """Return where a file of this run lies by now; the path itself where it is no such file, or
+    nobody can tell.
+    """
+    for directory, descriptor in _held.items():
+        if path.is_relative_to(directory) and not _is_same(directory, descriptor):
+            with contextlib.suppress(OSError):
+                place = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+                if _is_same(place, descriptor):
+                    return Path(place, path.relative_to(directory))
+    return path
+
+
+def _is_same(directory: str, descriptor: int) -> bool:
+    try:
+        status, held = os.stat(directory), os.fstat(descriptor)  # noqa: PTH116
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) == (held.st_dev, held.st_ino)
+
+
+def make_directory(directory: Path) -> None:
+    """Make a directory for what a run writes; its own, which may have been moved away, is never
+    made anew.
+    """
+    own = os.environ.get(RUN_VARIABLE)
+    if not own or not directory.is_relative_to(own):
+        directory.mkdir(parents=True, exist_ok=True)
+    elif directory != Path(own):
+        make_below(where_now(directory), where_now(Path(own)))

@@ -273,6 +273,25 @@ def _why(text: bytes, error: Exception) -> str:
     return f"is not JSON ({error})"
 
 
+def make_below(directory: Path, base: Path) -> bool:
+    """Make a directory; False where it was there.
+
+    What is missing above it is made below `base` alone: an experiment that was moved this moment
+    must not begin anew in its old place.
+    """
+    try:
+        os.mkdir(directory)  # noqa: PTH102  a start's
+    except FileNotFoundError:
+        if directory.parent == base:
+            raise
+        make_below(directory.parent, base)
+        return make_below(directory, base)
+    except FileExistsError:
+        directory.mkdir(exist_ok=True)  # refuses whatever else lies there
+        return False
+    return True
+
+
 # ---- what must survive a power cut ---------------------------------------------------------------
 
 

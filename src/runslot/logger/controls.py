@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput
+from runslot.experiment.current import make_directory
 from runslot.logger.problems import Options, at_least, checked
 from runslot.logger.run_target import Binding, PathText
 from runslot.logger.sinks import Sink
@@ -138,7 +139,7 @@ class Controls(Binding):
         with self._following():
             self._snapshots.directory = _absolute(dir_name)
             with self._harmless("snapshot directory"):
-                self._snapshots.directory.mkdir(parents=True, exist_ok=True)
+                make_directory(self._snapshots.directory)
 
     def get_snapshot_dir(self) -> str | None:
         """Return the directory of snapshots; None without one."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from runslot.errors import InvalidInput, RunslotError, nearest
+from runslot.experiment.current import where_now
 from runslot.experiment.files import read_json, write_json
 from runslot.experiment.records import LoggerSettings
 from runslot.experiment.rundir import RunDir
@@ -96,7 +97,8 @@ class Problems:
         with self._lock:
             if self._directory is None or not self._by_thing:
                 return
-            file, sentences = RunDir(self._directory).logger_problems, self.sentences()
+            run_dir = RunDir(where_now(self._directory))
+            file, sentences = run_dir.logger_problems, self.sentences()
             try:
                 earlier = (read_json(file) or {}).get("problems", [])
                 others = [text for text in earlier if text not in self._saved]

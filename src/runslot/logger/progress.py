@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from runslot.errors import Busy
+from runslot.experiment.current import where_now
 from runslot.experiment.files import open_unless_led
 from runslot.logger.cells import GAP, Plain, line, row_line
 
@@ -54,7 +55,7 @@ class ProgressFile:
         """Open nothing yet. `fresh`: start the file anew at the first row instead of continuing
         it.
         """
-        self.path = path
+        self.path = self._asked = path
         self.fsync = fsync
         self.rows = 0
         """Rows in the file."""
@@ -162,6 +163,7 @@ class ProgressFile:
             if os.fstat(self._fd).st_nlink:
                 return
             self._close_fd()  # removed under us: a new file, if its directory is still there
+        self.path = where_now(self._asked)
         self._fd = self._open_locked()
         try:
             self._settle()
@@ -206,6 +208,7 @@ class ProgressFile:
         if not self._end or not self._regular:
             self._set_columns(columns)
             return
+        self.path = where_now(self._asked)
         copy = self.path.with_name(f".{self.path.name}.wider")
         fd = open_unless_led(copy, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_TRUNC)
         try:

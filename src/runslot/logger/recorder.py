@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from runslot.errors import InvalidInput
+from runslot.experiment.current import make_directory, where_now
 from runslot.experiment.files import write_atomically
 from runslot.logger import console, extra, snapshots
 from runslot.logger.cells import PLAIN_TYPES, Plain, fetched, held
@@ -171,8 +172,8 @@ class Recorder(Controls):
         path = Path(log_file)
         text = json.dumps(to_jsonable(variant_data), indent=2, sort_keys=True) + "\n"
         with self._following(), self._harmless(path.name):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, text)
+            make_directory(path.parent)
+            write_atomically(where_now(path), text)
 
     # Snapshots
 
@@ -205,7 +206,7 @@ class Recorder(Controls):
                 "load_itr_params: no snapshot directory; call setup_logger or set_snapshot_dir"
                 " first"
             )
-        return snapshots.load(directory, itr)
+        return snapshots.load(where_now(directory), itr)
 
     def save_extra_data(
         self, data: Any, file_name: str = "extra_data.pkl", mode: str = "joblib"
@@ -229,8 +230,8 @@ class Recorder(Controls):
         )
         written = None
         with self._harmless(path.name):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(path, fsync=self._snapshots.fsync) as file:
+            make_directory(path.parent)
+            with replacing(where_now(path), fsync=self._snapshots.fsync) as file:
                 extra.dump_extra(data, mode, file)
             written = str(path)
         return written  # noqa: RET504 - None where `_harmless` held an error back

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from runslot.errors import Busy, InvalidInput, NotInstalled
-from runslot.experiment.current import RUN_VARIABLE, current_run
+from runslot.errors import Busy, InvalidInput, NotFound, NotInstalled
+from runslot.experiment.current import RUN_VARIABLE, current_run, make_directory, where_now
 from runslot.experiment.files import open_unless_led
 from runslot.experiment.records import LoggerSettings
 from runslot.experiment.rundir import RunDir
@@ -99,7 +99,7 @@ class Binding:
         return "_options" in self.__dict__  # which is set last
 
     def _start_over(self, options: Options) -> None:
-        self._settled = False
+        self._settled = self._is_astray = False
         self._problems = Problems()
         self._outputs = Outputs(self._problems)
         self._snapshots = Snapshots()
@@ -146,19 +146,22 @@ class Binding:
             self._leave()
             self._start_over(options or self._options)
             self._settled = True
-            self._words = Prefixes(settings.prefix)
-            self._log_tabular_only = settings.log_tabular_only
             self._snapshots.directory = run.path
-            self._snapshots.mode = settings.snapshot_mode
-            self._snapshots.gap = settings.snapshot_gap
-            self._snapshots.style = settings.style
-            self._outputs.keeps_rows = resume
+            self._take(settings, resume)
             self._outputs.add_text(run.path / text_log_file if text_log_file else run.debug_log)
             self._outputs.add_tabular(
                 run.path / tabular_log_file if tabular_log_file else run.progress, fresh=fresh
             )
             self._problems.report_to(run.path)
             self._sinks.attach_asked(run.path)
+
+    def _take(self, settings: LoggerSettings, resume: bool) -> None:
+        self._words = Prefixes(settings.prefix)
+        self._log_tabular_only = settings.log_tabular_only
+        self._snapshots.mode = settings.snapshot_mode
+        self._snapshots.gap = settings.snapshot_gap
+        self._snapshots.style = settings.style
+        self._outputs.keeps_rows = resume
 
     def reset(self) -> None:
         """Close what is open and forget everything, the row and the options too; a run is followed
@@ -210,8 +213,14 @@ class Binding:
         self._settled = True
         try:
             run = current_run()
-            if run is not None:
+            if run is not None and self._is_astray:
+                self._take(run.logger, run.resumable and run.attempt > 1)
+            elif run is not None:
                 self.bind_run(run.directory, run.logger, resume=run.resumable and run.attempt > 1)
+        except NotFound:  # its directory is moved: rows wait until it is back, as on a full disk
+            if not self._is_astray:
+                self.bind_run(os.environ[RUN_VARIABLE])
+            self._settled, self._is_astray = False, True
         except Exception as error:  # noqa: BLE001 - whatever is wrong with the run's files, the training goes on
             self._problems.met("the run's directory", error)
 
@@ -305,7 +314,8 @@ class TextFile:
 
     def _open(self) -> None:
         self.close()
-        self._fd = open_unless_led(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+        path = where_now(self.path)
+        self._fd = open_unless_led(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
         try:
             end = os.fstat(self._fd).st_size
             if end and os.pread(self._fd, 1, end - 1) != b"\n":
@@ -421,7 +431,7 @@ class Outputs:
 
     def _make_directory(self, directory: Path) -> None:
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
         except OSError as error:
             self._problems.met(str(directory), error)
             if self._problems.on_error == "raise":

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from runslot.errors import InvalidInput, NotInstalled, RunslotError, extra_said, nearest
-from runslot.experiment.current import current_run
+from runslot.experiment.current import current_run, where_now
 from runslot.experiment.files import open_unless_led, read_json
 from runslot.experiment.rundir import RunDir
 from runslot.logger.cells import Plain
@@ -226,9 +226,8 @@ class JsonLinesSink:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._fd = open_unless_led(
-            directory / "progress.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        )
+        file = where_now(directory / "progress.jsonl")
+        self._fd = open_unless_led(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 
     def write(self, row: Mapping[str, Plain], iteration: int) -> None:
         """Append one line."""
@@ -254,7 +253,9 @@ class TensorBoard:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         self._event, self._summary = Event, Summary
-        self._writer = EventFileWriter(str(directory), flush_secs=10)
+        place = where_now(directory)
+        place.stat()  # which the writer would make anew where it is moved away
+        self._writer = EventFileWriter(str(place), flush_secs=10)
 
     def write(self, row: Mapping[str, Plain], iteration: int) -> None:
         """Write one event with the row's numbers, at step `iteration`."""

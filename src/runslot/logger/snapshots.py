@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 from runslot.errors import NotFound, NotInstalled
+from runslot.experiment.current import where_now
 
 Style = Literal["launchkit", "rlpyt"]
 
@@ -189,6 +190,7 @@ class Snapshots:
         files = names(self.style, self.mode, self.gap, itr) if directory is not None else ()
         if directory is None or not files:
             return
+        directory = where_now(directory)
         with self._lock:
             earlier = self._work.finish()
             if self.background:
