@@ -7,6 +7,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,20 @@ def test_a_launcher_is_stopped_from_the_new_place(until, tmp_path: Path) -> None
     assert not read_status(ExperimentDir(moved)).counts.get("running")
     assert runslot("resume", moved).returncode == 0
     assert not sweep.root.exists()
+
+
+def test_a_root_that_is_away_as_the_last_run_ends_is_waited_for(until, tmp_path: Path) -> None:
+    sweep = Sweep(until, tmp_path)
+    until(lambda: sweep.marks().count("begin") == 6)
+    sweep.root.rename(tmp_path / "elsewhere")
+    until(lambda: sweep.marks().count("end") == 6)
+    until(lambda: "was moved to" in sweep.output.read_text())
+    time.sleep(0.5)
+    assert sweep.launcher.poll() is None, sweep.output.read_text()
+    (tmp_path / "elsewhere").rename(sweep.root)
+    assert sweep.launcher.wait(60) == 0, sweep.output.read_text()
+    assert "all 6 runs succeeded" in sweep.output.read_text()
+    sweep.check(sweep.directory)
 
 
 def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ended(

@@ -21,6 +21,7 @@ from runslot.errors import Busy, InvalidInput
 from runslot.experiment.rundir import ExperimentDir
 from runslot.launch.code_change import OnChange
 from runslot.launch.experiment import Experiment
+from runslot.launch.hold import once_there
 from runslot.launch.launch import Outcomes, launch, outcomes_of
 from runslot.terminal_text import shown
 
@@ -95,12 +96,12 @@ def end(directory: ExperimentDir, ended: Outcomes | None, json: bool, quiet: boo
 
 def _lacks_winner(directory: ExperimentDir) -> bool:
     """Say whether it is a search that is over and whose trials are worth nothing."""
-    if directory.read().search is None:
+    if once_there(directory, directory.read).search is None:
         return False
     from runslot.experiment.status import read_status
     from runslot.search.report import read_report
 
-    report = read_report(read_status(directory))
+    report = once_there(directory, lambda: read_report(read_status(directory)))
     return report.is_over and report.best is None
 
 

@@ -16,14 +16,19 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
+from typing import TypeVar
 
 from runslot.engines.events import LaunchEvent, RunStarted, RunWaits, Said
 from runslot.engines.open_experiment import OpenExperiment
+from runslot.errors import Damaged, NotFound
 from runslot.experiment.records import Run
+from runslot.experiment.rundir import ExperimentDir
 from runslot.scheduler import Key
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
 """Between tries of a start."""
+_TRIES = 2
+"""Of reading an experiment that is there, and was not a moment ago."""
 _LASTING_S = 0.3
 """From a start that was made while starts are held until it is said."""
 _PATIENCE_S = 10.0
@@ -42,6 +47,24 @@ class _Episode:
     given_up: bool = False
     tried: set[Key] = field(default_factory=set)
     """Runs that were started since."""
+
+
+_Seen = TypeVar("_Seen")
+
+
+def once_there(directory: ExperimentDir, look: Callable[[], _Seen]) -> _Seen:
+    """Return what `look` reads of an experiment, which is waited for where it is moved away this
+    moment.
+    """
+    end, tries = time.monotonic() + _PATIENCE_S, 0
+    while True:
+        try:
+            return look()
+        except (NotFound, Damaged, FileNotFoundError):
+            tries += directory.experiment_file.exists()
+            if tries > _TRIES or time.monotonic() > end:
+                raise
+        time.sleep(_FIRST_PAUSE_S / 2)
 
 
 class Holds:

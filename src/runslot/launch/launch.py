@@ -22,6 +22,7 @@ from runslot.experiment.states import FAILED, UNFINISHED, WELL
 from runslot.experiment.status import ExperimentStatus, read_status
 from runslot.launch.create import discard, is_newest, point_latest
 from runslot.launch.foreign_host import refuse_unknown, take_over_said
+from runslot.launch.hold import once_there
 from runslot.launch.printer import nothing_said, notifying
 from runslot.launch.share import Share
 from runslot.launch.supervisor import Supervisor
@@ -342,7 +343,7 @@ def outcomes_of(directory: ExperimentDir, are_left: bool = False) -> Outcomes:
     """Return how the runs of an experiment stand; `are_left` where they were left to an engine's
     queue.
     """
-    status = read_status(directory)
+    status = once_there(directory, lambda: read_status(directory))
     pairs = [(run.run, run.outcome) for run in status.runs if run.outcome is not None]
     not_started = [run.run for run in status.runs if run.outcome is None]
     return Outcomes(directory.path, pairs, not_started, len(not_started) if are_left else 0)

@@ -111,6 +111,11 @@ class Progress:
             or (self.is_blocked and not holds.has_given_up(self.experiment))
         )
 
+    def is_astray(self, holds: Holds, now: float) -> bool:
+        """Tell whether its directory is away, and may come back: how it ended is read there."""
+        is_away = bool(holds.away(self.experiment, now))
+        return is_away and not holds.in_vain(self.experiment, False, now)
+
     def given_up(self, holds: Holds, under_way: Container[Key], now: float) -> Iterator[Event]:
         """Yield that none of its runs is started any more, where there is nothing to hope for."""
         if not holds.holding(self.experiment):

@@ -220,7 +220,10 @@ class Supervisor:
             yield from progress.grow(room(self._state), self._entries, self._holds)
 
     def _stays_open(self, progress: Progress) -> bool:
-        return not self._state.stopped and progress.waits(self._holds)
+        if self._state.stopped:
+            return False
+        now = time.monotonic()
+        return progress.waits(self._holds) or progress.is_astray(self._holds, now)
 
     def _patience(self) -> float:
         now, moment = time.monotonic(), next_moment(self._state)

@@ -32,6 +32,7 @@ from runslot.experiment.processes import host_name
 from runslot.experiment.records import Command, ExperimentFile, Outcome, Run
 from runslot.experiment.rundir import SYSTEM, ExperimentDir, RunDir
 from runslot.experiment.states import ENDED, FAILED
+from runslot.launch.hold import once_there
 from runslot.launch.printer import counted, outcome_said
 from runslot.terminal_text import shown
 
@@ -148,7 +149,7 @@ def _tell_what_is_not_well(
 def _name(
     failed: list[tuple[Run, Outcome]], directory: ExperimentDir, consoles: int, out: TextIO
 ) -> None:
-    file = directory.read()
+    file = once_there(directory, directory.read)
     for number, (run, outcome) in enumerate(failed[:_NAMED]):
         message = outcome_said(outcome)
         print(f"  {outcome.kind} {run.directory}" + (f"  {message}" if message else ""), file=out)
@@ -179,8 +180,7 @@ def _print_results(directory: ExperimentDir) -> bool:
     """Print the table of results where the runs have logged or printed numbers; it says where they
     are.
     """
-    file = directory.read()
-    if not any(has_written(directory.run_dir(run, file)) for run in directory.read_runs()):
+    if not once_there(directory, lambda: _has_results(directory)):
         return False  # before anything is loaded that reads tables
     from runslot.cli.render.console import console
     from runslot.results.confirmation import confirmed
@@ -188,13 +188,18 @@ def _print_results(directory: ExperimentDir) -> bool:
     from runslot.results.text.table import print_table
     from runslot.results.trials import objective_of, with_trials
 
-    results = with_trials(confirmed(load(directory.path)))
+    results = once_there(directory, lambda: with_trials(confirmed(load(directory.path))))
     if not results.metrics:
         return False
     metric, mode = objective_of(results)
     is_logged = metric in results.metrics
     print_table(results, console(), metric if is_logged else None, mode=mode if is_logged else None)
     return True
+
+
+def _has_results(directory: ExperimentDir) -> bool:
+    file = directory.read()
+    return any(has_written(directory.run_dir(run, file)) for run in directory.read_runs())
 
 
 # ---- the first run's metrics ---------------------------------------------------------------------
