@@ -185,6 +185,37 @@ def test_a_root_that_is_away_as_the_last_run_ends_is_waited_for(until, tmp_path:
     sweep.check(sweep.directory)
 
 
+@pytest.mark.parametrize("word", [" in 1 slot ", " adopted "], ids=["before", "after"])
+def test_a_run_to_adopt_is_not_ended_where_its_root_is_away(
+    until, tmp_path: Path, word: str
+) -> None:
+    root, go, marks = tmp_path / "root", tmp_path / "go", tmp_path / "marks"
+    command = f"echo begin >> {marks}; while ! [ -e {go} ]; do sleep 0.1; done; echo end >> {marks}"
+    argv = [sys.executable, "-m", "runslot", "run", "--root", root, "--name", "m", "--", "sh", "-c"]
+    with subprocess.Popen([*map(str, argv), command], stdout=subprocess.DEVNULL) as launcher:
+        until(marks.exists)
+        launcher.kill()
+    (directory,) = root.glob("m/2*")
+    with subprocess.Popen(
+        [sys.executable, "-m", "runslot", "resume", str(directory)],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as resumed:
+        assert resumed.stdout is not None
+        while word not in (line := resumed.stdout.readline()):
+            assert line
+        root.rename(tmp_path / "elsewhere")
+        time.sleep(1)
+        (tmp_path / "elsewhere").rename(root)
+        go.touch()
+        said = resumed.stdout.read()
+        assert resumed.wait(60) == 0, said
+    assert marks.read_text().split() == ["begin", "end"]
+    (run,) = read_status(ExperimentDir(directory)).runs
+    assert run.state == "succeeded"
+    assert run.attempts == 1
+
+
 def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ended(
     until,
     tmp_path: Path,

@@ -66,12 +66,23 @@ def is_claimed(run_dir: RunDir) -> bool:
     Looks with a shared lock through a descriptor that cannot write: lookers are not in each other's
     way.
     """
+    return _looked_at(run_dir) is True
+
+
+def is_free(run_dir: RunDir) -> bool:
+    """Tell whether no keeper executes a run that is there: one whose directory was moved away may
+    be executed.
+    """
+    return _looked_at(run_dir) is False
+
+
+def _looked_at(run_dir: RunDir) -> bool | None:
     try:
         descriptor = os.open(
             run_dir.run_file, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
         )
-    except FileNotFoundError:  # the directory was deleted
-        return False
+    except FileNotFoundError:  # the directory was deleted, or moved
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

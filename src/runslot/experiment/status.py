@@ -263,7 +263,7 @@ class _RunReader:
         run_dir = directory.run_dir(run, file)
         attempt = None if certain else run_dir.read_attempt()
         if ended is not None and (attempt is None or attempt.attempt <= ended.get("attempt", 1)):
-            late = _came_late(run_dir, ended) if file.launcher is not None else None
+            late = _came_late(run_dir, ended)
             return _ended(run, ended if late is None else late, last)
         if attempt is None and not last.attempts:  # nobody has begun it
             return RunStatus(run, "queued")
@@ -299,8 +299,8 @@ class _RunReader:
 
 
 def _came_late(run_dir: RunDir, outcome: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the success of a run that was given up for lost on another machine, where it has come
-    home since.
+    """Return the success of a run that was given up for lost, of which it has come home since: from
+    another machine, or because its directory had been moved away.
     """
     late = run_dir.read_outcome() if outcome["kind"] == "lost" else None
     return late.to_json() if late is not None and late.kind == "succeeded" else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,10 @@ from runslot.engines.local.template import (
 )
 from runslot.engines.local.watch import Poller, Watch
 from runslot.engines.protocol import Handle, Placed, Short, Taken, UnderWay
-from runslot.errors import RunslotError, shortage_of
+from runslot.errors import NotFound, RunslotError, shortage_of
 from runslot.execute.leftovers import Leftover, end_escaped, find_leftovers
 from runslot.execute.spawn import allow_many, why_no_further
-from runslot.experiment.claim import find_keeper, is_claimed
+from runslot.experiment.claim import find_keeper, is_claimed, is_free
 from runslot.experiment.files import write_json
 from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of
 from runslot.experiment.records import (
@@ -163,7 +164,7 @@ class LocalLauncher:
         if under_way.record is None:
             return None
         process = find_keeper(run_dir, under_way.record.pid)
-        if process is None and not is_claimed(run_dir):
+        if process is None and is_free(run_dir):
             return None
         return self._watch_adopted(run_dir, under_way, process)
 
@@ -290,7 +291,8 @@ class LocalLauncher:
             str(under_way.record.pid if process is None else process.pid),
         )
         watch = self._watched[handle] = Watch(process=process)
-        watch.limit(run_dir, max(0.0, time.time() - under_way.record.started))
+        with suppress(NotFound):  # moved away this moment; its keeper knows the limit
+            watch.limit(run_dir, max(0.0, time.time() - under_way.record.started))
         if watch.descriptor is not None:
             self._poller.add(watch.descriptor)
         return handle
@@ -300,7 +302,7 @@ class LocalLauncher:
         watch.enforce(handle.run_dir)
         if watch.keeper is not None:
             return self._hear(handle, watch.keeper)
-        if watch.process is not None and watch.process.lives and is_claimed(handle.run_dir):
+        if watch.process is not None and watch.process.lives and not is_free(handle.run_dir):
             return None
         if watch.next_look > time.monotonic():
             return None
@@ -348,9 +350,11 @@ class LocalLauncher:
         outcome = handle.run_dir.read_outcome()
         if outcome is not None and outcome.attempt >= handle.attempt:
             return outcome
-        if claimed:
+        if claimed or watch.is_away(handle.run_dir):
             self._watched[handle] = Watch(
-                deadline=watch.deadline, next_look=time.monotonic() + _CLAIM_PERIOD_S
+                deadline=watch.deadline,
+                next_look=time.monotonic() + _CLAIM_PERIOD_S,
+                away_since=watch.away_since,
             )
             return None
         problem = self._end_container(handle.run_dir)

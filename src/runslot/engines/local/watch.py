@@ -26,6 +26,8 @@ MARGIN_S = 5.0
 """Seconds beyond the time limit, or the grace, that a keeper has to end its run."""
 CONTAINER_MARGIN_S = 60.0
 """The same where an engine has to end a container, and to tidy up."""
+AWAY_S = 10.0
+"""For which a run's directory may be elsewhere until what became of it is given up."""
 
 
 @dataclass
@@ -54,6 +56,8 @@ class Watch:
     deadline: Deadline | None = None
     next_look: float = 0.0
     """On the monotonic clock: when the claim is looked at again, where that is all that tells."""
+    away_since: float | None = None
+    """On the monotonic clock: when its directory was first found to be moved away."""
 
     @property
     def descriptor(self) -> int | None:
@@ -114,6 +118,15 @@ class Watch:
             deadline.extended = True
             deadline.moment = time.monotonic() + deadline.extension
         self._release(process)
+
+    def is_away(self, run_dir: RunDir) -> bool:
+        """Tell whether its directory was moved away and may come back, with how the run ended."""
+        if run_dir.run_file.exists():
+            self.away_since = None
+            return False
+        now = time.monotonic()
+        self.away_since = now if self.away_since is None else self.away_since
+        return now - self.away_since < AWAY_S
 
     def outcome(self, lost: Outcome) -> Outcome:
         """Return how a run ended that its keeper wrote no end of: lost, or as it was to end when
