@@ -9,10 +9,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runslot import Experiment
+from runslot.engines.local.template import KeeperProcess
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
@@ -214,6 +216,30 @@ def test_a_run_to_adopt_is_not_ended_where_its_root_is_away(
     (run,) = read_status(ExperimentDir(directory)).runs
     assert run.state == "succeeded"
     assert run.attempts == 1
+
+
+def test_a_start_that_a_move_made_vain_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Away for the moment in which its keeper begins alone, so that nobody sees it away."""
+    root, vain = tmp_path / "root", []
+
+    def start(keeper: KeeperProcess, *arguments: Any) -> None:
+        if not vain:
+            vain.append(keeper)
+            root.rename(tmp_path / "elsewhere")
+            real_start(keeper, *arguments)
+            time.sleep(1)
+            (tmp_path / "elsewhere").rename(root)
+        else:
+            real_start(keeper, *arguments)
+
+    real_start = KeeperProcess.start
+    monkeypatch.setattr(KeeperProcess, "start", start)
+    outcomes = Experiment("m", ["true"], seeds=2, root=root).launch()
+    assert vain
+    assert [outcome.kind for outcome in outcomes] == ["succeeded", "succeeded"]
+    assert [outcome.attempt for outcome in outcomes] == [1, 1]
 
 
 def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ended(

@@ -11,6 +11,7 @@ import functools
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runslot.errors import Busy, RunslotError, shortage_of
@@ -18,6 +19,7 @@ from runslot.execute.keeper import Keeper
 from runslot.execute.placement import place, run_environment
 from runslot.execute.process import make_job
 from runslot.experiment.claim import take_claim
+from runslot.experiment.files import absence_of
 from runslot.experiment.records import Outcome, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.hardware.slots import Slot
@@ -159,11 +161,11 @@ class SlotKeeper:
         except Busy:
             return {"busy": True}
         except (OSError, RunslotError) as error:
-            return _not_started(error)
+            return _not_started(error, run_dir)
         try:
             return {"outcome": claimed.run(functools.partial(self._tell, leases)).to_json()}
         except OSError as error:
-            return _not_started(error)
+            return _not_started(error, run_dir)
         finally:
             claimed.release()
 
@@ -182,6 +184,9 @@ def _close(leases: list[int]) -> None:
         os.close(leases.pop())
 
 
-def _not_started(error: Exception) -> dict[str, Any]:
-    """Return the answer for a run that has not begun; with `short`, what the machine was out of."""
-    return {"failed": f"could not be started: {error}", "short": shortage_of(error)}
+def _not_started(error: Exception, run_dir: str) -> dict[str, Any]:
+    """Return the answer for a run that has not begun; with `short`, what the machine was out of, or
+    that the run's directory was moved this moment.
+    """
+    short = shortage_of(error) or absence_of(error, Path(run_dir))
+    return {"failed": f"could not be started: {error}", "short": short}

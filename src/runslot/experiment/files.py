@@ -25,7 +25,7 @@ from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from typing import Any
 
-from runslot.errors import Damaged
+from runslot.errors import Damaged, NotFound
 from runslot.experiment.owner import is_others_link, other_owner
 from runslot.experiment.shape import Record
 from runslot.hardware.lockfile import user_name
@@ -290,6 +290,16 @@ def make_below(directory: Path, base: Path) -> bool:
         directory.mkdir(exist_ok=True)  # refuses whatever else lies there
         return False
     return True
+
+
+def absence_of(error: Exception, directory: Path) -> str:
+    """Return that a directory was not there, where an error says so, and nothing of what was to be
+    done in it has been: it may be moved elsewhere this moment. Else nothing.
+    """
+    name = os.fspath(error.filename or "") if isinstance(error, FileNotFoundError) else ""
+    if isinstance(error, NotFound) or os.fsdecode(name).startswith(str(directory)):
+        return f"{directory} was not there"
+    return ""
 
 
 # ---- what must survive a power cut ---------------------------------------------------------------

@@ -31,6 +31,7 @@ from runslot.engines.protocol import (
     UnderWay,
 )
 from runslot.errors import RunslotError, shortage_of
+from runslot.experiment.files import absence_of
 from runslot.experiment.records import Outcome, Run
 from runslot.hardware.slots import Slot
 from runslot.launch.hold import Holds, Interrupts, SlotWaits
@@ -355,6 +356,7 @@ class Supervisor:
             except (OSError, RunslotError) as error:
                 experiment = self._entries[start.key].experiment
                 reason = self._holds.away(experiment, time.monotonic()) or shortage_of(error)
+                reason = reason or absence_of(error, experiment.directory.path)
                 events.append(
                     self._hold(start.key, reason)
                     if reason

@@ -26,7 +26,7 @@ from runslot.errors import NotFound, RunslotError, shortage_of
 from runslot.execute.leftovers import Leftover, end_escaped, find_leftovers
 from runslot.execute.spawn import allow_many, why_no_further
 from runslot.experiment.claim import find_keeper, is_claimed, is_free
-from runslot.experiment.files import write_json
+from runslot.experiment.files import absence_of, write_json
 from runslot.experiment.processes import ProcessHandle, host_name, is_alive, keeper_of
 from runslot.experiment.records import (
     Outcome,
@@ -219,7 +219,7 @@ class LocalLauncher:
         try:
             keeper = self._hand_over(placed, () if lease is None else lease.descriptors)
         except (RunslotError, OSError) as error:  # this run's misfortune, not the others'
-            if reason := shortage_of(error):
+            if reason := shortage_of(error) or absence_of(error, placed.run_dir.path):
                 return Short(reason)
             return self._not_started(placed.attempt, f"could not be started: {error}")
         finally:
