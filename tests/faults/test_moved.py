@@ -4,6 +4,7 @@ lost, or run twice.
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from runslot import Experiment
+from runslot import Experiment, Resources, Search
 from runslot.engines.local.template import KeeperProcess
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
+from runslot.launch.launch import launch
 
 pytestmark = [
     pytest.mark.fault,
@@ -240,6 +242,63 @@ def test_a_start_that_a_move_made_vain_is_made_again(
     assert vain
     assert [outcome.kind for outcome in outcomes] == ["succeeded", "succeeded"]
     assert [outcome.attempt for outcome in outcomes] == [1, 1]
+
+
+STEPS = """
+import time
+from runslot import logger
+
+def train(variant):
+    kept = logger.load_itr_params()
+    for epoch in range(kept["epoch"] + 1 if kept else 1, 10):
+        time.sleep(0.05)
+        logger.save_itr_params(epoch, {"epoch": epoch})
+        logger.record_dict({"epoch": epoch, "loss": variant["lr"] / epoch})
+        logger.dump_tabular()
+"""
+
+
+def test_a_search_outlives_moves_between_two_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each third time that a search has found where its runs are, they are elsewhere until the
+    next.
+    """
+    program, root, elsewhere = tmp_path / "p.py", tmp_path / "root", tmp_path / "elsewhere"
+    program.write_text(STEPS)
+    looks, real_place, said = itertools.count(), OpenExperiment.place, []
+
+    def place(experiment: OpenExperiment) -> Path | None:
+        if elsewhere.exists():
+            elsewhere.rename(root)
+        found = real_place(experiment)
+        asks = sys._getframe(1).f_code.co_filename
+        if asks.endswith("searcher.py") and next(looks) % 3 == 0:
+            root.rename(elsewhere)
+        return found
+
+    search = Search(
+        "loss",
+        "min",
+        {"lr": "loguniform(1e-3,1)"},
+        trials=5,
+        sampler="random",
+        prune="asha:first=1,last=9",
+    )
+    experiment = Experiment(
+        "m",
+        f"{program}:train",
+        search=search,
+        resumable=True,
+        root=root,
+        resources=Resources(cpus=1),
+    )
+    directory = experiment.prepare()
+    monkeypatch.setattr(OpenExperiment, "place", place)
+    outcomes = launch(directory, lambda event: said.append(str(event)))
+    assert {outcome.kind for outcome in outcomes} <= {"succeeded", "paused"}
+    assert len(outcomes) == 5
+    assert "left no snapshot" not in "".join(said)
 
 
 def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ended(

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from threading import Thread
+from typing import TypeVar
 
 from runslot.engines.events import Observer, RunsAdded, Said
 from runslot.engines.open_experiment import OpenExperiment
-from runslot.errors import Damaged, InvalidInput, RunslotError, shortage_of
+from runslot.errors import Damaged, InvalidInput, NotFound, RunslotError, shortage_of
 from runslot.experiment.files import write_atomically
 from runslot.experiment.journal import read_events
 from runslot.experiment.records import Outcome, Run
@@ -38,9 +39,10 @@ NO_SNAPSHOT = "left no snapshot"
 COPY_PERIOD_S = 10.0
 """Between copies of the study for optuna-dashboard."""
 _MOVE_PAUSES_S = (0.01, 0.1, 0.3)
-"""Before a run's rows are read again, which may have been looked for where they no longer were."""
+"""Before a run is looked at again, which may have been looked for where it no longer was."""
 LOOK_PERIOD_S = 0.5
 """Between looks at what the runs under way have logged."""
+Seen = TypeVar("Seen")
 STANDING_PERIOD_S, STANDING_SHARE = 0.5, 0.01
 """Between words of how it stands, at least; and the share of the time that they may take."""
 
@@ -182,25 +184,26 @@ class Searcher:
         return again
 
     def _take_end(self, run: Run, kind: str) -> LoggedCurve:
-        curve = self._end_curve(run, kind)
+        curve = self._steady(
+            lambda: self._curve(run), lambda curve: bool(curve.columns) or kind != "succeeded"
+        )
         self._study.note_rows(run.id, curve.whole)
         value = self._study.objective.of_run([value for _, value in curve.whole])
         self._study.note_end(run.id, kind, value)
         return curve
 
-    def _end_curve(self, run: Run, kind: str) -> LoggedCurve:
-        """Return all that a run logged, also where the directory is moved this very moment: a run
-        that logged nothing ends the search.
+    def _steady(self, look: Callable[[], Seen], is_whole: Callable[[Seen], bool]) -> Seen:
+        """Return what a look at a run that has ended shows, also where the directory is moved this
+        very moment: a run that logged nothing ends the search, one without a snapshot its pauses.
         """
         for pause in _MOVE_PAUSES_S:
             place = self._experiment.place()
-            with contextlib.suppress(FileNotFoundError):
-                curve = self._curve(run)
-                is_whole = bool(curve.columns) or kind != "succeeded"
-                if is_whole and place == self._experiment.place():
-                    return curve
+            with contextlib.suppress(FileNotFoundError, NotFound):
+                seen = look()
+                if is_whole(seen) and place == self._experiment.place():
+                    return seen
             time.sleep(pause)
-        return self._curve(run)
+        return look()
 
     def _run_dir(self, run: Run) -> RunDir:
         """Return where a run lies, also while its experiment's directory is moved elsewhere."""
@@ -238,8 +241,9 @@ class Searcher:
         entry = self._study.runs[run.id]
         if not entry.halted or outcome.kind not in {"stopped", "lost"}:
             return outcome
-        run_dir = self._run_dir(run)
-        if entry.halted == "pause" and not has_snapshot(run_dir):
+        if entry.halted == "pause" and not self._steady(
+            lambda: has_snapshot(self._run_dir(run)), bool
+        ):
             self._note_missing_snapshot(run, "was asked to pause")
         kind: Kind = "paused" if entry.halted == "pause" else "pruned"
         score = None if self._study.ladder is None else self._study.ladder.score_of(entry.trial)
@@ -253,12 +257,17 @@ class Searcher:
             value=None if math.isnan(value) else value,
             message=message,
         )
+        with contextlib.suppress(FileNotFoundError):  # removed
+            self._steady(lambda: self._write_end(run, settled), bool)
+        return settled
+
+    def _write_end(self, run: Run, outcome: Outcome) -> bool:
         try:
-            run_dir.write_end(settled, None)
+            self._run_dir(run).write_end(outcome, None)
         except OSError as error:  # the journal says it, and the next launch writes it again
             if not shortage_of(error):
                 raise
-        return settled
+        return True
 
     def _note_missing_snapshot(self, run: Run, reason: str) -> None:
         """From here on end trials as if runs could not continue; say so once."""
@@ -322,7 +331,10 @@ class Searcher:
         halted: list[str] = []
         for entry in self._study.judged_runs():
             if not entry.halted:
-                curve = self._curve(entry.run)
+                try:
+                    curve = self._curve(entry.run)
+                except (FileNotFoundError, NotFound):  # moved this moment: the next look sees it
+                    continue
                 if len(curve.rows) == len(entry.rows):
                     continue
                 try:
