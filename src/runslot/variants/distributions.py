@@ -261,8 +261,10 @@ class Choice(Distribution):
     @cached_property
     def _places(self) -> dict[str, int]:
         """By the content of an option, its first place."""
-        contents = [canonical(option) for option in self.options]
-        return {content: contents.index(content) for content in contents}
+        places: dict[str, int] = {}
+        for place, option in enumerate(self.options):
+            places.setdefault(canonical(option), place)
+        return places
 
 
 def uniform(low: float, high: float, step: float | None = None) -> Uniform:
