@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -255,6 +257,33 @@ def test_launchers_with_other_locks_do_not_wait_for_it(
         elsewhere.setenv("RUNSLOT_LOCKS", str(tmp_path))
         assert sweep.escaped not in {left.pid for left in find_leftovers()}
     stop(sweep.directory, say=lambda _: None)
+
+
+NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
+def test_a_keeper_in_a_pid_namespace_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """It has named its group by its number there, which nobody has here, or somebody else."""
+    can = shutil.which("unshare") and subprocess.run([*NAMESPACE, "true"], check=False)
+    if not can or can.returncode or group_of(identify(os.getpid())) is None:
+        pytest.skip("pid namespaces and control groups want root on Linux")
+    (tmp_path / "launch.py").write_text(LAUNCH)
+    (tmp_path / "program.py").write_text("import time\ntime.sleep(600)\n")
+    words = [sys.executable, "launch.py", "command", str(tmp_path), "program.py"]
+    launcher = subprocess.Popen([*NAMESPACE, *words], cwd=tmp_path)
+    try:
+        deadline, members = time.monotonic() + 20, set[int]()
+        while len(members) < 2:  # the keeper, and its run
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+            for file in tmp_path.glob("escape/2*/run_0/attempt.json"):
+                group = json.loads(file.read_text() or "{}").get("cgroup") or "/none"
+                tasks = Path(group, "cgroup.procs")
+                members = set(map(int, tasks.read_text().split())) if tasks.exists() else members
+        assert members.isdisjoint(left.pid for left in find_leftovers())
+    finally:
+        launcher.kill()
+        launcher.wait()
 
 
 def test_what_a_user_runs_by_hand_in_a_runs_place_takes_no_cores(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ it, in a session of its own, is not.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import stat
@@ -217,7 +218,11 @@ def members_of_dead() -> Iterator[int]:
     for group in () if base is None else base.glob(f"{_PREFIX}*-*"):
         pid, _, began = group.name.removeprefix(_PREFIX).partition("-")
         if pid.isdigit() and str(start_time(int(pid))) != began:
-            yield from _members(group)
+            members = list(_members(group))
+            # a keeper in a pid namespace has named its group by its number there
+            is_keeper = (str(start_time(m)) == began and pid in _numbers(m) for m in members)
+            if not any(is_keeper):
+                yield from members
 
 
 def end_group(group: str | None, keeper: ProcessIdentity) -> int:
@@ -315,6 +320,14 @@ def _members(group: Path) -> Iterator[int]:
         yield from map(int, (group / "cgroup.procs").read_text().split())
     except FileNotFoundError:
         return
+
+
+def _numbers(pid: int) -> list[str]:
+    """Return a process's numbers in this pid namespace and those below it, down to its own."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+        return next(line for line in lines if line.startswith("NSpid:")).split()[1:]
+    return []
 
 
 def _move(pids: Iterable[int], group: Path) -> None:
