@@ -239,6 +239,7 @@ def test_its_cores_are_not_given_to_others_while_it_computes_there(
         taken = launcher.reserve(launcher.slots()[0], "other", "run_0")
         assert taken is not None
         assert f"process {sweep.escaped}, which is left of " in taken.by
+        assert ", computes there: " in taken.by
         stop(sweep.directory, say=lambda _: None)
         while launcher.reserve(launcher.slots()[0], "other", "run_0") is not None:
             time.sleep(0.1)

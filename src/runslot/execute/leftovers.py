@@ -80,15 +80,12 @@ class Leftover:
     """Where it computes."""
 
     def __str__(self) -> str:
-        """`process 4711, which is left of /runs/a/run_0: runslot resume of that experiment ends
-        it`.
+        """`process 4711, which is left of /runs/a/run_0, computes there: a resume or stop of that
+        experiment ends it`.
         """
-        if not self.run:
-            return f"process {self.pid}, which is left of a run whose keeper was killed: end it"
-        return (
-            f"process {self.pid}, which is left of {self.run}: a resume or stop of that experiment"
-            " ends it"
-        )
+        run = self.run or "a run whose keeper was killed"
+        ends = "a resume or stop of that experiment ends it" if self.run else f"kill {self.pid}"
+        return f"process {self.pid}, which is left of {run}, computes there: {ends}"
 
 
 def find_leftovers() -> list[Leftover]:

@@ -112,7 +112,7 @@ class LocalLauncher:
         if crowded:
             return Taken(crowded)
         if leftover := self._left_in(slot):
-            return Taken(f"waits for the cores of slot {slot.index}: {leftover} computes there")
+            return Taken(f"waits for the cores of slot {slot.index}: {leftover}")
         try:
             lease = self._leases.try_acquire(slot, Holder.of(experiment, run))
         except OSError as error:
