@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from runslot.cli.parameters import Places, signed, value
 from runslot.errors import InvalidInput
 from runslot.terminal_text import echo
+
+if TYPE_CHECKING:
+    from runslot.results.results import Results
+    from runslot.view.data.choices import Choices
 
 _CHOICES = (
     "kind", "by", "mode", "across", "down", "draw", "band", "x", "smooth", "where", "top", "low",
@@ -45,6 +50,7 @@ def plot(out: Path, paths: Sequence[Path] | None, **options: Any) -> None:
     globs = [text for text in options["log"] or () if set(text) & set("*?[./")]
     choices = Choices.from_query(options["view"]).replaced(_choices(options, globs))
     results = load(places_of(paths), path=options["path"] or choices.path or None, log=globs)
+    choices = _aimed(choices, results)
     if choices.seeds != "all":
         results = confirmed(results)
     if not results.metrics and results.problems:
@@ -60,6 +66,19 @@ def plot(out: Path, paths: Sequence[Path] | None, **options: Any) -> None:
             target.write_bytes(content)
             echo(target)
     echo(figure.caption)
+
+
+def _aimed(choices: Choices, results: Results) -> Choices:
+    """Return the choices with the metric that the runs were searched by, where none was chosen, and
+    the way that is better by it."""
+    from runslot.results.trials import objective_of
+    from runslot.view.data.groups import aimed
+
+    metric, mode = objective_of(results)
+    if metric is None or mode is None or metric not in results.metrics:
+        return choices
+    choices = choices if choices.y else dataclasses.replace(choices, y=(metric,))
+    return aimed(choices, (metric, mode), results)
 
 
 def _choices(options: Mapping[str, Any], globs: Sequence[str]) -> dict[str, Any]:

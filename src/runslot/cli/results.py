@@ -205,11 +205,15 @@ def export(
     from runslot.results.export import export as write
     from runslot.results.read.reader import load
     from runslot.results.text.sources import sources_line, unread_line
+    from runslot.results.trials import objective_of
 
     if not (csv or parquet):
         raise InvalidInput("nothing says what to write: add --csv, --parquet, or both")
     read = load(places_of(paths), path=path, log=log or ()).where(*(where or ()))
     counted = read if all_seeds else confirmed(read)
+    goal = objective_of(counted)[0]
+    if metric is None and goal in counted.metrics:  # as the table takes it
+        metric = goal
     accounting = compare(counted, metric, include=include or ()).accounting
     directory = out or Path(f"{Path(read.base).name}-export")
     for problem in read.problems:

@@ -224,7 +224,7 @@ def test_the_checklist_is_of_the_records(sweep: Any) -> None:
     text = checklist_of(compare(load(sweep(seeds=3))))
     for words in ("9 asked for, 9 succeeded", "0 to 2; 3 seeds", "lr in {0.001, 0.01, 0.1}"):
         assert words in text
-    assert "0.0312 hours (1.9 minutes) of all runs together" in text
+    assert "0.0312 hours (1.9 minutes) of these 9 runs together" in text
 
 
 def test_the_checklist_takes_no_number_of_a_run_for_its_seed(sweep: Any) -> None:

@@ -5,8 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from runslot.__main__ import main
+from runslot.experiment.files import write_json
+from runslot.experiment.records import Command, ExperimentFile
 from runslot.results import load
 from runslot.results.comparison import compare
 from runslot.view.data.alignment import Rows
@@ -14,6 +18,8 @@ from runslot.view.data.choices import Choices
 from runslot.view.data.curves import Drawing, draw
 from runslot.view.data.groups import choose
 from runslot.view.data.kinds import Charts, charts
+from runslot.view.web.content import show
+from runslot.view.web.live_runs import LiveRuns
 
 from .conftest import Write
 
@@ -143,3 +149,28 @@ def test_a_run_that_diverged_loses_also_against_very_large_scores(
             write_run(f"{lr}_{seed}", {"lr": lr, "seed": seed}, {"step": [0, 1], "score": scores})
     view = charted(tmp_path / "runs", "kind=improvement&y=score")
     assert view.charts[0].data.select("label", "value").row(0) == ("lr=0.2 > lr=0.1", 0.75)
+
+
+def test_the_best_is_that_of_the_way_that_the_runs_were_searched_by(
+    write_run: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="figures need runslot[plot]")
+    for lr in (0.1, 0.2, 0.3):  # `f` says no way: higher would be taken
+        for seed in range(2):
+            columns = {"step": [0, 1], "f": [1, lr + seed / 100], "accuracy": [0.5, lr]}
+            write_run(f"{lr}_{seed}", {"lr": lr, "seed": seed}, columns)
+    home, command = tmp_path / "runs", Command(("python", "train.py"))
+    asked = ExperimentFile("fit", command, created=0.0, cwd="/", python="python")
+    search = {"metric": "f", "mode": "min"}
+    write_json(home / "experiment.json", {**asked.to_json(), "search": search})
+    moment = LiveRuns([home], cache=False).now()
+    assert moment.goal == ("f", "min")
+    view = show(moment, Choices(kind="improvement", y=("f",)))
+    assert any("(lower is better)" in note for note in view.notes)
+    file = tmp_path / "best.png"
+    main(["plot", str(home), "-o", str(file), "--kind", "bars", "--top", "1", "--data"])
+    assert "1 of 3 variants, best by final" in capsys.readouterr().out
+    bars = pl.read_csv(file.with_suffix(".csv")).filter(pl.col("part") == "group")
+    assert bars.select("label", "value").rows() == [("lr=0.1", pytest.approx(0.105))]
+    main(["plot", str(home), "-o", str(file), "--kind", "bars", "--y", "accuracy", "--top", "1"])
+    assert "best by final" in capsys.readouterr().out

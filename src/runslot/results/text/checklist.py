@@ -181,7 +181,8 @@ def _compute(runs: pl.DataFrame, experiments: Sequence[_Launch]) -> str:
     missing = runs.height - len(seconds)
     rest = f"; of {many(missing, 'run')} no time is recorded" if missing else ""
     gpus = _gpu_hours(runs, experiments)
-    return f"{words} of all runs together{gpus} (the last attempt of each){rest}"
+    whose = f"of these {many(runs.height, 'run')} together"
+    return f"{words} {whose}{gpus} (the last attempt of each){rest}"
 
 
 def _gpu_hours(runs: pl.DataFrame, experiments: Sequence[_Launch]) -> str:

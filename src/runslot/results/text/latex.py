@@ -123,7 +123,7 @@ def _caption(verdicts: Verdicts) -> str:
         beside += " of its task"
     parts = [
         f"{_escaped(comparison.metric or '')}{at} ({way_words(comparison.mode)}): mean $\\pm$"
-        f" {percent} Student interval over seeds, {n}.",
+        f" {percent} Student interval over {_evidence(verdicts)}, {n}.",
         *_bold_words(verdicts, beside),
         f"{_escaped(comparison.accounting.line())}.",
         _escaped(comparison.results.confirmation),
@@ -131,6 +131,11 @@ def _caption(verdicts: Verdicts) -> str:
         _escaped(left_out_note(comparison.accounting.keys, list(_settings_shown(verdicts)))),
     ]
     return " ".join(filter(None, parts))
+
+
+def _evidence(verdicts: Verdicts) -> str:
+    """Return what the means are over: seeds, or runs where these are not known to be that."""
+    return "runs" if "run" in verdicts.comparison.accounting.evidence() else "seeds"
 
 
 def _bold_words(verdicts: Verdicts, beside: str) -> list[str]:

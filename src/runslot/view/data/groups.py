@@ -3,6 +3,7 @@ grouped. Pure."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -45,6 +46,15 @@ def default_y(metrics: Sequence[str]) -> tuple[str, ...]:
     """Return the metric that looks most like the objective; none where nothing was logged."""
     metric = default_metric(metrics)
     return (metric,) if metric else ()
+
+
+def aimed(choices: Choices, goal: tuple[str, str] | None, results: Results) -> Choices:
+    """Return the choices with the way that a search says is better, where its metric alone is drawn
+    and nobody chose another way; `goal` is its metric and that way."""
+    names = choices.y or default_y(results.common_metrics)
+    if goal is None or choices.mode or names != (goal[0],):
+        return choices
+    return dataclasses.replace(choices, mode=goal[1])
 
 
 def default_series(results: Results) -> tuple[str, ...]:

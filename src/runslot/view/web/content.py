@@ -19,7 +19,7 @@ from runslot.results.results import Results
 from runslot.results.text.sources import reading_lines
 from runslot.view.data.choices import Choices
 from runslot.view.data.curves import draw
-from runslot.view.data.groups import Group, Groups, choose, default_y
+from runslot.view.data.groups import Group, Groups, aimed, choose, default_y
 from runslot.view.data.kinds import charts
 from runslot.view.data.ranks import Tally
 from runslot.view.plotly.charts import figure_of
@@ -81,6 +81,7 @@ def show(moment: Moment, choices: Choices) -> PageContent:
     """Draw a page. Raises `InvalidInput` for choices that these runs do not have."""
     # Where runs were is no statistic: no run is left out of that.
     results = moment.results if choices.kind == "slots" else moment.shown(choices)
+    choices = aimed(choices, moment.goal, results)
     selection = choose(results, choices)
     drawing = _drawn(moment, results, selection, choices)
     if drawing.marked is not None:

@@ -18,6 +18,7 @@ from flask import Flask, Response, request
 from runslot.errors import RunslotError
 from runslot.experiment.states import UNDER_WAY
 from runslot.view.data.choices import Choices
+from runslot.view.data.groups import aimed
 from runslot.view.paper.figure import FORMATS, paper_files
 from runslot.view.web.live_runs import LiveRuns
 
@@ -47,7 +48,9 @@ def add_export(server: Flask, runs: LiveRuns) -> None:
         try:
             moment = runs.now(request.query_string.decode())
             choices = Choices.from_query(request.query_string.decode())
-            files = paper_files(moment.shown(choices), choices, "figure", kind, rows=moment.rows)
+            results = moment.shown(choices)
+            choices = aimed(choices, moment.goal, results)
+            files = paper_files(results, choices, "figure", kind, rows=moment.rows)
         except RunslotError as error:
             return _refusal(str(error))
         buffer = io.BytesIO()
