@@ -136,7 +136,12 @@ def _column(name: str, values: Sequence[Value], empty: Any = pl.String) -> pl.Se
         return pl.Series(name, values, dtype=pl.Int64)
     if kinds <= {int, float} and all(map(_is_float, values)):
         return pl.Series(name, [None if v is None else float(v) for v in values], dtype=pl.Float64)
-    text = [v if v is None or isinstance(v, str) else json.dumps(v) for v in values]
+    others = {json.dumps(v) for v in values if v is not None and not isinstance(v, str)}
+    # A text that reads as a value of another kind stands in quotation marks: 1 is not "1".
+    text = [
+        v if v is None or (isinstance(v, str) and v not in others) else json.dumps(v)
+        for v in values
+    ]
     return pl.Series(name, text, dtype=pl.String)
 
 

@@ -584,3 +584,19 @@ def test_parameters_that_are_nan_explain_as_others_do(tmp_path: Path, write: Wri
     rates = dict(divergence(results, "acc").select("value", "share").iter_rows())
     assert rates["nan"] == pytest.approx(1 / 3)
     assert sum(share > 0 for share in rates.values()) == 1
+
+
+def test_a_text_that_reads_as_a_value_of_another_kind_is_another_variant(
+    tmp_path: Path, write: Write
+) -> None:
+    for number, value in enumerate((1, "1", True, "true", "other")):
+        for seed in range(2):
+            run = f"PRE_{2 * number + seed}--s-{seed}"  # names that tell nothing but the seed
+            write(run, name="progress.csv", text=f"step,acc\n1,{number}\n")
+            write(run, name="variant.json", text=json.dumps({"seed": seed, "k": value}))
+    results = load(tmp_path, cache=False)
+    accounting = account(results, "acc")
+    assert [group.n for group in accounting.groups] == [2] * 5
+    labels = {group.label for group in accounting.groups}
+    assert labels == {"k=1", 'k="1"', "k=true", 'k="true"', "k=other"}
+    assert results.where("k = '\"1\"'").runs["final/acc"].to_list() == [1.0, 1.0]
