@@ -40,6 +40,7 @@ class Summary(NamedTuple):
     """The last number; NaN where the run ended in NaN (see `summarise`)."""
     low: float
     high: float
+    """Both of the finite numbers, where there are any."""
 
 
 def _says(metric: str, meaning: re.Pattern[str]) -> bool:
@@ -113,6 +114,7 @@ def summarise(progress: pl.DataFrame, key: str) -> dict[int, dict[str, Summary]]
             .agg([_end(m).alias(f"final {m}") for m in unclear])
         )
         table = table.with_columns(ends.collect().drop(key))
+    table = _without_infinite_extremes(progress, key, metrics, table)
     keys = table[key].to_list()
     summaries: dict[int, dict[str, Summary]] = {k: {} for k in keys}
     for metric in metrics:
@@ -121,6 +123,26 @@ def summarise(progress: pl.DataFrame, key: str) -> dict[int, dict[str, Summary]]
             if values[1] is not None:  # the run has this column
                 summaries[k][metric] = Summary(*(math.nan if v is None else v for v in values))
     return summaries
+
+
+def _without_infinite_extremes(
+    progress: pl.DataFrame, key: str, metrics: Sequence[str], table: pl.DataFrame
+) -> pl.DataFrame:
+    """Return the table with the extremes of the numbers that are finite, where there are any: a
+    spike to infinity that a run recovered from is no score."""
+    spiked = [
+        m
+        for m in metrics
+        if table[f"low {m}"].is_infinite().any() or table[f"high {m}"].is_infinite().any()
+    ]
+    if not spiked:
+        return table
+    finite = pl.col(spiked).filter(pl.col(spiked).is_finite())
+    ends = progress.group_by(key, maintain_order=True).agg(
+        finite.min().name.prefix("low "), finite.max().name.prefix("high ")
+    )
+    names = [name for name in ends.columns if name != key]
+    return table.with_columns(ends[name].fill_null(table[name]) for name in names)
 
 
 def _end(metric: str) -> pl.Expr:

@@ -170,3 +170,15 @@ def test_pandas(results: Results) -> None:
     frame = results.runs.to_pandas()
     assert frame["final/Return"].max() == pytest.approx(4.0)
     assert str(frame["started"].dtype).startswith("datetime64")
+
+
+def test_a_spike_to_infinity_is_no_best_value(tmp_path: Path, write_run: WriteRun) -> None:
+    for seed, spike in enumerate((math.inf, -math.inf, 5.0)):
+        rows = [{"score": 1.0}, {"score": spike}, {"score": 2.0}]
+        write_run({"lr": 0.1}, seed=seed, rows=rows)
+    write_run({"lr": 0.2}, seed=0, rows=[{"score": math.inf}, {"score": math.inf}])
+    results = load(tmp_path, cache=False)
+    assert results.runs["best/score"].to_list() == [2.0, 2.0, 5.0, math.inf]
+    lowest = results.scores("score", "min", "best")["score"].to_list()
+    assert lowest[:3] == [1.0, 1.0, 1.0]
+    assert math.isnan(lowest[3])  # it ended there: it diverged

@@ -36,7 +36,7 @@ from runslot.results.read.directories import RunFiles, Stamp
 from runslot.results.read.layouts import is_monitor
 from runslot.results.summary import Summary
 
-FORMAT = 5
+FORMAT = 6
 """Of the index; another number is read as no cache at all."""
 WORTH_KEEPING_BYTES = 8 << 20
 """Bytes of numbers; less is read again faster than a cache is looked after."""

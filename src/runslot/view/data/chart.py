@@ -146,7 +146,8 @@ def view_of(
     accounting = account_of(selection, metric, choices, series, within, scales=tasks)
     scored = scores_of(selection, metric, choices, accounting)
     scored = scored.filter(pl.col("standing").is_in([COUNTED, DIVERGED]))
-    without = scored.filter((pl.col("standing") == COUNTED) & pl.col("score").is_null()).height
+    lacks = pl.col("score").is_null() | ~pl.col("score").is_finite()
+    without = scored.filter((pl.col("standing") == COUNTED) & lacks).height
     notes = [accounting.line()]
     if without:
         notes.append(f"{without} of them have no such score")
