@@ -30,7 +30,7 @@ from runslot.execute.spawn import (
     start_code,
     take_niceness,
 )
-from runslot.experiment.current import RUN_VARIABLE
+from runslot.experiment.current import RUN_VARIABLE, enter_run, hold_run
 from runslot.experiment.records import Command, RunFile
 from runslot.experiment.rundir import RunDir
 from runslot.record import record
@@ -180,7 +180,6 @@ def _point_loggers(job: ProcessPlan) -> None:
     directory.
     """
     from runslot import logger  # a function's process alone needs it; a bare template stays small
-    from runslot.experiment.current import enter_run
 
     enter_run(str(job.run_dir.path), job.file)
     logger.reset()
@@ -224,6 +223,8 @@ def _wind_up() -> None:
 def _detach(keeper: int, console: int, job: ProcessPlan) -> None:
     os.setsid()
     die_with_parent(keeper)
+    if job.function is not None and job.keepers_own:
+        hold_run(str(job.run_dir.path), job.keepers_own[0])  # by the claim on its run.json
     for descriptor in job.keepers_own:
         os.close(descriptor)
     read = os.open(os.devnull, os.O_RDONLY) if job.stdin is None else job.stdin

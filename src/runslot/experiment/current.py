@@ -71,7 +71,8 @@ def enter_run(directory: str, file: RunFile) -> None:
     """Take a run, of which `file` has been read, for this process's own."""
     affinity = os.environ.get(AFFINITY_VARIABLE)
     run = file.run
-    _hold(directory)
+    with contextlib.suppress(OSError):  # it was moved this moment
+        _hold(directory, directory)
     _run_by_directory.clear()
     _run_by_directory[directory] = CurrentRun(
         directory=Path(directory),
@@ -94,12 +95,27 @@ _held: dict[str, int] = {}
 """By directory, a descriptor of it."""
 
 
-def _hold(directory: str) -> None:
+_TRIES = 5
+"""Of opening a directory that is moved between two calls."""
+
+
+def hold_run(directory: str, descriptor: int) -> None:
+    """Hold a run's directory open, wherever it is this moment; `descriptor` is of a file in it."""
+    for _ in range(_TRIES):
+        with contextlib.suppress(OSError):
+            file = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+            _hold(directory, os.path.dirname(file))  # noqa: PTH120
+        if directory in _held:
+            return
+
+
+def _hold(directory: str, place: str) -> None:
+    if directory in _held:
+        return
     for descriptor in _held.values():
         os.close(descriptor)
     _held.clear()
-    with contextlib.suppress(OSError):  # it was moved this moment
-        _held[directory] = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _held[directory] = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def where_now(path: Path) -> Path:
