@@ -238,6 +238,45 @@ def note_operators(argv: Sequence[str]) -> str | None:
     return None
 
 
+_OWN_OPTIONS = (
+    "--grid", "--zip", "--seeds", "--dry-run", "--detach", "--into", "--cpus-per-run",
+    "--gpus-per-run", "--runs-per-gpu", "--memory-per-run", "--max-failures", "--retries",
+    "--test-seeds", "--prune", "--max-cost", "--max-hours", "--plain-names",
+)  # fmt: skip
+"""Options of `runslot run` that hardly any script has."""
+_READ = 1_000_000
+"""Characters of a script that are looked at."""
+
+
+def note_own_options(argv: Sequence[str]) -> str | None:
+    """Return what should be said of options that runslot has, and that the command's files do not
+    name; None where there are none.
+    """
+    options = [word.partition("=")[0] for word in argv[1:]]
+    own = [option for option in dict.fromkeys(options) if option in _OWN_OPTIONS]
+    if not own or any(Path(word).name == "runslot" for word in argv):
+        return None
+    text = "".join(map(_text_of, argv))
+    unknown = [option for option in own if not re.search(option[2:].replace("-", "[-_]"), text)]
+    if not unknown:
+        return None
+    return (
+        f"the command is given {' and '.join(unknown)}: what follows -- is its own; an option of"
+        " runslot's goes before it"
+    )
+
+
+def _text_of(word: str) -> str:
+    """Return the text of a script; nothing where the word names none that can be read."""
+    if not word.endswith((".py", ".sh")):
+        return ""
+    try:
+        with Path(word).open(errors="replace") as file:
+            return file.read(_READ)
+    except (OSError, ValueError):
+        return ""
+
+
 def _starts_shell(argv: Sequence[str]) -> bool:
     return any(Path(word).name in _SHELLS for word in argv)
 
@@ -328,8 +367,8 @@ def _refuse_equal_texts(argv: Sequence[str], keys: Iterable[str], runs: Sequence
 
 
 def notes_on_command(argv: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...]:
-    """Return what should be said of a command: keys that it does not use, operators of a shell in
-    it.
+    """Return what should be said of a command: keys that it does not use, operators of a shell and
+    options of runslot's in it.
     """
     notes = []
     different = {id(run.variant): run.variant for run in runs}.values()
@@ -340,6 +379,5 @@ def notes_on_command(argv: Sequence[str], runs: Sequence[Run]) -> tuple[str, ...
             f"no argument of the command uses {missing_text}: runs that differ in nothing else do"
             f" the same; write {{{missing[0]}}} in it, or {{variant_file}} for all values"
         )
-    if note := note_operators(argv):
-        notes.append(note)
-    return tuple(notes)
+    further = (note_operators(argv), note_own_options(argv))
+    return (*notes, *filter(None, further))

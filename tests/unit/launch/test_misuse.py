@@ -15,7 +15,13 @@ from runslot import Experiment, InvalidInput, Resources, RunslotError, grid, sam
 from runslot.engines.events import Said
 from runslot.errors import said_of_system
 from runslot.experiment.records import Function, Outcome
-from runslot.launch.command import note_operators, refuse_first, refuse_operators, refuse_shell
+from runslot.launch.command import (
+    note_operators,
+    note_own_options,
+    refuse_first,
+    refuse_operators,
+    refuse_shell,
+)
 from runslot.launch.function import mistakable, takes_items
 from runslot.launch.printer import outcome_said
 
@@ -312,6 +318,25 @@ def test_an_argument_that_a_shell_would_have_read_is_said_to_be_passed_on(word):
 @pytest.mark.parametrize("word", ["$", "5$", "a$b", "$lr", "~", "~x", "^a$"])
 def test_nothing_is_said_of_what_only_resembles_it(word):
     assert note_operators(["python", "s.py", "--out", word]) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--lr", "1", "--seeds", "3"], "the command is given --seeds: "),
+        (["--dry-run", "--seeds=3"], "the command is given --dry-run and --seeds: "),
+        (["--depth", "3", "--seed", "3"], None),
+        (["--retries", "3"], None),
+        (["--", "runslot", "run", "--seeds", "3"], None),
+    ],
+)
+def test_options_of_runslot_behind_the_dashes_are_said_to_be_the_commands(
+    words, said, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.py").write_text("class Options:\n    retries: int = 3\n")
+    note = note_own_options(["python", "s.py", *words])
+    assert note is None if said is None else note is not None and note.startswith(said)
 
 
 def test_keys_that_no_argument_uses_are_said(tmp_path):
