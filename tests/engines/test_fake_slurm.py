@@ -40,6 +40,16 @@ def wait(variant):
 
 def done(variant):
     """End at once."""
+
+def turns(variant):
+    """End at once where none has before, else wait for `go`."""
+    state = Path(os.environ["FAKE_SLURM"])
+    if not (state / "first").exists():
+        (state / "first").touch()
+        return
+    (state / "second").touch()
+    while not (state / "go").exists():
+        time.sleep(0.05)
 '''
 
 
@@ -116,6 +126,7 @@ class Cluster:
 
     def end(self) -> None:
         self.go()
+        (self.state / "go").touch()
         for name in ("hang", "away"):
             (self.state / name).unlink(missing_ok=True)
         for process in self.place.started:
@@ -465,6 +476,25 @@ def test_a_run_whose_results_cannot_be_fetched_is_not_lost(behind: Cluster) -> N
 
     (behind.state / "broken").unlink()
     behind.place.until(lambda: behind.place.status()["counts"] == {"succeeded": 1})
+
+
+def test_a_stop_of_one_run_leaves_what_its_task_has_taken_since(behind: Cluster) -> None:
+    """The run has ended and its task has the next one, which nobody here knows yet."""
+    runslot = behind.place.directory / "runslot.toml"
+    runslot.write_text(runslot.read_text() + "at_a_time = 1\n")
+    launch = behind.place.start(*behind.options("program.py:turns", "--seeds", "3", "--wait"))
+    until(lambda: behind.calls("squeue"), what="they are submitted")
+    (behind.state / "broken").touch()
+    until((behind.state / "second").exists, what="the task has a second run")
+    until(lambda: "it is asked again" in behind.said(), what="nothing comes home")
+    (task,) = [i for i, task in enumerate(behind.tasks()) if task["state"] == "RUNNING"]
+    run = json.loads((behind.place.experiment / "runs.jsonl").read_text().splitlines()[task])
+    (behind.state / "broken").unlink()
+    behind.place("stop", str(behind.place.experiment), run["id"])
+    (behind.state / "go").touch()
+
+    assert launch.wait(120) == 0
+    assert behind.place.status()["counts"] == {"succeeded": 3}
 
 
 def test_a_job_is_found_that_was_taken_as_the_connection_broke(behind: Cluster) -> None:

@@ -339,7 +339,6 @@ class BatchLauncher(Launcher):
         """Cancel tasks whose runs are all to stop; of other tasks ask the workers, and ask at once
         what came.
         """
-        self._find_takers()
         watches = [self._watched[handle] for handle in handles if handle in self._watched]
         for handle in handles:
             self._waiting.handles.pop(handle, None)
@@ -349,6 +348,10 @@ class BatchLauncher(Launcher):
         # First what keeps a task from starting, or from starting again, a run that is to stop.
         with caught():
             self._site.touch([watch.place.submission.stopped(watch.run) for watch in watches])
+        with caught():  # then which task has taken what, since the last look
+            if self._site.moved:
+                self._site.fetch((), {watch.place.submission.path for watch in watches})
+        self._find_takers()
         places_of = {watch.task: watch.place for watch in watches}
         stopping = {watch.run for watch in watches}
         going_on = {task for task, place in places_of.items() if self._goes_on(place, stopping)}
