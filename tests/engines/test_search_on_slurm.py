@@ -131,6 +131,8 @@ class Cluster:
         return self.place.status()
 
     def end(self) -> None:
+        # Else a task that its node cannot do is submitted anew for ever, here is but one node.
+        (self.state / "refuse").write_text("sbatch: error: the test is over")
         (self.place.directory / "hold").unlink(missing_ok=True)
         for task in self.tasks() if (self.state / "jobs.json").exists() else ():
             if "pid" in task:
