@@ -21,7 +21,7 @@ from types import FrameType
 
 import pytest
 
-from runslot import Experiment
+from runslot import Experiment, Search
 from runslot.__main__ import main
 from runslot.engines.batch.submissions import job_name, read_submission
 from runslot.engines.events import LaunchEnded, LaunchEvent
@@ -35,6 +35,7 @@ from runslot.experiment.processes import identify
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
 from runslot.launch.attach import attach
+from runslot.launch.create import create
 from runslot.launch.launch import launch
 from runslot.transport.bucket.inventory import DamagedObject, File, Inventory, StopRequest
 
@@ -743,3 +744,22 @@ def test_an_odd_inventory_of_a_bucket_is_refused(tmp_path: Path) -> None:
                         json.dumps({**value, key: odd}).encode("utf-8", "surrogateescape")
                     )
                 )
+
+
+def test_what_lies_in_the_place_of_a_search_s_best_ends_no_launch(tmp_path: Path) -> None:
+    """The file that sweepers of Hydra leave, with the directories that its jobs have."""
+    program = tmp_path / "p.py"
+    program.write_text("import sys\nprint('loss:', float(sys.argv[1]))\n")
+    search = Search("loss", "min", {"lr": [0.1, 0.2, 0.3]}, trials=2, sampler="random")
+    work = [sys.executable, str(program), "{lr}"]
+    plan = Experiment("m", work, search=search, root=tmp_path).plan()
+    layout = dataclasses.replace(plan.file, search={**(plan.file.search or {}), "layout": "hydra"})
+    runs = tuple(dataclasses.replace(run, directory=str(n)) for n, run in enumerate(plan.runs))
+    directory = create(dataclasses.replace(plan, file=layout, runs=runs), tmp_path)
+    directory.best_file.mkdir()
+    said: list[str] = []
+    assert launch(directory, lambda event: said.append(str(event))).all_succeeded
+    assert f"{directory.best_file} cannot be written (Is a directory)" in "".join(said)
+    directory.best_file.rmdir()
+    launch(directory, lambda event: said.append(str(event)))
+    assert "best_params" in directory.best_file.read_text()

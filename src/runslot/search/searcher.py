@@ -179,8 +179,9 @@ class Searcher:
                 self._take_end(entry.run, entry.state)
                 if run.halted or run.state == "succeeded":  # also where it ended unseen
                     self._write_all(self._study.judge(run.id, self._can_pause))
-        if self.is_over:  # nothing is left to do but a copy that was torn, or removed
+        if self.is_over:  # nothing is left to do but copies that were torn, or removed
             self._copy()
+            self._leave_best()
         return again
 
     def _take_end(self, run: Run, kind: str) -> LoggedCurve:
@@ -408,11 +409,19 @@ class Searcher:
         self._observer(report.stands())
         for line in report.lines():
             self._observer(Said(line))
-        best = self._study.best
-        if self._record.layout == HYDRA_LAYOUT and self._study.is_over and best is not None:
-            settings = best.params or flatten(next(iter(best.runs.values())).run.variant)
-            text = best_yaml(settings, self._study.value_of(best))
-            write_atomically(self._directory.best_file, text)
+        self._leave_best()
+
+    def _leave_best(self) -> None:
+        """Write the winner as sweepers of Hydra leave it; a full disk is said."""
+        best, file = self._study.best, self._directory.best_file
+        if self._record.layout != HYDRA_LAYOUT or not self._study.is_over or best is None:
+            return
+        settings = best.params or flatten(next(iter(best.runs.values())).run.variant)
+        try:
+            write_atomically(file, best_yaml(settings, self._study.value_of(best)))
+        except OSError as error:
+            reason = f"{file} cannot be written ({error.strerror})"
+            self._observer(Said(f"note: {reason}: `runslot resume` of its search writes it"))
 
     def _copy(self) -> None:
         """Write the copy for optuna-dashboard anew; a full disk keeps the one before."""
