@@ -271,9 +271,11 @@ class RaceReport:
         """Return it as one line."""
         whole = self.runs + self.saved
         share = 100 * self.saved / whole if whole else 0.0
+        # 0 is of drops that failed, and of differences without spread, of which no t test can tell
+        chance = f"; a chance of at most {100 * self.wrong_drop:.2g} % that a drop was wrong"
         return (
-            f"{self.runs} of {whole} runs ({self.saved} saved, {share:.0f} %); "
-            f"a chance of at most {100 * self.wrong_drop:.2g} % that a drop was wrong"
+            f"{self.runs} of {whole} runs ({self.saved} saved, {share:.0f} %)"
+            f"{chance if self.wrong_drop else ''}"
         )
 
 

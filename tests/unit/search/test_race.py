@@ -171,6 +171,12 @@ def test_the_report_says_what_was_saved_and_risked() -> None:
     )
 
 
+def test_no_chance_is_said_where_no_drop_has_one() -> None:
+    drops = [Dropped("b", "a", 3, math.inf, 0.0)]
+    said = report(Race(3, 10), scores_of(a=[1.0] * 10, b=[0.0, 0.0, None]), drops)
+    assert said.words == "13 of 20 runs (7 saved, 35 %)"
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.floats(0, 3))
 def test_a_race_ends_with_the_leader_among_those_left(seed: int, count: int, spread: float) -> None:
