@@ -284,10 +284,13 @@ def decide(comparison: Comparison, vs: str = "best") -> Verdicts:
 
     A variant is named by its label (`lr=0.1, hidden=32`), its name, or as many of its settings as
     tell it from all others (of its task). Raises `InvalidInput` where nothing, or more than one, is
-    named so, and where no run has a metric.
+    named so, and where no run is left or has a metric.
     """
     if comparison.metric is None:
-        raise InvalidInput("no run has logged a metric, so that there is nothing to compare")
+        results = comparison.results
+        is_filtered = results.runs.is_empty() and results.metrics
+        why = "passes the filters" if is_filtered else "has logged a metric"
+        raise InvalidInput(f"no run {why}, so that there is nothing to compare")
     members = members_of(comparison)
     if vs == "best":
         references: dict[str, Member] = {}

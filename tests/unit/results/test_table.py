@@ -23,7 +23,7 @@ from runslot.results.comparison import compare
 from runslot.results.document import document_of
 from runslot.results.summary import default_metric, mode_of
 from runslot.results.text.difference import difference
-from runslot.results.text.table import print_table
+from runslot.results.text.table import notes_of, print_table
 from runslot.results.verdicts import decide
 from runslot.view.data.answer import answer_of
 from runslot.view.data.choices import Choices
@@ -252,6 +252,18 @@ def test_two_launches_of_one_sweep_are_not_mixed(tmp_path: Path, write_run: Writ
             write_run({"lr": 1}, seed, experiment=experiment)
     table = compare(load(tmp_path)).table
     assert table.select("experiment", "n").rows() == [("first", 2), ("second", 2)]
+
+
+def test_where_no_run_passes_the_filters_that_is_said_rather_than_that_none_has_logged(
+    tmp_path: Path, write_run: WriteRun
+) -> None:
+    write_run({"lr": 1}, 0)
+    none = compare(load(tmp_path).where("lr > 5"))
+    text = "\n".join(note.plain for note in notes_of(none, 0))
+    assert "No run passes the filters." in text
+    assert "logged" not in text
+    with pytest.raises(InvalidInput, match="no run passes the filters"):
+        decide(none, "best")
 
 
 def test_runs_without_metrics(tmp_path: Path, write_run: WriteRun) -> None:

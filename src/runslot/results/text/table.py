@@ -250,7 +250,9 @@ def notes_of(comparison: Comparison, row_count: int) -> list[Text]:
         counts = ", ".join(f"{count} {state}" for state, count in comparison.left_out.items())
         notes.append(f"Only {counted} runs count: {counts} left out (--include STATE counts them).")
     notes += [f"{note[0].upper()}{note[1:]}." for note in accounting.notes()]
-    if comparison.metric is None:
+    if results.runs.is_empty() and results.metrics:
+        notes.append("No run passes the filters.")
+    elif comparison.metric is None:
         texts = ", ".join(results.text_metrics[:_GROUPS_NAMED])
         words = f", only text: {texts}" if texts else ""
         if not words and (results.runs["kind"] == "hydra").any():
