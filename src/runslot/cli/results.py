@@ -185,7 +185,7 @@ def export(
     parquet: Annotated[bool, flag("--parquet", help="Write Parquet.")] = False,
     out: Annotated[
         Path | None,
-        value(metavar="DIR", help="Directory for the files; else NAME-export here."),
+        value("-o", "--out", metavar="DIR", help="Directory for the files; else NAME-export here."),
     ] = None,
     metric: Annotated[str | None, option("metric", "export")] = None,
     where: Conditions = None,
