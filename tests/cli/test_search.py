@@ -132,6 +132,9 @@ def test_what_a_search_cannot_do_is_refused_before_anything_starts(job):
     refused = job.refused
     run = ("run", "job.py:train")
     assert "needs metric" in refused(*run, *SEARCH, "--trials", "3")
+    assert "--metric needs mode: say which way is better, --mode max (or min)" in refused(
+        *run, "--grid", "lr=0.1,0.2", *BEST[:2]
+    )
     assert "needs an end" in refused(*run, *SEARCH, *BEST)
     assert "nothing to draw from" in refused(*run, *BEST, "--sampler", "random")
     assert "did you mean 'uniform'" in refused(*run, "--search", "lr=unifrm(0,1)", *BEST)

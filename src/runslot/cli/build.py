@@ -387,11 +387,12 @@ def search_of(values: Mapping[str, Any], words: Words) -> Search | None:
     if not present and race is None:
         return None
     first = present[0] if present else "seeds"
-    for word, example in (("metric", "--metric accuracy"), ("mode", "--mode max (or min)")):
+    for word, advice in (
+        ("metric", "what is to become best, --metric accuracy"),
+        ("mode", "which way is better, --mode max (or min)"),
+    ):
         if word not in values:
-            raise InvalidInput(
-                f"{words.subject(first)} needs {word}: say what is to become best, {example}"
-            )
+            raise InvalidInput(f"{words.subject(first)} needs {word}: say {advice}")
     from runslot.search.spec import Search
 
     fields = {field: values[word] for word, field in _FIELDS.items() if word in values}
