@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -172,3 +174,26 @@ def test_the_library_is_npms_own() -> None:
     text = script()
     assert hashlib.sha256(text.encode()).hexdigest() == SHA256
     assert "plotly.js (basic - minified)" in text[:400]
+
+
+_AHEAD = """
+import sys, threading
+from flask import Response
+from runslot.view.web.library import imports_ahead
+assert "pandas" not in sys.modules
+imports_ahead(Response("")).close()
+seen = set()
+for thread in threading.enumerate():
+    while thread.name == "imports" and thread.is_alive():
+        seen.add(sys.modules.get("pandas"))
+        thread.join(0.001)
+assert "sklearn.tree" in sys.modules, "the trees"
+assert seen <= {None}, seen
+import pandas
+assert pandas.NaT is not None
+"""
+
+
+def test_what_is_imported_ahead_leaves_no_half_of_pandas_to_the_answers_meanwhile() -> None:
+    pytest.importorskip("sklearn")
+    subprocess.run([sys.executable, "-c", _AHEAD], check=True)

@@ -13,7 +13,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import re
+import sys
 import threading
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -91,7 +93,20 @@ def imports_ahead(response: Response) -> Response:
 @cache
 def _import_trees() -> None:
     def imported() -> None:
-        with contextlib.suppress(NotInstalled):  # which is said to whoever opens it
+        with contextlib.suppress(NotInstalled), _without_pandas():  # what lacks is said where asked
             numeric_library()
 
     threading.Thread(target=imported, name="imports", daemon=True).start()
+
+
+@contextlib.contextmanager
+def _without_pandas() -> Iterator[None]:
+    """Let nobody import pandas meanwhile, which trees do without: Dash, in another thread, would
+    take a module that is half imported for a whole one, and its answer fail."""
+    nothing: Any = None
+    is_loaded = sys.modules.setdefault("pandas", nothing) is not None
+    try:
+        yield
+    finally:
+        if not is_loaded:
+            sys.modules.pop("pandas", None)
