@@ -497,6 +497,29 @@ def test_a_stop_of_one_run_leaves_what_its_task_has_taken_since(behind: Cluster)
     assert behind.place.status()["counts"] == {"succeeded": 3}
 
 
+CALL = """
+import signal, sys
+from runslot.transport.ssh import Host
+signal.signal(signal.SIGINT, lambda *_: None)
+print(Host("far1").run(["sh", "-c", f"touch {sys.argv[1]}; sleep 1; echo well"]).stdout)
+"""
+
+
+def test_ctrl_c_in_the_terminal_ends_no_call_on_the_login_host(behind: Cluster) -> None:
+    """All of the terminal's processes hear it; what it means, the launcher decides."""
+    called = behind.state / "called"
+    caller = subprocess.Popen(
+        [sys.executable, "-c", CALL, called],
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    until(called.exists, what="it is under way")
+    os.killpg(caller.pid, signal.SIGINT)
+
+    assert "well" in caller.communicate(timeout=30)[0]
+
+
 def test_a_job_is_found_that_was_taken_as_the_connection_broke(behind: Cluster) -> None:
     """By its name, as where Slurm's own answer was lost."""
     (behind.state / "cut").touch()

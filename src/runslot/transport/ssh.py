@@ -213,7 +213,12 @@ class Host:
         command = self.command(argv)
         try:
             process = subprocess.run(
-                command, input=stdin, capture_output=True, timeout=timeout, check=False
+                command,
+                input=stdin,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+                start_new_session=True,  # Ctrl-C in the terminal is the launcher's to hear
             )
         except subprocess.TimeoutExpired:
             raise self._error(argv, f"no answer within {timeout:g} s", retry=True) from None
@@ -340,13 +345,8 @@ class Host:
 
     def _ask_master(self, verb: str) -> int:
         argv = [*self._ssh(), "-O", verb, "--", self.name]
-        return subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=False,
-        ).returncode
+        none = subprocess.DEVNULL
+        return subprocess.run(argv, stdin=none, stdout=none, stderr=none, check=False).returncode
 
     def failure(self, argv: Sequence[str], output: bytes) -> HostError:
         """Return what it means that ssh itself failed, with what it printed."""
