@@ -8,6 +8,7 @@ import dataclasses
 import io
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -382,6 +383,16 @@ def test_variants_that_have_no_value_are_said_to_have_none(write_run: Any, tmp_p
     write_run({"lr": 3.0}, rows=[{"loss": 0.5}])
     verdicts = decide(compare(load(tmp_path), "loss"))
     assert verdicts.sentence() == "lr=3 has loss 0.5, and no other variant has a value."
+
+
+def test_only_what_diverged_has_nan_for_its_mean(write_run: Any, tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_run({"lr": 1}, seed, [{"loss": 1 + seed}])
+        write_run({"lr": 2}, seed, [{"loss": "nan"}])
+        write_run({"lr": 3}, seed, [{"loss": 9}], state="pruned")
+    words = words_of(decide(compare(load(tmp_path), "loss", "min"), "best"))
+    assert re.search(r"^ *2 +0/2 +nan ", words, re.MULTILINE)
+    assert re.search(r"^ *3 +0/2 +– ", words, re.MULTILINE)
 
 
 def test_a_column_that_no_variant_of_two_launches_has_is_left_out(sweep: Any) -> None:

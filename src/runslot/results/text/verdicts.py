@@ -121,7 +121,8 @@ def _with_values(
         table.add_column(name, justify="right" if name in {"n", "p"} else "left", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("more", justify="right", no_wrap=True)
-    means = [row.sample.mean if row.sample.has_value else math.nan for row in rows]
+    # nan is of runs that diverged; a variant of which no run counts has no value
+    means = [row.sample.mean if row.sample.scores else None for row in rows]
     level = verdicts.level
     mean_cells = spread_cells(means, [_half_width(row, level) for row in rows])
     deltas = spread_cells(
