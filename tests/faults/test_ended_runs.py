@@ -219,3 +219,34 @@ def test_a_kill_by_the_kernel_is_said_as_that_with_the_peak(tmp_path: Path) -> N
                 group.rmdir()
             except OSError:
                 time.sleep(0.05)
+
+
+FAILS_ONCE = """
+import sys, time
+from pathlib import Path
+from runslot import Experiment
+here = Path(sys.argv[1])
+work = f"[ -e {here}/go ] && exit 0; touch {here}/begun; while ! [ -e {here}/fail ]; do sleep 0.05; done; exit 1"
+Experiment("m", ["sh", "-c", work], retries=1, backoff=60, root=here / "root").launch()
+"""
+
+
+@pytest.mark.parametrize("is_seen", [True, False], ids=["before its launcher ends", "after that"])
+def test_a_retry_that_its_launcher_did_not_come_to_is_made_by_a_resume(
+    until, tmp_path: Path, is_seen: bool
+) -> None:
+    argv = [sys.executable, "-c", FAILS_ONCE, str(tmp_path)]
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as launcher:
+        until((tmp_path / "begun").exists)
+        (directory,) = (tmp_path / "root").glob("m/2*")
+        if is_seen:
+            (tmp_path / "fail").touch()
+            until(lambda: '"retry":true' in (directory / "journal.jsonl").read_text())
+        launcher.kill()
+    (tmp_path / "fail").touch()
+    until((directory / "run_0" / "outcome.json").exists)
+    (tmp_path / "go").touch()
+    resume = [sys.executable, "-m", "runslot", "resume", str(directory)]
+    resumed = subprocess.run(resume, capture_output=True, text=True, check=False, timeout=60)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    assert json.loads((directory / "run_0" / "outcome.json").read_text())["attempt"] == 2

@@ -55,6 +55,9 @@ class RunStatus:
     problem: str = ""
     """What of its files could not be read."""
 
+    retry: bool = False
+    """It failed, and is to be tried again, which its launcher did not come to."""
+
     @functools.cached_property
     def outcome(self) -> Outcome | None:
         """How the last attempt ended; made when it is asked for, since a list of 100,000 runs asks
@@ -102,6 +105,8 @@ class _Last:
     outcome: Mapping[str, Any] | None = None
     halted: Mapping[str, Any] | None = None
     """The rung at which a search ended the attempt, as the journal has it."""
+    retry: bool = False
+    """Another attempt was to follow."""
     before: _Last | None = None
     """The attempt before, which counts where this one found its slot taken."""
 
@@ -176,6 +181,14 @@ class _Journal:
     on. Empty where that is well again.
     """
 
+    def take_end(self, event: Mapping[str, Any]) -> None:
+        """Take in that an attempt has ended, or that there is to be none, nor a further one."""
+        if event["event"] == "ended":
+            last = self.runs.setdefault(event["run"], _Last())
+            last.outcome, last.retry = event["outcome"], event.get("retry", False)
+        elif (before := self.runs.get(event["run"])) is not None:
+            before.retry = False
+
 
 def _read_journal(path: Path) -> _Journal:
     journal = _Journal()
@@ -193,8 +206,8 @@ def _read_journal(path: Path) -> _Journal:
                 runs.setdefault(event["run"], _Last()).name = event["name"]
             case "rung" if event.get("verdict") != "continue" and event["run"] in runs:
                 runs[event["run"]].halted = event
-            case "ended":
-                runs.setdefault(event["run"], _Last()).outcome = event["outcome"]
+            case "ended" | "dropped":
+                journal.take_end(event)
             case "slot_taken":
                 before = runs.pop(event["run"], _Last()).before
                 if before is not None:
@@ -264,7 +277,8 @@ class _RunReader:
         attempt = None if certain else run_dir.read_attempt()
         if ended is not None and (attempt is None or attempt.attempt <= ended.get("attempt", 1)):
             late = _came_late(run_dir, ended)
-            return _ended(run, ended if late is None else late, last)
+            retry = last.retry and late is None
+            return _ended(run, ended if late is None else late, last, retry)
         if attempt is None and not last.attempts:  # nobody has begun it
             return RunStatus(run, "queued")
         launched = self._launched or file.launcher is not None
@@ -327,7 +341,9 @@ def _open(
     alive, claim = _signs_of_life(file, run_dir, attempt)
     outcome = run_dir.read_outcome()
     if outcome is not None and outcome.attempt >= attempt.attempt:
-        return _ended(run, outcome.to_json(), last)
+        # Nobody was there to try again; elsewhere its engine is.
+        retry = outcome.kind == "failed" and outcome.attempt <= file.policy.retries
+        return _ended(run, outcome.to_json(), last, retry and file.launcher is None)
     lost = claim == "free" or (alive is False and claim != "held")
     sign = None if claim is None else last_sign(run_dir)
     record = None if lost and claim is None else attempt
@@ -353,13 +369,12 @@ def _signs_of_life(
     return alive, "held" if alive is False and claim_of(run_dir) == "held" else None
 
 
-def _ended(run: Run, outcome: Mapping[str, Any], last: _Last) -> RunStatus:
+def _ended(run: Run, outcome: Mapping[str, Any], last: _Last, retry: bool) -> RunStatus:
     if outcome["kind"] == "stopped" and last.halted is not None:  # its launcher died before it said
         kind = "paused" if last.halted["verdict"] == "pause" else "pruned"
         outcome = {**outcome, "kind": kind, "message": f"{kind} at rung {last.halted['rung']}"}
-    return RunStatus(
-        run, outcome["kind"], outcome.get("attempt", 1), outcome, last.started, last.slot
-    )
+    number = outcome.get("attempt", 1)
+    return RunStatus(run, outcome["kind"], number, outcome, last.started, last.slot, retry=retry)
 
 
 def find_experiments(path: Path, problems: list[str] | None = None) -> Iterator[ExperimentDir]:

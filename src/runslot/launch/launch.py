@@ -116,8 +116,8 @@ def work_out(
     only: Sequence[str] = (),
     take_over: bool = False,
 ) -> Todo:
-    """Return what is missing: what never ended, what was lost or stopped, and on request what
-    failed.
+    """Return what is missing: what never ended, what was lost or stopped, or was to be tried again,
+    and on request what failed.
 
     `only` names run ids; the others are left as they are. With `take_over` a run is lost that
     another machine may have, unless its claim is held; else such a run is `Busy`.
@@ -135,7 +135,11 @@ def work_out(
     under_way = [entry for entry in under_way if entry.claim != "unknown"]
     adopt = tuple((entry.run, UnderWay.of(entry)) for entry in under_way)
     adopted = {run.id for run, _ in adopt}
-    missing = [entry for entry in candidates if entry.state in again or entry.claim == "unknown"]
+    missing = [
+        entry
+        for entry in candidates
+        if entry.state in again or entry.claim == "unknown" or entry.retry
+    ]
     missing = [entry for entry in missing if entry.run.id not in adopted]
     start = tuple(entry.run for entry in missing)
     attempts = {entry.run.id: entry.attempts + 1 for entry in missing if entry.attempts}

@@ -170,7 +170,7 @@ class Searcher:
             self._attempts[run.id] = entry.attempts
             if entry.state == "running":
                 self._study.note_start(run.id)
-            elif entry.state in {"queued", "stopped", "lost"}:
+            elif entry.retry or entry.state in {"queued", "stopped", "lost"}:
                 run.state = "waiting"
             elif entry.state == "paused" and run.state == "waiting":
                 self._study.note_rows(run.id, self._curve(entry.run).rows)
