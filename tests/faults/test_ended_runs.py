@@ -231,18 +231,18 @@ Experiment("m", ["sh", "-c", work], retries=1, backoff=60, root=here / "root").l
 """
 
 
-@pytest.mark.parametrize("is_seen", [True, False], ids=["before its launcher ends", "after that"])
+@pytest.mark.parametrize("how", ["killed", "stopped", "killed before"])
 def test_a_retry_that_its_launcher_did_not_come_to_is_made_by_a_resume(
-    until, tmp_path: Path, is_seen: bool
+    until, tmp_path: Path, how: str
 ) -> None:
     argv = [sys.executable, "-c", FAILS_ONCE, str(tmp_path)]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as launcher:
         until((tmp_path / "begun").exists)
         (directory,) = (tmp_path / "root").glob("m/2*")
-        if is_seen:
+        if how != "killed before":
             (tmp_path / "fail").touch()
             until(lambda: '"retry":true' in (directory / "journal.jsonl").read_text())
-        launcher.kill()
+        launcher.send_signal(signal.SIGTERM if how == "stopped" else signal.SIGKILL)
     (tmp_path / "fail").touch()
     until((directory / "run_0" / "outcome.json").exists)
     (tmp_path / "go").touch()

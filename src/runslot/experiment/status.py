@@ -56,7 +56,8 @@ class RunStatus:
     """What of its files could not be read."""
 
     retry: bool = False
-    """It failed, and is to be tried again, which its launcher did not come to."""
+    """It failed, and is to be tried again, which its launcher, killed or stopped, did not come to.
+    """
 
     @functools.cached_property
     def outcome(self) -> Outcome | None:
@@ -181,14 +182,6 @@ class _Journal:
     on. Empty where that is well again.
     """
 
-    def take_end(self, event: Mapping[str, Any]) -> None:
-        """Take in that an attempt has ended, or that there is to be none, nor a further one."""
-        if event["event"] == "ended":
-            last = self.runs.setdefault(event["run"], _Last())
-            last.outcome, last.retry = event["outcome"], event.get("retry", False)
-        elif (before := self.runs.get(event["run"])) is not None:
-            before.retry = False
-
 
 def _read_journal(path: Path) -> _Journal:
     journal = _Journal()
@@ -206,8 +199,9 @@ def _read_journal(path: Path) -> _Journal:
                 runs.setdefault(event["run"], _Last()).name = event["name"]
             case "rung" if event.get("verdict") != "continue" and event["run"] in runs:
                 runs[event["run"]].halted = event
-            case "ended" | "dropped":
-                journal.take_end(event)
+            case "ended":
+                last = runs.setdefault(event["run"], _Last())
+                last.outcome, last.retry = event["outcome"], event.get("retry", False)
             case "slot_taken":
                 before = runs.pop(event["run"], _Last()).before
                 if before is not None:
