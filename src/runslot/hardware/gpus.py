@@ -15,12 +15,11 @@ import selectors
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from runslot.hardware.sysfs import pci_locality
 from runslot.hardware.topology import Gpu, GpuProcess
 from runslot.hardware.visibility import visible_amd, visible_nvidia
 
@@ -34,23 +33,27 @@ nothing of the driver.
 """
 
 
+Locality = Callable[[str], tuple[tuple[int, ...], tuple[int, ...]]]
+"""The NUMA nodes and the PUs beside a PCI device, by its address."""
+
+
 def find_gpus(
-    root: Path = Path("/"), *, silence: float = SILENCE
+    locality: Locality, *, silence: float = SILENCE
 ) -> tuple[tuple[Gpu, ...], tuple[str, ...]]:
     """Return the GPUs that this process may use, and notes on those that cannot be.
 
     The caller's `CUDA_VISIBLE_DEVICES` (or `HIP_` and `ROCR_VISIBLE_DEVICES`) is respected in its
-    order. NUMA nodes and PUs beside a GPU are read from sysfs under `root`. A driver that says
+    order. What lies beside a GPU, `locality` says (`probe.pci_locality`). A driver that says
     nothing for `silence` seconds is given up.
     """
-    nvidia, notes = _nvidia(root, silence)
+    nvidia, notes = _nvidia(locality, silence)
     nvidia, hidden = visible_nvidia(nvidia, os.environ)
-    amd, amd_notes = _amd(root, silence)
+    amd, amd_notes = _amd(locality, silence)
     amd, amd_hidden = visible_amd(amd, os.environ)
     return nvidia + amd, (*notes, *hidden, *amd_notes, *amd_hidden)
 
 
-def _nvidia(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
+def _nvidia(locality: Locality, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
     spec = importlib.util.find_spec("pynvml")
     if not _has_driver(spec.origin if spec else None):
         return (), []
@@ -77,7 +80,7 @@ def _nvidia(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
         skip.append(answers.current_gpu)
     gpus: list[Gpu] = []
     for answer in answers.gpus:
-        gpus += _nvidia_gpus(answer, answers, root)
+        gpus += _nvidia_gpus(answer, answers, locality)
         if answer.get("mig") == []:
             answers.notes.append(
                 f"GPU {answer['index']} is in MIG mode but has no MIG device: it is left out"
@@ -168,10 +171,10 @@ def _lines(child: subprocess.Popen[bytes], silence: float) -> Iterator[bytes]:
             yield from lines
 
 
-def _nvidia_gpus(answer: dict[str, Any], answers: _Answers, root: Path) -> list[Gpu]:
+def _nvidia_gpus(answer: dict[str, Any], answers: _Answers, locality: Locality) -> list[Gpu]:
     """Return the GPU of one answer, or its MIG devices."""
     pci = _pci_address(answer["pci"])
-    numa, pus = pci_locality(pci, root) if pci else ((), ())
+    numa, pus = locality(pci) if pci else ((), ())
     uuids = {gpu["index"]: gpu["uuid"] for gpu in answers.gpus}
     links = answers.links.get(answer["index"], {})
     mixed = any(
@@ -203,7 +206,7 @@ def _pci_address(bus_id: str) -> str:
     return f"{int(domain, 16):04x}:{rest}" if rest else ""
 
 
-def _amd(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
+def _amd(locality: Locality, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
     program = shutil.which("rocm-smi")
     if program is None:
         return (), []
@@ -229,10 +232,10 @@ def _amd(root: Path, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
         return (), [f"rocm-smi did not answer within {silence:.0f} s: AMD GPUs are left out"]
     except (OSError, ValueError) as error:
         return (), [f"AMD GPUs are left out: rocm-smi said nothing that could be read ({error})"]
-    return _amd_gpus(cards, root), []
+    return _amd_gpus(cards, locality), []
 
 
-def _amd_gpus(cards: dict[str, dict[str, str]], root: Path) -> tuple[Gpu, ...]:
+def _amd_gpus(cards: dict[str, dict[str, str]], locality: Locality) -> tuple[Gpu, ...]:
     numbers = sorted(
         int(name[4:]) for name in cards if name.startswith("card") and name[4:].isdigit()
     )
@@ -242,7 +245,7 @@ def _amd_gpus(cards: dict[str, dict[str, str]], root: Path) -> tuple[Gpu, ...]:
     for position, number in enumerate(numbers):
         card = lower[number]
         pci = card.get("pci bus", "").lower()
-        numa, pus = pci_locality(pci, root) if pci else ((), ())
+        numa, pus = locality(pci) if pci else ((), ())
         memory = card.get("vram total memory (b)", "")
         names = ("card series", "device name", "card model", "device id")
         gpus.append(

@@ -7,7 +7,7 @@ it; inside a container the group is often mounted at the top. That a file is mis
 """
 
 # Plain strings for paths: pathlib would cost more than the system calls.
-# ruff: noqa: PTH112
+# ruff: noqa: PTH112, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from runslot.errors import InvalidInput
-from runslot.hardware.sysfs import mask_or_list, number, numbered, parse_list, read
 from runslot.hardware.topology import Core, NumaNode, Package, Topology, flat_topology, kind_name
 
 APART = 1.2
@@ -46,7 +45,7 @@ def probe(*, gpus: bool = True) -> Topology:
         return topology
     from runslot.hardware.gpus import find_gpus
 
-    gpus_here, notes = find_gpus()
+    gpus_here, notes = find_gpus(pci_locality)
     return replace(topology, gpus=gpus_here, notes=notes)
 
 
@@ -84,17 +83,17 @@ def read_topology(root: Path = Path("/")) -> Topology:
 
 
 def _online(cpu: str) -> set[int]:
-    cpu_list = read(f"{cpu}/online")
+    cpu_list = _read(f"{cpu}/online")
     if cpu_list:
-        return set(parse_list(cpu_list))
-    present = {n for n in numbered(cpu, "cpu") if read(f"{cpu}/cpu{n}/online") != "0"}
+        return set(_parse_list(cpu_list))
+    present = {n for n in _numbered(cpu, "cpu") if _read(f"{cpu}/cpu{n}/online") != "0"}
     # Without `online` files, CPUs that are off have no `topology`; kernels for one CPU have it
     # nowhere.
     return {n for n in present if os.path.isdir(f"{cpu}/cpu{n}/topology")} or present
 
 
 def _packages(cpu: str, online: set[int]) -> tuple[Package, ...]:
-    ids = {pu: number(f"{cpu}/cpu{pu}/topology/physical_package_id") for pu in online}
+    ids = {pu: _number(f"{cpu}/cpu{pu}/topology/physical_package_id") for pu in online}
     packages, assigned = [], set[int]()
     for pu in sorted(online):
         if pu not in assigned:
@@ -127,8 +126,8 @@ def _cores(
         if len(members) > 1:
             # The two cores of an AMD Bulldozer module are listed as siblings, but have their own
             # core_id.
-            mine = number(f"{where}/core_id")
-            members = {m for m in members if number(f"{cpu}/cpu{m}/topology/core_id") == mine}
+            mine = _number(f"{where}/core_id")
+            members = {m for m in members if _number(f"{cpu}/cpu{m}/topology/core_id") == mine}
         assigned |= members
         numa = tuple(sorted({n for m in members for n in nodes_of.get(m, ())}))
         cores.append(Core(tuple(sorted(members)), package_of[pu], numa, kinds.get(pu)))
@@ -139,11 +138,11 @@ def _numa_nodes(node: str, online: set[int], memory: int | None) -> tuple[NumaNo
     """Return the nodes; nothing where two of them claim one CPU, which is the slip of a
     firmware.
     """
-    node_list = read(f"{node}/online")
-    numbers = parse_list(node_list) if node_list else numbered(node, "node")
+    node_list = _read(f"{node}/online")
+    numbers = _parse_list(node_list) if node_list else _numbered(node, "node")
     nodes = []
     for n in sorted(numbers):
-        pus = mask_or_list(f"{node}/node{n}/cpulist", f"{node}/node{n}/cpumap") & online
+        pus = _mask_or_list(f"{node}/node{n}/cpulist", f"{node}/node{n}/cpumap") & online
         nodes.append(NumaNode(n, tuple(sorted(pus)), _memory(f"{node}/node{n}/meminfo")))
     if sum(len(numa_node.pus) for numa_node in nodes) > len(
         {pu for numa_node in nodes for pu in numa_node.pus}
@@ -160,16 +159,16 @@ def _usable_memory(root: str, total: int | None, nodes: Iterable[NumaNode]) -> i
     control groups allow.
     """
     limits = [total, memory_limit(root)]
-    for line in read(f"{root}/proc/self/status").splitlines():
+    for line in _read(f"{root}/proc/self/status").splitlines():
         if line.startswith("Mems_allowed_list:"):
-            near = set(parse_list(line.split(":")[1]))
+            near = set(_parse_list(line.split(":")[1]))
             if any(node.memory and node.id not in near for node in nodes):
                 limits.append(sum(node.memory or 0 for node in nodes if node.id in near))
     return min((limit for limit in limits if limit), default=None)
 
 
 def _distances(node: str, numbers: list[int]) -> tuple[tuple[int, ...], ...]:
-    rows = tuple(tuple(int(d) for d in read(f"{node}/node{n}/distance").split()) for n in numbers)
+    rows = tuple(tuple(int(d) for d in _read(f"{node}/node{n}/distance").split()) for n in numbers)
     return rows if all(len(row) == len(numbers) for row in rows) else ()
 
 
@@ -180,7 +179,7 @@ def _kinds(devices: str, online: set[int]) -> dict[int, str]:
     tells, where groups of CPUs are well apart (favoured cores of one kind differ by a few percent).
     """
     groups = [
-        set(parse_list(read(f"{devices}/cpu_{name}/cpus"))) & online
+        set(_parse_list(_read(f"{devices}/cpu_{name}/cpus"))) & online
         for name in ("core", "atom", "lowpower")
     ]
     groups = [group for group in groups if group]
@@ -195,7 +194,7 @@ def _kinds(devices: str, online: set[int]) -> dict[int, str]:
 
 
 def _speed_groups(file: str, online: set[int]) -> list[set[int]]:
-    speeds = {pu: number(file.format(pu)) for pu in online}
+    speeds = {pu: _number(file.format(pu)) for pu in online}
     groups: list[set[int]] = []
     last = None
     for pu, speed in sorted(speeds.items(), key=lambda item: -(item[1] or 0)):
@@ -210,17 +209,17 @@ def _speed_groups(file: str, online: set[int]) -> list[set[int]]:
 
 def _allowed(root: str, online: set[int]) -> set[int]:
     allowed = set(online)
-    for line in read(f"{root}/proc/self/status").splitlines():
+    for line in _read(f"{root}/proc/self/status").splitlines():
         if line.startswith("Cpus_allowed_list:"):
-            allowed &= set(parse_list(line.split(":")[1]))
+            allowed &= set(_parse_list(line.split(":")[1]))
     text = cpuset(root)
     if text:
-        allowed &= set(parse_list(text))
+        allowed &= set(_parse_list(text))
     return allowed or online
 
 
 def _memory(path: str) -> int | None:
-    for line in read(path).splitlines():
+    for line in _read(path).splitlines():
         if "MemTotal:" in line:
             return int(line.split("MemTotal:")[1].split()[0]) * 1024
     return None
@@ -228,7 +227,7 @@ def _memory(path: str) -> int | None:
 
 def _siblings(where: str, names: tuple[str, ...]) -> set[int]:
     for name in names:
-        members = mask_or_list(f"{where}/{name}_list", f"{where}/{name}")
+        members = _mask_or_list(f"{where}/{name}_list", f"{where}/{name}")
         if members:
             return members
     return set()
@@ -255,7 +254,7 @@ def cpuset(root: str) -> str:
     )
     for directory, version in _directories(root, "cpuset"):
         for name in v2 if version == 2 else v1:
-            text = read(f"{directory}/{name}")
+            text = _read(f"{directory}/{name}")
             if text:
                 return text
     return ""
@@ -266,11 +265,11 @@ def cpu_quota(root: str) -> float | None:
     quotas = []
     for directory, version in _directories(root, "cpu"):
         if version == 2:
-            quota, _, period = read(f"{directory}/cpu.max").partition(" ")
+            quota, _, period = _read(f"{directory}/cpu.max").partition(" ")
         else:
             quota, period = (
-                read(f"{directory}/cpu.cfs_quota_us"),
-                read(f"{directory}/cpu.cfs_period_us"),
+                _read(f"{directory}/cpu.cfs_quota_us"),
+                _read(f"{directory}/cpu.cfs_period_us"),
             )
         if quota.isdecimal() and period.isdecimal() and int(quota) and int(period):  # not `max`, -1
             quotas.append(int(quota) / int(period))
@@ -280,7 +279,7 @@ def cpu_quota(root: str) -> float | None:
 def memory_limit(root: str) -> int | None:
     """Return how many bytes the groups allow, the least of all; None where they have no limit."""
     texts = [
-        read(f"{directory}/{'memory.max' if version == 2 else 'memory.limit_in_bytes'}")
+        _read(f"{directory}/{'memory.max' if version == 2 else 'memory.limit_in_bytes'}")
         for directory, version in _directories(root, "memory")
     ]
     return min((int(text) for text in texts if text.isdecimal()), default=None)
@@ -290,7 +289,7 @@ def _directories(root: str, controller: str) -> Iterator[tuple[str, int]]:
     """Yield where the files of a controller may lie, with its version: its own group first, then
     those above.
     """
-    for line in read(f"{root}/proc/self/cgroup").splitlines() or ["0::/"]:
+    for line in _read(f"{root}/proc/self/cgroup").splitlines() or ["0::/"]:
         number, controllers, path = [*line.split(":", 2), "", ""][:3]
         if number == "0" and not controllers:
             mounts: tuple[str, ...] = _V2_MOUNTS
@@ -302,3 +301,64 @@ def _directories(root: str, controller: str) -> Iterator[tuple[str, int]]:
         parts = [part for part in path.split("/") if part]
         above = ["/".join(parts[:n]) for n in range(len(parts), -1, -1)]
         yield from ((f"{root}/{mount}/{group}", version) for mount in mounts for group in above)
+
+
+# ---- files of the kernel: one that cannot be read says nothing -----------------------------------
+
+
+def pci_locality(address: str, root: Path = Path("/")) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the NUMA nodes and the PUs beside a PCI device (`0000:3b:00.0`); empty where the
+    kernel does not know.
+    """
+    where = f"{root}/sys/bus/pci/devices/{address.lower()}"
+    node = _number(f"{where}/numa_node")
+    pus = _mask_or_list(f"{where}/local_cpulist", f"{where}/local_cpus")
+    return (() if node is None or node < 0 else (node,)), tuple(sorted(pus))
+
+
+def _number(path: str) -> int | None:
+    """Return the whole number in a file; None where there is none."""
+    text = _read(path)
+    return int(text) if text.lstrip("-").isdigit() else None
+
+
+def _mask_or_list(list_file: str, mask_file: str) -> set[int]:
+    """Return the numbers that a list names, or the mask of an older kernel."""
+    text = _read(list_file)
+    return set(_parse_list(text)) if text else set(_parse_mask(_read(mask_file)))
+
+
+def _parse_list(text: str) -> list[int]:
+    """Return the numbers of a kernel list such as `0-3,8,10-11`."""
+    numbers: list[int] = []
+    for part in text.strip().split(","):
+        if part:
+            low, _, high = part.partition("-")
+            numbers.extend(range(int(low), int(high or low) + 1))
+    return numbers
+
+
+def _parse_mask(text: str) -> list[int]:
+    """Return the set bits of a kernel mask such as `00000000,0000ffff`."""
+    bits = int(text.replace(",", "") or "0", 16)
+    return [i for i in range(bits.bit_length()) if bits >> i & 1]
+
+
+def _read(path: str) -> str:
+    """Return the text of a kernel's file, or an empty string where it cannot be read."""
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
+def _numbered(directory: str, prefix: str) -> list[int]:
+    """Return the numbers behind a prefix among the names of a directory: `cpu0`, `cpu1`, …"""
+    try:
+        names = os.listdir(directory)
+    except OSError:
+        return []
+    return sorted(
+        int(n[len(prefix) :]) for n in names if n.startswith(prefix) and n[len(prefix) :].isdigit()
+    )

@@ -29,7 +29,9 @@ ASK = """
 import dataclasses, json, sys
 from pathlib import Path
 from runslot.hardware.gpus import find_gpus
-gpus, notes = find_gpus(Path(sys.argv[1]), silence=float(sys.argv[2]))
+from runslot.hardware.probe import pci_locality
+root, silence = Path(sys.argv[1]), float(sys.argv[2])
+gpus, notes = find_gpus(lambda address: pci_locality(address, root), silence=silence)
 print(json.dumps([[dataclasses.asdict(gpu) for gpu in gpus], notes]))
 """
 

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from runslot.errors import InvalidInput
-from runslot.hardware.probe import probe, read_topology
-from runslot.hardware.sysfs import pci_locality
+from runslot.hardware.probe import pci_locality, probe, read_topology
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "data/topologies/golden.json").read_text())
 
