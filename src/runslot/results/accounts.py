@@ -166,11 +166,11 @@ class Accounting:
             words.append(f"{self.waiting} not started yet")
         pooled = f"pooled over: {', '.join(self.pooled) or 'nothing'}"
         line = f"{_many(self.total, 'run')}: {', '.join(words) or 'none'}; {pooled}"
-        return (
-            f"{line}; {statistic} over {self.evidence()}"
-            if statistic and self.counted().height
-            else line
-        )
+        if not (statistic and self.counted().height):
+            return line
+        if "±" in statistic and all(group.n <= 1 for group in self.groups):
+            return f"{line}; {self.evidence()} each, so without ±"
+        return f"{line}; {statistic} over {self.evidence()}"
 
     def _count(self, standing: str, count: int) -> str:
         if standing == COUNTED and self.running:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from runslot.errors import InvalidInput
-from runslot.results import load
+from runslot.results import compare, load
 from runslot.results.accounts import Rule, account
 from runslot.results.text.labels import texts_of
 
@@ -130,3 +130,14 @@ def test_groups_are_formed_by_value_and_labels_grow_until_they_differ(
         10**17 + 1: "1" + "0" * 16 + "1",
         1e-5: "1e-05",
     }
+
+
+def test_single_runs_are_said_to_have_no_interval(tmp_path: Path, write_run: WriteRun) -> None:
+    for lr in (1, 2):
+        write_run({"lr": lr}, 0)
+    comparison = compare(load(tmp_path))
+    line = comparison.accounting.line(comparison.statistic)
+    assert line.endswith("pooled over: nothing; 1 seed each, so without ±")
+    write_run({"lr": 2}, 1)
+    line = compare(load(tmp_path)).accounting.line(comparison.statistic)
+    assert line.endswith("mean ± 95 % t interval over 1 to 2 seeds")
