@@ -446,3 +446,29 @@ def test_what_cannot_be_is_refused_before_anything_starts(cluster: Cluster) -> N
     cluster.configure(login="node1")
     assert "launch on the login node" in cluster.search(*SPACE, "--trials", "2", status=2)
     assert not (cluster.place.directory / "runs").exists()
+
+
+def test_a_run_is_done_that_a_pilot_on_its_way_out_no_longer_takes(cluster: Cluster) -> None:
+    """It was counted, and none was sent."""
+    cluster.configure(at_a_time=1)
+    hold = cluster.place.directory / "hold"
+    hold.touch()
+    cluster.search(*SPACE, "--trials", "2")
+    until(lambda: len(cluster.running()) == 1, what="a pilot is at work")
+    cluster.place.until(lambda: cluster.place.status()["counts"].get("running") == 1)
+    runs = cluster.place.status()["runs"]
+    (run,) = [run for run in runs if run["state"] == "running"]
+    cluster.place("stop", str(cluster.place.experiment), run["run"])
+    (cluster.state / "linger").write_text("15")
+    hold.unlink()
+    until(
+        lambda: sum(event["event"] == "ended" for event in cluster.events()) == 2,
+        what="the other trial has ended",
+    )
+    (task,) = cluster.running()
+    until(lambda: not Path(f"/proc/{task['pid']}/exe").exists(), what="the pilot has left")
+    (cluster.state / "linger").write_text("0")
+
+    cluster.place("resume", str(cluster.place.experiment), "--wait")
+
+    assert cluster.until_over()["counts"] == {"succeeded": 2}

@@ -94,6 +94,9 @@ class PilotGrowth(Growth, Protocol):
         how many runs there may be yet.
         """
 
+    def waiting(self) -> int:
+        """Return how many runs wait for a pilot."""
+
 
 def searcher_of_pilots(experiment: OpenExperiment, observer: Observer, crew: Crew) -> PilotGrowth:
     """Return what decides, in turns with others, about further runs of an experiment."""

@@ -231,18 +231,18 @@ def _leave_to_pilots(
     directory = experiment.directory
     try:
         _status_of(experiment)
-        is_left = send_pilots(experiment, pilots, observer, failed, only)
-        if is_left and is_newest(directory):
+        searcher = send_pilots(experiment, pilots, observer, failed, only)
+        if searcher is not None and is_newest(directory):
             point_latest(directory)
         experiment.close()
-        if not is_left:
+        if searcher is None:
             observer(Said(nothing_said(len(directory.read_runs()), directory.path)))
         elif wait:
-            wait_for_pilots(directory, pilots)
+            wait_for_pilots(directory, pilots, searcher)
     finally:
         pilots.close()
     outcomes = outcomes_of(directory)
-    if is_left and not wait:
+    if searcher is not None and not wait:
         outcomes.left = max(1, len(outcomes.not_started))
     return outcomes
 

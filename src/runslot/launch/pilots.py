@@ -16,8 +16,8 @@ from runslot.engines.protocol import Pilots
 from runslot.errors import InvalidInput
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
-from runslot.experiment.turn import SharedJournal
-from runslot.launch.growth import searcher_of_pilots
+from runslot.experiment.turn import SharedJournal, stop_file
+from runslot.launch.growth import PilotGrowth, searcher_of_pilots
 
 _LOOK_PERIOD_S = 5.0
 
@@ -28,8 +28,10 @@ def send_pilots(
     observer: Observer,
     failed: bool,
     only: Sequence[str],
-) -> bool:
-    """Send the pilots that are missing; whether there was anything for them to do."""
+) -> PilotGrowth | None:
+    """Send the pilots that are missing; return what tells which runs wait, None where there was
+    nothing for them to do.
+    """
     directory = experiment.directory
     alive = pilots.living()
     slots_said = pilots.check()
@@ -39,7 +41,7 @@ def send_pilots(
     searcher = searcher_of_pilots(experiment, observer, pilots)
     runs = searcher.wake(failed, only)
     if not runs:
-        return False
+        return None
     missing = min(math.ceil(runs / pilots.slots), pilots.most) - alive
     all_runs = tuple(directory.read_runs())
     file = experiment.file
@@ -51,12 +53,23 @@ def send_pilots(
         observer(Said(f"{words} submitted{beside}: each asks for its runs"))
     experiment.journal.write("launcher_left", time.time(), runs=runs)
     observer(LaunchLeft(directory.path, 0))
-    return True
+    return searcher
 
 
-def wait_for_pilots(directory: ExperimentDir, pilots: Pilots) -> None:
-    """Wait until no pilot is left; `InvalidInput` where the search cannot go on."""
-    while pilots.living():
-        time.sleep(_LOOK_PERIOD_S)
+def wait_for_pilots(directory: ExperimentDir, pilots: Pilots, searcher: PilotGrowth) -> None:
+    """Wait until no pilot is left; `InvalidInput` where the search cannot go on.
+
+    One that was there as pilots were sent may have decided to leave before it heard of a run: where
+    a run still waits as all have gone, others are sent, once.
+    """
+    _wait_until_gone(pilots)
+    if not stop_file(directory).exists() and (waiting := searcher.waiting()):
+        pilots.send(min(math.ceil(waiting / pilots.slots), pilots.most))
+        _wait_until_gone(pilots)
     if problems := read_status(directory).problems:
         raise InvalidInput("; ".join(problems))
+
+
+def _wait_until_gone(pilots: Pilots) -> None:
+    while pilots.living():
+        time.sleep(_LOOK_PERIOD_S)

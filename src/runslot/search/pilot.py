@@ -418,6 +418,10 @@ class PilotSearcher(Searcher):
         """
         return self._decide(lambda: self._wake(failed, only))
 
+    def waiting(self) -> int:
+        """Return how many runs wait for a pilot."""
+        return self._decide(lambda: len(self._waiting()))
+
     def _wake(self, failed: bool, only: Sequence[str]) -> int:
         self._stop_file.unlink(missing_ok=True)
         self._is_stopped = False
