@@ -71,6 +71,23 @@ def test_stop_of_one_run_leaves_the_others(runslot, until):
     assert set(states.values()) == {"succeeded"}
 
 
+@pytest.mark.parametrize("of", ["a run", "a variant", "a file"])
+def test_stop_of_a_directory_inside_an_experiment_is_of_its_runs(runslot, until, of):
+    launcher = runslot.start(*WAIT)
+    under_way, *_ = until(lambda: running(runslot))
+    place = {"a run": under_way, "a variant": under_way.parent, "a file": under_way / "run.json"}[
+        of
+    ]
+
+    runslot("stop", str(place))
+    go(runslot)
+
+    ended(launcher, 1)
+    states = {run["directory"]: run["state"] for run in runslot.status()["runs"]}
+    assert states.pop(str(under_way)) == "stopped"
+    assert set(states.values()) == {"succeeded"}
+
+
 @pytest.mark.parametrize("path", ["absolute", "from here", "below the root", "inside"])
 def test_a_run_is_named_by_its_path_as_well(runslot, until, path):
     launcher = runslot.start(*WAIT)

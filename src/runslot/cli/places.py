@@ -231,6 +231,22 @@ def _directories(experiment: ExperimentDir, text: str) -> set[str]:
     return directories
 
 
+def runs_inside(experiment: ExperimentDir, path: Path) -> list[str]:
+    """Return the ids of the runs that a path below an experiment is of, or has below it; none where
+    it is the experiment itself.
+    """
+    home, place = experiment.path.resolve(), existing_place(path).resolve()
+    if home == place or not place.is_relative_to(home):
+        return []
+    inside = place.relative_to(home)
+    directories = [(run.id, Path(run.directory)) for run in experiment.read_runs()]
+    return [
+        run
+        for run, directory in directories
+        if inside.is_relative_to(directory) or directory.is_relative_to(inside)
+    ]
+
+
 def one_run(experiments: Sequence[ExperimentDir], text: str) -> RunPlace:
     """Return the one run of these experiments that `text` names; an error lists those that it could
     mean.

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 def stop(
     directory: Annotated[
         Path,
-        argument(metavar="DIR", help="An experiment, or a directory that holds some."),
+        argument(
+            metavar="DIR",
+            help="An experiment, a directory that holds some, or of some runs of one.",
+        ),
     ],
     runs: Annotated[
         list[str] | None,
@@ -36,11 +39,13 @@ def stop(
 
     What has not started is not started; `runslot resume` continues.
     """
-    from runslot.cli.places import Isolation, experiments_to_act_on, one_run
+    from runslot.cli.places import Isolation, experiments_to_act_on, one_run, runs_inside
 
     experiments = experiments_to_act_on(directory)
     isolation = Isolation(len(experiments) == 1)
     run_ids: dict[Path, list[str]] = {}
+    if not runs and len(experiments) == 1:  # a run's directory does not mean all the others
+        runs = runs_inside(experiments[0], directory)
     for text in runs or ():
         place = one_run(experiments, text)
         run_ids.setdefault(place.experiment.path, []).append(place.run.id)
