@@ -37,7 +37,8 @@ HOLD = (
     "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.flock(f, fcntl.LOCK_EX);"
     " print(flush=True); input()"
 )
-WORK = "import time; time.sleep(0.5)"
+WORK = "import time; time.sleep(3)"
+"""Longer than a busy machine takes to kill it."""
 
 
 def runslot(*arguments: object) -> subprocess.CompletedProcess[str]:
