@@ -24,6 +24,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from runslot.hydra.composition import ComposedConfigs, composer_of
 
 pytestmark = [
+    # Hydra's version base, which `initialize` sets, is the process's.
+    pytest.mark.usefixtures("hydra_restore_singletons"),
     pytest.mark.adopters,
     pytest.mark.filterwarnings("ignore"),  # of Hydra 1.4, on what 1.5 will refuse
 ]

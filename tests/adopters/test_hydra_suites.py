@@ -16,7 +16,10 @@ from hydra.test_utils.launcher_common_tests import (
     LauncherTestSuite,
 )
 
-pytestmark = pytest.mark.adopters
+pytestmark = [
+    pytest.mark.adopters,
+    pytest.mark.filterwarnings("ignore"),  # of the next Hydra, where jobs start in forks of this
+]
 
 Plugins.instance()
 """Before the first test: what plugins register once, the suites put back after each."""
