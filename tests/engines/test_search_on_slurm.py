@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -193,14 +194,17 @@ def test_an_answer_older_than_its_run_does_not_say_that_a_pilot_is_gone(cluster:
 def test_pilots_promote_from_snapshots_as_a_search_here_does(cluster: Cluster) -> None:
     """ASHA's paused trials go on where another pilot is free, from their snapshot."""
     asha = ("--prune", "asha:first=1,eta=3,last=9", "--resumable")
-    cluster.search(*SPACE, "--grid", "epochs=9", "--grid", "pause=0.4", "--trials", "9", *asha)
-    status = cluster.until_over()
+    for _ in range(3):  # until one has waited: where the best come last, none has to
+        shutil.rmtree(cluster.place.directory / "runs", ignore_errors=True)
+        cluster.search(*SPACE, "--grid", "epochs=9", "--grid", "pause=0.4", "--trials", "9", *asha)
+        status = cluster.until_over()
+        assert status["counts"]["succeeded"] >= 1
+        verdicts = Counter((e["run"], e["rung"]) for e in cluster.events() if e["event"] == "rung")
+        assert set(verdicts.values()) == {1}, "no run is judged twice at a rung"
+        if continued := [run for run in status["runs"] if run["attempts"] > 1]:
+            break
 
     assert status["counts"]["paused"] >= 4
-    assert status["counts"]["succeeded"] >= 1
-    verdicts = Counter((e["run"], e["rung"]) for e in cluster.events() if e["event"] == "rung")
-    assert set(verdicts.values()) == {1}, "no run is judged twice at a rung"
-    continued = [run for run in status["runs"] if run["attempts"] > 1]
     assert continued
     for run in continued:
         rows = (Path(run["directory"]) / "progress.csv").read_text().splitlines()
