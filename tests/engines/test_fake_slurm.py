@@ -340,8 +340,11 @@ def test_what_slurm_took_before_it_went_away_is_watched_and_the_rest_follows(
     (cluster.state / "leaves").write_text("2")
     launch = cluster.place.start(*cluster.options("program.py:wait", "--seeds", "8", "--wait"))
     until(lambda: cluster.notes() == 6, what="what was taken has begun")
-    assert "6 of 8 tasks are submitted, the others follow" in cluster.said()
-    (cluster.state / "leaves").unlink()
+    assert "6 of 8 tasks are submitted, the others are tried again: " in cluster.said()
+    assert "cannot be reached" in cluster.said()
+    for file in ("leaves", "room"):
+        (cluster.state / file).unlink()
+    until(lambda: cluster.notes() == 8, what="the rest has begun before any has ended")
     cluster.go()
 
     assert launch.wait(120) == 0

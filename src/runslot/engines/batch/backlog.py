@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Collection
 
-from runslot.engines.batch.cluster import RefusedJob
+from runslot.engines.batch.cluster import RefusedJob, SubmitLimit
 from runslot.engines.batch.queue import POLITE, Look
 from runslot.engines.batch.submissions import TaskPlace, Tasks, places
 from runslot.engines.batch.submitter import Submitter
@@ -40,14 +40,25 @@ class KeptBack:
         self._refusal = ""
         """Why the system will never take what was due."""
 
-    def add(self, tasks: Tasks, submitted: int) -> None:
-        """Keep what a limit did not let in, with so many runs submitted."""
+    def add(self, tasks: Tasks, submitted: int) -> str:
+        """Keep what the system did not take, with so many runs submitted; return when it follows,
+        in words.
+        """
         self._postpone([*self._tasks, *tasks], submitted)
+        return "follow as jobs end" if self._is_limited else "are tried again"
+
+    @property
+    def _is_limited(self) -> bool:
+        return isinstance(self._submitter.obstacle, SubmitLimit)
 
     def _postpone(self, tasks: Tasks, submitted: int) -> None:
         self._tasks = tasks
-        self._refused_with = submitted, len(self._leaving)
         self._refusal = ""
+        if self._is_limited or not tasks:
+            self._refused_with = submitted, len(self._leaving)
+        else:  # it was away: no job has to end before it is asked again
+            self._refused_with = sys.maxsize, 0
+            self._not_before = time.monotonic() + POLITE
 
     def give_back(self, handle: Handle, run: str, attempt: int) -> None:
         """Have a run submitted anew, of which nothing has begun."""
@@ -58,7 +69,7 @@ class KeptBack:
 
     def conclude(self, place: TaskPlace) -> None:
         """Take note that a run has ended: its task goes, where it is none that asks for others."""
-        if self.handles and place.submission.job is not None and not place.submission.slots:
+        if place.submission.job is not None and not place.submission.slots:
             self._leaving.append(place)
 
     @property
@@ -122,7 +133,7 @@ class KeptBack:
         if not (self._refusal or is_alone):
             return None
         del self.handles[handle]
-        return unsubmitted(handle.attempt, self._refusal or str(self._submitter.limit))
+        return unsubmitted(handle.attempt, self._refusal or str(self._submitter.obstacle))
 
 
 def unsubmitted(attempt: int, reason: str) -> Outcome:

@@ -143,8 +143,8 @@ class BatchLauncher(Launcher):
             rest += left_over
             answers |= places(submissions)
             self._submitted = self._submitted or bool(submissions)
-            if not self._submitted and self._submitter.limit is not None:
-                raise self._submitter.limit
+            if not self._submitted and self._submitter.obstacle is not None:
+                raise self._submitter.obstacle
         handles = [self._answer_start(placed, answers.get(placed.run.id)) for placed in runs]
         self._postpone(rest, sum(map(len, arrays)))
         return handles
@@ -167,10 +167,10 @@ class BatchLauncher(Launcher):
     def _postpone(self, rest: Tasks, total: int) -> None:
         if not rest:
             return
-        self._waiting.add(rest, len(self._watched))
+        follow = self._waiting.add(rest, len(self._watched))
         self._say(
-            f"{total - len(rest)} of {total} tasks are submitted, the others follow as jobs end: "
-            f"{self._submitter.limit}"
+            f"{total - len(rest)} of {total} tasks are submitted, the others {follow}: "
+            f"{self._submitter.obstacle}"
         )
 
     def _submit_rest(self) -> None:

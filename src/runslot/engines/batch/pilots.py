@@ -243,10 +243,10 @@ class BatchPilots:
         """Submit so many pilots, which `check` has prepared."""
         submitter = Submitter(self._experiment, self._cluster, self._site, self._writer, self._say)
         submissions, rest = submitter.submit([()] * count, self.slots)
-        if not submissions and submitter.limit is not None:
-            raise submitter.limit
+        if not submissions and submitter.obstacle is not None:
+            raise submitter.obstacle
         if rest:
-            self._say(f"{count - len(rest)} of {count} pilots are submitted: {submitter.limit}")
+            self._say(f"{count - len(rest)} of {count} pilots are submitted: {submitter.obstacle}")
 
     def withdraw_stops(self) -> None:
         """Forget which runs were to stop: they are asked for again."""

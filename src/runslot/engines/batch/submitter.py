@@ -40,8 +40,8 @@ class Submitter:
         self._site = site
         self._writer = writer
         self._say = say
-        self.limit: SubmitLimit | None = None
-        """What the system said when it took no more."""
+        self.obstacle: Exception | None = None
+        """Why the system took no more the last time: a limit of the user's, or it was away."""
 
     def submit(self, tasks: Tasks, slots: int = 0) -> tuple[list[Submission], Tasks]:
         """Submit as many tasks as a limit of the user's lets, in their order; return the arrays,
@@ -57,11 +57,11 @@ class Submitter:
             try:
                 submissions.append(self._submit_array(rest[:size], slots))
             except SubmitLimit as error:
-                self.limit, size = error, size // 2
+                self.obstacle, size = error, size // 2
             except (RunslotError, OSError) as error:  # the system is away, the disk is full
                 if not submissions:
                     raise
-                self._say(str(error))
+                self.obstacle = error
                 break
             else:
                 rest = rest[size:]
