@@ -123,13 +123,13 @@ class ProgressFile:
         self.rows += 1
 
     def _catch_up(self) -> None:
-        done = 0
+        count = 0
         try:
             for row in self._held_back:
                 self._write(row)
-                done += 1
+                count += 1
         finally:
-            del self._held_back[:done]
+            del self._held_back[:count]
         self._held_bytes = 0
 
     def _hold(self, row: Mapping[str, Plain]) -> None:

@@ -107,8 +107,8 @@ def confirmed(results: Results) -> Results:
     for (experiment, _), count in waiting.items():
         counts[experiment] = counts.get(experiment, 0) + count
     variants = sum(len(record.variants) for record in records.values())
-    some = results.runs["experiment"].n_unique() > len(by_experiment)
-    whose = f"of {', '.join(sorted(by_experiment))} " if some else ""
+    is_part = results.runs["experiment"].n_unique() > len(by_experiment)
+    whose = f"of {', '.join(sorted(by_experiment))} " if is_part else ""
     span = f"{min(seeds)} to {max(seeds)}" if len(seeds) > 1 else str(min(seeds))
     others = f", and {other_count} of other variants since," if other_count else ""
     words = (

@@ -200,9 +200,9 @@ class Searcher:
         for pause in _MOVE_PAUSES_S:
             place = self._experiment.place()
             with contextlib.suppress(FileNotFoundError, NotFound):
-                seen = look()
-                if is_whole(seen) and place == self._experiment.place():
-                    return seen
+                finding = look()
+                if is_whole(finding) and place == self._experiment.place():
+                    return finding
             time.sleep(pause)
         return look()
 

@@ -110,8 +110,8 @@ class KeptBack:
         has_room = submitted < submitted_before or len(self._leaving) < leaving_before
         if not self.handles or not has_room or time.monotonic() < self._not_before:
             return []
-        wanted = set(self.handles.values())
-        tasks = [[item for item in task if item[0] in wanted] for task in self._tasks]
+        run_ids = set(self.handles.values())
+        tasks = [[item for item in task if item[0] in run_ids] for task in self._tasks]
         return [task for task in tasks if task]
 
     def _fail(self, error: RunslotError | OSError) -> None:

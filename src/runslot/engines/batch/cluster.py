@@ -147,13 +147,15 @@ class BatchCluster(ABC):
             reason = f"no answer within {COMMAND_TIMEOUT_S:g} s{words}; timed out"
             raise BatchError(self._said, shlex.join(argv), reason, retry=True) from None
 
-    def error(self, argv: Sequence[str], done: subprocess.CompletedProcess[bytes]) -> RunslotError:
+    def error(
+        self, argv: Sequence[str], process: subprocess.CompletedProcess[bytes]
+    ) -> RunslotError:
         """Return the error of a command that failed."""
-        text = (done.stderr + done.stdout).decode(errors="replace")
+        text = (process.stderr + process.stdout).decode(errors="replace")
         lines = [line.strip() for line in text.splitlines() if line.strip()]
-        reason = "; ".join(dict.fromkeys(lines[-3:])) or f"exit code {done.returncode}"
+        reason = "; ".join(dict.fromkeys(lines[-3:])) or f"exit code {process.returncode}"
         command = shlex.join(argv)
-        if done.returncode == 127 or (done.returncode == 126 and "env:" in text):
+        if process.returncode == 127 or (process.returncode == 126 and "env:" in text):
             return self.missing(argv[0])
         if self.away.search(text):
             return BatchError(

@@ -137,8 +137,8 @@ def _look(
         finally:
             cluster.close()
     except RunslotError:
-        known = read_look(status.directory, config.system)
-        return _without_ends(known, open_places) if config.moves else known
+        answer = read_look(status.directory, config.system)
+        return _without_ends(answer, open_places) if config.moves else answer
 
 
 def _any_over(places: dict[str, TaskPlace], sight: Look) -> bool:

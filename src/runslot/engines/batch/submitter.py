@@ -104,7 +104,7 @@ class Submitter:
             for submission in read_submissions(self._experiment.directory, self._cluster.word)
             if submission.job is None and not runs.isdisjoint(_runs_of(submission.tasks))
         ]
-        if withdrawn := [each.withdrawal for each in submissions if each.withdrawn]:
+        if withdrawn := [earlier.withdrawal for earlier in submissions if earlier.withdrawn]:
             self._site.send(withdrawn)
         unnoted = [submission for submission in submissions if not submission.withdrawn]
         if not unnoted:

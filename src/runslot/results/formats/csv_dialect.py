@@ -255,8 +255,8 @@ def read_lines(
         else:
             section.rows.append(row)
     if wrong:
-        those = "it is" if len(wrong) == 1 else f"it and {len(wrong) - 1} more such lines are"
-        problems.append(Problem(path, f"{wrong[0]}; {those} left out"))
+        subject = "it is" if len(wrong) == 1 else f"it and {len(wrong) - 1} more such lines are"
+        problems.append(Problem(path, f"{wrong[0]}; {subject} left out"))
     frames = [
         _frame(section, path, problems)
         for section in sections

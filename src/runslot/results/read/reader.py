@@ -360,8 +360,8 @@ def _leave_out_void(entry: RunEntry, rows: pl.DataFrame) -> bool:
     entry.void = steps.void_rows(column, clocks, keys, again)
     log = entry.files.file(entry.files.logs[0])
     for start, stop in entry.void:
-        those = f"row {stop} is" if stop == start + 1 else f"rows {start + 1} to {stop} are"
-        entry.unread.append(Unread(log, f"{those} void, {step} {_OVERTAKEN}"))
+        subject = f"row {stop} is" if stop == start + 1 else f"rows {start + 1} to {stop} are"
+        entry.unread.append(Unread(log, f"{subject} void, {step} {_OVERTAKEN}"))
     return bool(entry.void)
 
 

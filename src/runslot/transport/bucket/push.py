@@ -190,8 +190,8 @@ class Pusher:
 
     def _changed(self, by_run: Mapping[str, Sequence[LocalFile]]) -> dict[str, list[LocalFile]]:
         """Return, run by run, the files that are not as they were when they were last sent."""
-        sent = self._sent_stats
-        return {run: [f for f in fs if sent.get(f.path) != f.stat] for run, fs in by_run.items()}
+        stats = self._sent_stats
+        return {run: [f for f in fs if stats.get(f.path) != f.stat] for run, fs in by_run.items()}
 
     def _send_groups(self, groups: Sequence[FileGroup]) -> tuple[int, bool]:
         """Send groups; return how many bytes were sent, and whether the push came to its end."""

@@ -214,8 +214,8 @@ def _spread(
         bands = band(placed, statistic, by=by, level=choices.level)
         if choices.band == "auto":
             wide = pl.col("size") >= FEW_RUNS
-            drawn = members.filter(~pl.col("diverged")) if choices.diverged == "drop" else members
-            sizes = drawn.group_by(by).agg(size=pl.len())
+            counted = members.filter(~pl.col("diverged")) if choices.diverged == "drop" else members
+            sizes = counted.group_by(by).agg(size=pl.len())
             bands = bands.join(sizes, on=by, how="left", maintain_order="left")
             bands = bands.with_columns(
                 low=pl.when(wide).then("low"), high=pl.when(wide).then("high")
