@@ -4,6 +4,7 @@ answers are lost.
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -99,7 +100,9 @@ class Cluster:
         return [when for when, name, _ in lines if name == command]
 
     def tasks(self) -> list[dict[str, Any]]:
-        jobs = json.loads((self.state / "jobs.json").read_text())
+        with (self.state / "jobs.json").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH)  # it is written in place
+            jobs = json.load(file)
         return [task for job in jobs.values() for task in job["tasks"].values()]
 
     def waiting(self) -> int:
