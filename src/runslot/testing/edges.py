@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.execute.spawn import start_code
-from runslot.experiment.status import read_status
+from runslot.experiment.status import RunStatus, read_status
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment
 from runslot.testing.chaos import launcher_process
@@ -30,6 +30,8 @@ _RUNS = 6
 _PATIENCE_S = 90.0
 _MOMENT_S = 1.5
 """For which the disk is full, or the root elsewhere."""
+_GONE = "runslot-selftest-gone"
+"""The node that is no more."""
 _RUN = 'echo "begin $0" >> "$1"; sleep "$2"; echo "end $0" >> "$1"'
 
 
@@ -200,24 +202,29 @@ def foreign_host(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
     sweep.begin()
     sweep.launcher.kill()
     sweep.launcher.wait()
-    status = read_status(sweep.directory)
-    for run in status.runs:
-        if run.state == "running" and run.attempt is not None:
-            os.kill(run.attempt.pid, signal.SIGKILL)
-            _rename_host(status.directory.run_dir(run.run, status.file).attempt_file)
     _rename_host(sweep.directory.lock_file)
-    time.sleep(0.2)  # in which the kernel ends what the keepers had
-    lost = [run for run in read_status(sweep.directory).runs if run.state == "running"]
-    if lost:
-        yield f"{len(lost)} runs of a node that is gone are said to run"
+
+    # A keeper that the launcher sent off as it died comes to its attempt after that, and what a
+    # kill ends holds its claim until the kernel has done so: looked at until nothing runs.
+    running: list[RunStatus] = []
+
+    def gone() -> bool:
+        status = read_status(sweep.directory)
+        running[:] = [run for run in status.runs if run.state == "running"]
+        for run in running:
+            if run.attempt is not None and run.attempt.host != _GONE:
+                os.kill(run.attempt.pid, signal.SIGKILL)
+                _rename_host(status.directory.run_dir(run.run, status.file).attempt_file)
+        return not running
+
+    if not sweep.wait(gone):
+        yield f"{len(running)} runs of a node that is gone are said to run"
     yield from sweep.finish(take_over=True)
 
 
 def _rename_host(file: Path) -> None:
     if file.exists():
-        file.write_text(
-            json.dumps({**json.loads(file.read_text()), "host": "runslot-selftest-gone"})
-        )
+        file.write_text(json.dumps({**json.loads(file.read_text()), "host": _GONE}))
 
 
 def moved_root(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
