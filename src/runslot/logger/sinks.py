@@ -33,10 +33,13 @@ from runslot.logger.problems import Problems
 STUCK = 60.0
 """Seconds in which a sink with rows waiting must take one, or it is detached."""
 
-PATIENCE = 30.0
-"""Seconds without progress after which the closing of a sink is given up: W&B's own process takes
-more than ten to start on a busy machine, and the rows of a short run would be missing there.
+STARTING = 120.0
+"""Seconds that the making of a sink may take, or it is detached: W&B starts a process and logs in,
+for which its own limit is 90, and the rows of a short run would be missing there.
 """
+
+PATIENCE = 30.0
+"""Seconds without progress after which the closing of a sink is given up."""
 
 MOST_WAITING = 100_000
 """Rows that may wait for a slow sink."""
@@ -73,6 +76,7 @@ class SinkThread:
         self._waiting: deque[tuple[Mapping[str, Plain], int]] = deque()
         self._wake = threading.Condition(threading.Lock())
         self._progress = time.monotonic()
+        self._made = False
         self._closing = False
         self.detached = False
         self._thread: threading.Thread | None = None
@@ -88,9 +92,10 @@ class SinkThread:
             self._thread.start()
         if not self._waiting:
             self._progress = time.monotonic()
-        elif time.monotonic() - self._progress > STUCK or len(self._waiting) >= MOST_WAITING:
+        elif self._is_stuck(STUCK) or len(self._waiting) >= MOST_WAITING:
             self._detach(
-                f"took no row for {STUCK:g} s, or fell {len(self._waiting)} rows behind; detached"
+                f"took no row for {self._limit(STUCK):g} s, or fell {len(self._waiting)} rows"
+                " behind; detached"
             )
             return
         with self._wake:
@@ -109,11 +114,17 @@ class SinkThread:
         self._progress = time.monotonic()
         while self._thread.is_alive() and not self.detached:
             self._thread.join(0.05)
-            if time.monotonic() - self._progress > PATIENCE:
+            if self._is_stuck(PATIENCE):
                 self._detach(
-                    f"did not close within {PATIENCE:g} s; {len(self._waiting)} rows are missing"
-                    " there"
+                    f"did not close within {self._limit(PATIENCE):g} s; {len(self._waiting)} rows"
+                    " are missing there"
                 )
+
+    def _limit(self, seconds: float) -> float:
+        return seconds if self._made else max(seconds, STARTING)
+
+    def _is_stuck(self, seconds: float) -> bool:
+        return time.monotonic() - self._progress > self._limit(seconds)
 
     def _detach(self, reason: BaseException | str) -> None:
         self.detached = True
@@ -123,6 +134,7 @@ class SinkThread:
     def _run(self) -> None:
         try:
             sink = self._make()
+            self._progress, self._made = time.monotonic(), True
             while (item := self._next()) is not None:
                 sink.write(*item)
                 self._progress = time.monotonic()

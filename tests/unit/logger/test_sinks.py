@@ -110,7 +110,10 @@ def stuck() -> Iterator[type[Kept]]:
     end = threading.Event()
 
     class Stuck(Kept):
+        busy = threading.Event()
+
         def write(self, row, iteration):
+            self.busy.set()
             end.wait()
 
     yield Stuck
@@ -120,7 +123,9 @@ def stuck() -> Iterator[type[Kept]]:
 def test_a_sink_that_blocks_is_detached_and_rows_go_on(logger, run_dir, rows, monkeypatch, stuck):
     monkeypatch.setattr(sinks, "STUCK", 0.0)
     logger.add_sink(stuck())
-    for epoch in range(5):
+    dump(logger, epoch=0)
+    assert stuck.busy.wait(60)
+    for epoch in range(1, 5):
         dump(logger, epoch=epoch)
     assert len(rows(run_dir / "progress.csv")) == 5
     assert "took no row" in logger.get_problems()[0]
@@ -130,8 +135,42 @@ def test_closing_gives_up_on_a_sink_that_blocks(logger, run_dir, monkeypatch, st
     monkeypatch.setattr(sinks, "PATIENCE", 0.1)
     logger.add_sink(stuck())
     dump(logger, epoch=0)
+    assert stuck.busy.wait(60)
     logger.close()
     assert "did not close" in logger.get_problems()[0]
+
+
+def test_a_sink_may_take_longer_to_start_than_to_take_a_row(monkeypatch):
+    monkeypatch.setattr(sinks, "STUCK", 0.0)
+    monkeypatch.setattr(sinks, "PATIENCE", 0.0)
+    kept, problems = Kept(), []
+    is_asked_to_close = threading.Event()
+
+    def make() -> Kept:
+        assert is_asked_to_close.wait(60)
+        monkeypatch.setattr(sinks, "PATIENCE", 60.0)
+        return kept
+
+    thread = sinks.SinkThread("slow", make, lambda *problem: problems.append(problem))
+    for epoch in range(3):
+        thread.put({"epoch": epoch}, epoch)
+    threading.Timer(0.3, is_asked_to_close.set).start()
+    thread.close()
+    assert problems == []
+    assert [iteration for _, iteration in kept.rows] == [0, 1, 2]
+    assert kept.closed
+
+
+def test_a_sink_that_never_starts_is_given_up(monkeypatch):
+    monkeypatch.setattr(sinks, "STARTING", 0.1)
+    monkeypatch.setattr(sinks, "PATIENCE", 0.1)
+    problems: list[tuple] = []
+    never = threading.Event()
+    thread = sinks.SinkThread("slow", never.wait, lambda *problem: problems.append(problem))
+    thread.put({"epoch": 0}, 0)
+    thread.close()
+    assert problems == [("slow", "did not close within 0.1 s; 1 rows are missing there")]
+    never.set()
 
 
 def test_a_summary_writer_gets_scalars_and_groups_statistics(logger, run_dir):
