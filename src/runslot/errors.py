@@ -122,7 +122,7 @@ def nearest(word: str, words: Iterable[str]) -> str:
     close = [
         by_lower[name]
         for name in difflib.get_close_matches(
-            word[:_LONGEST_WORD].lower(), by_lower, n=1, cutoff=0.5
+            word[:_LONGEST_WORD].lower(), by_lower, n=1, cutoff=0.6
         )
     ]
     return f" (did you mean {close[0]!r}?)" if close else ""

@@ -366,7 +366,7 @@ def _signs_of_life(
 def _ended(run: Run, outcome: Mapping[str, Any], last: _Last, retry: bool) -> RunStatus:
     if outcome["kind"] == "stopped" and last.halted is not None:  # its launcher died before it said
         kind = "paused" if last.halted["verdict"] == "pause" else "pruned"
-        outcome = {**outcome, "kind": kind, "message": f"{kind} at rung {last.halted['rung']}"}
+        outcome = {**outcome, "kind": kind, "message": f"at rung {last.halted['rung']}"}
     number = outcome.get("attempt", 1)
     return RunStatus(run, outcome["kind"], number, outcome, last.started, last.slot, retry=retry)
 

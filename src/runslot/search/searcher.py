@@ -249,7 +249,7 @@ class Searcher:
         kind: Kind = "paused" if entry.halted == "pause" else "pruned"
         score = None if self._study.ladder is None else self._study.ladder.score_of(entry.trial)
         step, value = (0.0, math.nan) if score is None else (score.step, score.value)
-        message = f"{kind} at rung {entry.rung} (step {step:g}), {self._record.metric} {value:g}"
+        message = f"at rung {entry.rung} (step {step:g}), {self._record.metric} {value:g}"
         settled = replace(
             outcome,
             kind=kind,
