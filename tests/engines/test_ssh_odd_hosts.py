@@ -275,6 +275,44 @@ def test_an_archive_that_others_could_have_written_is_not_executed(odd: Any) -> 
     assert archive.read_bytes()[:1] == b"#", "it lies there as it was"
 
 
+HOLDS = """
+import pathlib, sys
+held = []
+for line in sys.stdin.buffer:
+    if held or b'"slots"' in line and pathlib.Path("hold").exists():
+        pathlib.Path("answered").touch()
+        held.append(line)
+        if b'"event":"ended"' not in line:
+            continue
+    sys.stdout.buffer.write(b"".join(held) or line)
+    sys.stdout.buffer.flush()
+    held.clear()
+"""
+"""Passes on what a remote end says; where told to, its first answer with the first end after it."""
+
+
+def test_an_adopted_run_that_ends_at_once_keeps_no_resume_waiting(odd: Any, tmp_path: Path) -> None:
+    """The answer that it runs, and the word that it has ended, come in one piece."""
+    (tmp_path / "holds.py").write_text(HOLDS)
+    holds = f'sh -c "$SSH_ORIGINAL_COMMAND" | {sys.executable} -u {tmp_path}/holds.py'
+    command = 'exec sh -c "$SSH_ORIGINAL_COMMAND"'
+    host = odd(f'case "$SSH_ORIGINAL_COMMAND" in *serve*) {holds};; *) {command};; esac')
+    script = f"touch {tmp_path}/begun; until [ -e {tmp_path}/go ]; do sleep 0.1; done"
+    words = ["run", "--name", "t", "--cpus-per-run", "1", *host.place.options()]
+    launch = host.place.start(*words, "--", "sh", "-c", script)
+    until((tmp_path / "begun").exists, what="the run is under way")
+    launch.kill()
+    launch.wait()
+
+    (host.home / "hold").touch()
+    resume = host.place.start("resume", str(host.place.experiment))
+    until((host.home / "answered").exists, what="the host has said that it runs")
+    (tmp_path / "go").touch()
+
+    assert resume.wait(60) == 0
+    assert host.place.status()["counts"] == {"succeeded": 1}
+
+
 @pytest.mark.fault
 def test_a_network_that_swallows_everything_for_a_while(odd: Any) -> None:
     """The connection neither breaks nor answers; the run goes on, and another connection brings it

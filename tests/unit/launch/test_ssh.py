@@ -386,6 +386,20 @@ def test_a_run_of_an_earlier_launcher_is_adopted_where_the_host_knows_it() -> No
     )  # it may be there
 
 
+@pytest.mark.parametrize("is_settled", [False, True])
+def test_an_end_that_is_heard_before_its_run_is_adopted_is_kept(is_settled: bool) -> None:
+    """The host says it once: while the launcher waits for other hosts, or takes in the answer."""
+    books, found = Books("ws1", [(RUN.id, 1)]), Found(running={(RUN.id, 1)})
+    if is_settled:
+        books.settle(found)
+    books.end((RUN.id, 1), WELL)
+    if not is_settled:
+        books.settle(found)
+
+    assert books.adopt(RUN, RunDir("v/run_0"), 1, connected=True) is not None
+    assert [entry.outcome for entry in books.ended()] == [WELL]
+
+
 def test_a_slot_that_someone_has_is_asked_for_before_anything_is_started_in_it() -> None:
     standing = SlotStanding("ws1")
     assert standing.refusal(0) is None

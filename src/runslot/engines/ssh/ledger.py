@@ -70,6 +70,8 @@ class Books:
         self._expected = set(expected)
         self._stops: dict[Key, bool] = {}
         self._vacant: list[Key] = []
+        self._early: dict[Key, Outcome] = {}
+        """Ends that were heard between the answer to `open` and `adopt`: they are said once."""
         self.stock = Found()
 
     def expected(self) -> set[Key]:
@@ -123,7 +125,7 @@ class Books:
         """
         key = (run.id, attempt)
         with self._lock:
-            ended = self.stock.ended.get(key)
+            ended = self._early.pop(key, None) or self.stock.ended.get(key)
             if connected and ended is None and key not in self.stock.running:
                 return None
             handle = Handle(run_dir, attempt, f"@{self._host}")
@@ -132,10 +134,12 @@ class Books:
             return handle
 
     def end(self, key: Key, outcome: Outcome) -> None:
-        """Note that an attempt ended there."""
+        """Note that an attempt ended there, also one that has yet to be adopted."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is not None and entry.state in {"asked", "running"}:
+            if entry is None and key in self._expected:
+                self._early[key] = outcome
+            elif entry is not None and entry.state in {"asked", "running"}:
                 entry.state, entry.outcome = "ended", outcome
                 if outcome.kind == "succeeded":
                     self._vacant.append(key)
