@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from runslot.engines.registry import read_entry
 from runslot.engines.ssh.ledger import Books, Entry, Found
-from runslot.engines.ssh.pool import SlotStanding
+from runslot.engines.ssh.pool import Silence, SlotStanding
 from runslot.engines.ssh.probe import Probe, obstacle, read
 from runslot.errors import InvalidInput
 from runslot.experiment.records import Outcome, Run
@@ -414,6 +415,22 @@ def test_a_slot_that_someone_has_is_asked_for_before_anything_is_started_in_it()
     assert standing.refusal(0) is None
     assert standing.used(0)
     assert not standing.used(0)
+
+
+def test_a_launcher_that_was_stopped_for_a_while_gives_no_host_up() -> None:
+    """What the hosts said meanwhile has yet to be read; a silence from then on is one."""
+    silence, began = Silence(8), time.monotonic()
+    assert [silence.is_too_long(began, began + after) for after in (3, 6, 9)] == [
+        False,
+        False,
+        True,
+    ]
+    assert not silence.is_too_long(began + 9, began + 100)
+    assert [silence.is_too_long(began + 9, began + after) for after in (103, 107, 109)] == [
+        False,
+        False,
+        True,
+    ]
 
 
 def test_a_host_that_cannot_start_runs_is_left_alone_with_all_its_slots() -> None:

@@ -19,7 +19,7 @@ from runslot.engines.ssh.connection import Broken, Connection, Reply
 from runslot.engines.ssh.fetch import Homecoming
 from runslot.engines.ssh.handshake import Handshake
 from runslot.engines.ssh.ledger import Books, Entry, Found, Key
-from runslot.engines.ssh.pool import PoolTerms, SlotStanding
+from runslot.engines.ssh.pool import PoolTerms, Silence, SlotStanding
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
@@ -72,6 +72,7 @@ class RemoteHost:
         """One that goes on, whose connection's signs of life count too."""
         self._clone: HostClone | None = None
         self._last_heard = time.monotonic()
+        self._silence = Silence(terms.lost_after)
         self._due = threading.Event()
         self._standing = SlotStanding(host.name)
         self.trouble = ""
@@ -194,10 +195,9 @@ class RemoteHost:
         return HostError(self.name, shlex.join(self._host.login), "it has not answered")
 
     def poll(self) -> dict[Handle, Outcome]:
-        """Return what has ended and is home; gives the host up where it has been away for too
-        long.
-        """
-        if self._books.watching() and time.monotonic() - self._heard() > self._terms.lost_after:
+        """Return what has ended and is home; gives up a host that has been away for too long."""
+        is_gone = self._silence.is_too_long(self._heard(), time.monotonic())
+        if is_gone and self._books.watching():
             self.give_up(f"it has not answered for {self._terms.lost_after:g} s")
         return self._books.take_done()
 

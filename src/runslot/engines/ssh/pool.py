@@ -1,5 +1,5 @@
-"""What a pool's hosts have in common, and how the slots of one stand: which someone else had, which
-are reserved, and whether the host can start runs at all.
+"""What a pool's hosts have in common, how long one may be silent, and how its slots stand: which
+someone else had, which are reserved, and whether the host can start runs at all.
 
 Made by `engines.ssh.config`; `engines.ssh.host` asks and changes it.
 """
@@ -40,6 +40,22 @@ class PoolTerms:
     """The caller's variables that the runs get."""
     by_value: str | None
     """The version of Python that what travels by value wants."""
+
+
+class Silence:
+    """How long a host has said nothing, while it could be heard here."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._asked = self._since = time.monotonic()
+
+    def is_too_long(self, heard: float, now: float) -> bool:
+        """Tell whether a host that was `heard` last then is to be given up; asked all the time."""
+        # This process was stopped, as by Ctrl-Z: what came meanwhile has yet to be read.
+        if now - self._asked > self._limit / 2:
+            self._since = now
+        self._asked = now
+        return now - max(heard, self._since) > self._limit
 
 
 class SlotStanding:
