@@ -190,7 +190,8 @@ def test_a_shell_that_talks_at_every_login(odd: Any) -> None:
     until(lambda: "let ~/.bashrc there print nothing" in log.read_text(), 120, "it is said")
     assert list(host.place.experiment.rglob("place.txt"))
     assert not list(host.place.experiment.rglob("weights.bin"))
-    (problem,) = host.place.status()["problems"]
+    # It is said first, and then noted.
+    (problem,) = until(lambda: host.place.status().get("problems"), what="it is noted")
     assert "results of host odd do not come home" in problem, "status says why nothing goes on"
     assert "tried again" in problem
 

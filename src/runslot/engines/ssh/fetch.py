@@ -73,15 +73,16 @@ class Homecoming:
         """Begin anew with a new remote end, which offers everything again."""
         self._came = False
 
-    def round(self, connection: Connection, clone: HostClone) -> list[Entry]:
-        """Bring home what has changed; return what has ended and is home, which can be told of.
+    def round(self, connection: Connection, clone: HostClone) -> tuple[list[Entry], str]:
+        """Bring home what has changed; return what has ended and is home, and why some of its
+        files are not.
 
         `RunslotError` or `OSError` where it did not come home; the next round tries again.
         """
         self._next = time.monotonic() + self._sync_every
         entries = self._books.under_way()
         if not entries:
-            return []
+            return [], ""
         ended = [entry for entry in entries if entry.state == "ended"]
         runs = [entry.run.id for entry in entries]
         large = bool(ended) or time.monotonic() >= self._large_from
@@ -104,6 +105,12 @@ class Homecoming:
             self._failures = self._failures + 1 if note else 0
             if note and self._failures < _TRIES:
                 raise RunslotError(note)
+        return ended, note
+
+    def conclude(self, ended: Sequence[Entry], note: str) -> list[Entry]:
+        """Let these be told of, with a note of what did not come; return those that were not given
+        up meanwhile.
+        """
         return [entry for entry in ended if self._conclude(entry, note)]
 
     def _unpack(self, parcel: Sequence[list[Any]]) -> Iterator[Change]:

@@ -337,7 +337,7 @@ class RemoteHost:
 
     def _bring_home(self, connection: Connection, clone: HostClone) -> None:
         try:
-            home = self._homecoming.round(connection, clone)
+            ended, note = self._homecoming.round(connection, clone)
         except Broken:
             if connection.alive:  # it lives, and does not answer
                 connection.kill()
@@ -347,10 +347,11 @@ class RemoteHost:
                 self._wrong(f"results of host {self.name} do not come home: {error}")
             self._pause(_FAILED)
             return
-        if self.trouble:
-            self.trouble = ""
-            if all(entry.is_whole for entry in home):
-                self._say(f"results of host {self.name} come home again")
+        # First: who is told of the last end looks no more.
+        was_troubled, self.trouble = bool(self.trouble), ""
+        home = self._homecoming.conclude(ended, note)
+        if was_troubled and all(entry.is_whole for entry in home):
+            self._say(f"results of host {self.name} come home again")
         if home:
             # What may continue from its snapshot may do so on this host, where it lies already.
             resumable = self._terms.experiment.policy.resumable

@@ -231,10 +231,10 @@ class SSHLauncher:
     def poll(self, handles: Collection[Handle]) -> Mapping[Handle, Outcome | None]:
         """Return the outcomes of those that have ended and are home."""
         self._tell()
-        self._note_troubles()
         ended: dict[Handle, Outcome] = {}
         for remote in self._remotes.values():
             ended |= remote.poll()
+        self._note_troubles()  # with the last end there is no further look
         for handle in ended:
             self._by_handle.pop(handle, None)
         return {handle: ended.get(handle) for handle in handles}
