@@ -401,6 +401,28 @@ def test_a_stop_cancels_what_waits_when_nobody_is_at_work(cluster: Cluster) -> N
     assert str(cluster.place.experiment) not in alive
 
 
+def test_one_answer_is_enough_of_what_waited_and_was_cancelled(cluster: Cluster) -> None:
+    """Slurm keeps nothing of it, and else is asked twice, ten seconds apart."""
+    table = '[launchers.cluster]\nkind = "slurm"\nat_a_time = 1\n'
+    (cluster.place.directory / "runslot.toml").write_text(table)
+    cluster.place(*cluster.options("program.py:wait", "--seeds", "3"))
+    until(cluster.notes, what="the first run has begun")
+    waiting = cluster.waiting()
+    run = cluster.place.status()["runs"][waiting]["run"]
+
+    cluster.place("stop", str(cluster.place.experiment), run)
+
+    (cancelled,) = cluster.calls("scancel")
+    assert sum(when > cancelled for when in cluster.calls("squeue")) == 1
+    outcome = cluster.place.status()["runs"][waiting]["outcome"]
+    assert (outcome["kind"], outcome["message"]) == ("stopped", "stopped before it started")
+    cluster.go()
+    cluster.place.until(
+        lambda: cluster.place.status()["counts"].get("succeeded") == 2, what="the others end"
+    )
+    assert cluster.notes() == 2
+
+
 def test_what_a_stop_left_half_done_a_resume_does(cluster: Cluster) -> None:
     """Its task is in the queue still, and will not begin the run: that was asked of it."""
     table = '[launchers.cluster]\nkind = "slurm"\nat_a_time = 1\n'

@@ -14,7 +14,7 @@ from runslot.engines.batch.backlog import KeptBack, unsubmitted
 from runslot.engines.batch.cluster import BatchCluster
 from runslot.engines.batch.evidence import UnfitEnds, evidence_of, settle
 from runslot.engines.batch.pilots import all_places
-from runslot.engines.batch.queue import POLITE, Look, look
+from runslot.engines.batch.queue import POLITE, Look, look, recent_look
 from runslot.engines.batch.script import ScriptWriter
 from runslot.engines.batch.setbacks import Setbacks
 from runslot.engines.batch.site import Site, fetch_begun
@@ -33,6 +33,7 @@ from runslot.engines.events import Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Launcher, Placed, Taken, UnderWay
 from runslot.errors import RunslotError
+from runslot.experiment.files import see_anew
 from runslot.experiment.lock import leave_request
 from runslot.experiment.records import Outcome, Run
 from runslot.experiment.rundir import RunDir
@@ -59,6 +60,8 @@ class _Watch:
     """It was asked to stop."""
     stopped_at: float = 0.0
     """When what bars its start was in place; Unix time."""
+    is_withdrawn: bool = False
+    """Its task waited, and the system took the order to cancel it."""
     barred: bool = False
     """No task can begin it any more."""
     was_stopped: bool = False
@@ -201,9 +204,8 @@ class BatchLauncher(Launcher):
         before it could.
         """
         if not self._look.at:
-            self._look = look(
-                self._experiment.directory, self._cluster, list(self._places.values()), 0.0
-            )
+            places = list(self._places.values())
+            self._look = look(self._experiment.directory, self._cluster, places, 0.0)
         job = self._look.job(place.submission)
         if job is None:
             return place
@@ -252,15 +254,20 @@ class BatchLauncher(Launcher):
     def _ended(self, handle: Handle) -> Outcome | None:
         watch, sight = self._watched[handle], self._look
         task = sight.task(watch.place)
+        # Here one answer is enough: a task that began is in it, or has left a run's attempt.
+        is_out = watch.is_withdrawn and task is None and sight.at > watch.stopped_at
+        if is_out:
+            see_anew(handle.run_dir.path)
         evidence = evidence_of(watch.place, handle.run_dir, sight, handle.attempt, self._policy)
+        is_out = is_out and evidence.latest < evidence.attempt
         unsubmitted = watch.stopped and watch.place.submission.job is None and task is None
-        waits_still = task is not None and task.waits and sight.at > watch.stopped_at > 0
+        waits_still = sight.waits(watch.place) and sight.at > watch.stopped_at > 0
         outcome = how_it_ended(
             replace(
                 evidence,
                 gone=evidence.gone or unsubmitted,
                 stopped=watch.stopped,
-                barred=watch.barred or (watch.stopped and waits_still),
+                barred=watch.barred or is_out or (watch.stopped and waits_still),
                 system=self._cluster.title,
             )
         )
@@ -305,12 +312,8 @@ class BatchLauncher(Launcher):
         if not asks or time.monotonic() - self._last_look < period:
             return
         self._last_look = time.monotonic()
-        self._looking = threading.Thread(
-            target=self._ask,
-            args=(time.time() - (0.0 if new else POLITE - 1),),
-            name="queue",
-            daemon=True,
-        )
+        oldest = time.time() - (0.0 if new else POLITE - 1)
+        self._looking = threading.Thread(target=self._ask, args=(oldest,), daemon=True)
         self._looking.start()
 
     def _ask(self, oldest: float) -> None:
@@ -356,9 +359,12 @@ class BatchLauncher(Launcher):
         stopping = {watch.run for watch in watches}
         going_on = {task for task, place in places_of.items() if self._goes_on(place, stopping)}
         with caught():
-            self._cancel(
-                {task: place for task, place in places_of.items() if task not in going_on}, kill
-            )
+            recent = recent_look(self._experiment.directory, self._cluster.word, self._look)
+            idle = {task: place for task, place in places_of.items() if task not in going_on}
+            waiting = {task for task, place in idle.items() if recent.waits(place)}
+            self._cancel(idle, kill)
+            for watch in watches:
+                watch.is_withdrawn = watch.task in waiting
         unbegun = [
             watch
             for watch in watches

@@ -33,6 +33,9 @@ _WAIT = 15.0
 _LONG_AGO = 60.0
 """Seconds after which an answer that has no trace of a job can no longer be too early for it."""
 
+_RECENT_S = 60.0
+"""An answer that is no older says what waits."""
+
 Key = tuple[str, int]
 """A job's name, which is its submission's, and the index in the array."""
 
@@ -67,6 +70,11 @@ class Look:
     def task(self, place: TaskPlace) -> Task | None:
         """Return the task of a place, where the system knows it."""
         return self.tasks.get((place.submission.job_name, place.task))
+
+    def waits(self, place: TaskPlace) -> bool:
+        """Tell whether a task waits to be started."""
+        task = self.task(place)
+        return task is not None and task.waits
 
     def gone(self, place: TaskPlace) -> bool:
         """Tell whether the system was asked often enough to be sure that it knows nothing of a
@@ -191,6 +199,14 @@ def _since(before: Look, key: Key, place: TaskPlace, now: float) -> float:
     noted_at = place.submission.noted()
     long_ago = noted_at is not None and now - noted_at > _LONG_AGO and now - before.at > _LONG_AGO
     return now - _LONG_AGO if long_ago else now
+
+
+def recent_look(experiment: ExperimentDir, system: str, last: Look) -> Look:
+    """Return the last answer, else the one that somebody got before this launcher was there (as
+    `runslot stop` does); an empty one where it is old.
+    """
+    answer = last if last.at else read_look(experiment, system)
+    return answer if answer.is_from(time.time() - _RECENT_S) else Look()
 
 
 def read_look(experiment: ExperimentDir, system: str) -> Look:

@@ -53,6 +53,7 @@ _SAID = {
     "TIMEOUT": "the job's time limit ran out",
 }
 _SIGKILL = 9
+_UNBEGUN = "stopped before it started"
 
 
 def task_name(job: str, index: int) -> str:
@@ -162,7 +163,7 @@ def how_it_ended(evidence: RunEvidence) -> Outcome | None:
             return Outcome(
                 "stopped",
                 max(evidence.attempt, evidence.latest),
-                message="stopped before it started",
+                message=_UNBEGUN,
             )
         return _without_outcome(evidence) if over else None
     if outcome.kind == "succeeded" or evidence.stopped:
@@ -206,6 +207,8 @@ def _without_outcome(evidence: RunEvidence) -> Outcome:
     if evidence.task is None and evidence.dropped and evidence.latest < evidence.attempt:
         message = f"its task was cancelled as it waited: {evidence.system} has dropped it"
         return Outcome("stopped", attempt, message=message)
+    if evidence.task is None and evidence.stopped and evidence.latest < evidence.attempt:
+        return Outcome("stopped", attempt, message=_UNBEGUN)
     if evidence.task is None:
         kind: Kind = "stopped" if evidence.stopped else "lost"
         message = f"its job is no longer known to {evidence.system}, and left no outcome"
