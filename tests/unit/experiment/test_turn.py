@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,44 +24,46 @@ from pathlib import Path
 from runslot.experiment.journal import JournalReader
 from runslot.experiment.turn import SharedJournal
 
-home, last = Path(sys.argv[1]), int(sys.argv[2])
-journal, reader, count = SharedJournal(home / "turns", home / "journal"), None, 0
-reader = JournalReader(home / "journal")
-while count < last:
+home, count = Path(sys.argv[1]), 0
+journal, reader = SharedJournal(home / "turns", home / "journal"), JournalReader(home / "journal")
+while not (home / "enough").exists():
     with journal.taken():
         for event in reader.read():
             count = event["count"]
-        if count < last:
-            count += 1
-            journal.write("counted", time.time(), count=count)
-            journal.write("counted", time.time(), count=count)
+        count += 1
+        journal.write("counted", time.time(), count=count)
+        journal.write("counted", time.time(), count=count)
 """
 
 
-def counter(home: Path, last: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-c", COUNTS, str(home), str(last)])
+def counter(home: Path) -> subprocess.Popen[bytes]:
+    """Start a process that counts on until there is a file `enough`."""
+    return subprocess.Popen([sys.executable, "-c", COUNTS, str(home)])
 
 
 def written(home: Path) -> list[int]:
     return [event["count"] for event in read_events(home / "journal")]
 
 
-def test_processes_that_are_killed_at_random_count_on_without_a_gap(tmp_path: Path) -> None:
+def test_processes_that_are_killed_at_random_count_on_without_a_gap(
+    until: Callable[..., Any], tmp_path: Path
+) -> None:
     """Each number is there twice, in order: no decision is lost, made twice, or half written."""
-    last, chance = 150, random.Random(7)
-    processes = [counter(tmp_path, last) for _ in range(3)]
-    kills = 0
-    while kills < 12 and any(process.poll() is None for process in processes):
-        time.sleep(chance.uniform(0.05, 0.25))
+    chance = random.Random(7)
+    processes = [counter(tmp_path) for _ in range(3)]
+    for _ in range(12):
+        lines = len(written(tmp_path)) + chance.randrange(2, 20)
+        until(lambda lines=lines: len(written(tmp_path)) >= lines)
+        time.sleep(chance.uniform(0, 0.05))
         place = chance.randrange(3)
-        processes[place].send_signal(signal.SIGKILL)
+        processes[place].kill()
         processes[place].wait()
-        processes[place] = counter(tmp_path, last)
-        kills += 1
+        processes[place] = counter(tmp_path)
+    (tmp_path / "enough").touch()
     assert [process.wait(timeout=60) for process in processes] == [0, 0, 0]
 
-    assert kills > 3
-    assert written(tmp_path) == [number for count in range(1, last + 1) for number in (count,) * 2]
+    counts = written(tmp_path)
+    assert counts == [number for count in range(1, counts[-1] + 1) for number in (count,) * 2]
     assert len(list((tmp_path / "turns").glob("0*"))) == 1, "no turn is left behind"
 
 
