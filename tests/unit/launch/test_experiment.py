@@ -213,14 +213,15 @@ def test_a_command_that_fails_is_said_with_its_last_line() -> None:
 
 
 def test_a_timeout_ends_a_run_that_ignores_being_asked() -> None:
-    program = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)"
-    (outcome,) = Experiment("slow", [PYTHON, "-c", program], timeout=0.5, grace=0.3).launch(silent)
+    # a shell is deaf within milliseconds, a Python may still be starting when it is asked
+    argv = ["sh", "-c", "trap '' TERM; sleep 600"]
+    (outcome,) = Experiment("slow", argv, timeout=0.5, grace=0.3).launch(silent)
     assert (outcome.kind, outcome.signal) == ("timed_out", 9)
     assert "0.5 s" in outcome.message
 
 
 def test_a_memory_limit_ends_a_run() -> None:
-    program = "import time; x = bytearray(300_000_000); time.sleep(60)"
+    program = "import time; x = bytearray(300_000_000); time.sleep(600)"
     (outcome,) = Experiment(
         "fat", [PYTHON, "-c", program], resources=Resources(memory=100_000_000)
     ).launch(silent)
@@ -509,8 +510,11 @@ def test_warm_and_cold_starts_do_the_same(start: str, tmp_path: Path) -> None:
         "import atexit, threading, time\n"
         "def train(v):\n"
         "    atexit.register(print, 'exit handler')\n"
-        "    threading.Thread(target=lambda: (time.sleep(0.1), print('thread'))).start()\n"
+        "    printed = threading.Event()\n"
+        "    late = lambda: (printed.wait(), time.sleep(0.1), print('thread'))\n"
+        "    threading.Thread(target=late).start()\n"
         "    print('main', v)\n"
+        "    printed.set()\n"
     )
     outcomes = Experiment("start", f"{tmp_path}/mod.py:train", start=start).launch(silent)  # type: ignore[arg-type]
     assert outcomes.all_succeeded
@@ -519,7 +523,7 @@ def test_warm_and_cold_starts_do_the_same(start: str, tmp_path: Path) -> None:
 
 def test_threads_of_the_imported_module_mean_a_cold_start_that_is_said_once(tmp_path: Path) -> None:
     (tmp_path / "threaded.py").write_text(
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(9,),"
+        "import threading, time\nthreading.Thread(target=time.sleep, args=(600,),"
         " daemon=True).start()\ndef train(v): pass\n"
     )
     said: list[LaunchEvent] = []
