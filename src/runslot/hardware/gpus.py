@@ -7,6 +7,7 @@ GPU leaves the others usable, and a note says which.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import json
@@ -165,7 +166,9 @@ def _lines(child: subprocess.Popen[bytes], silence: float) -> Iterator[bytes]:
             patience = silence
             chunk = os.read(child.stdout.fileno(), 1 << 16)
             if not chunk:
-                child.wait(1)
+                # one that is stuck in the driver as it ends has closed its output already
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(silence)
                 return
             *lines, pending = (pending + chunk).split(b"\n")
             yield from lines

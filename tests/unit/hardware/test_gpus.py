@@ -178,7 +178,7 @@ def test_a_lost_gpu_leaves_the_others(library, tmp_path):
 def test_a_gpu_that_hangs_leaves_the_others(library, tmp_path):
     text = driver_text("h100.xml.xz").splitlines()
     text[2] = text[2].replace(" ok ", " hang ")
-    gpus, notes = ask(tmp_path, 1.5, **nvidia(tmp_path, library, "\n".join(text) + "\n"))
+    gpus, notes = ask(tmp_path, 3.0, **nvidia(tmp_path, library, "\n".join(text) + "\n"))
     assert [gpu.index for gpu in gpus] == [0, 1, 3, 4, 5, 6, 7]
     assert len(notes) == 1
     assert notes[0].startswith("GPU 2 did not answer")
@@ -191,6 +191,13 @@ def test_a_driver_that_hangs_or_fails_is_noted(library, tmp_path):
     gpus, notes = ask(tmp_path, **nvidia(tmp_path, library, "init 9\n"))
     assert gpus == []
     assert notes == ["NVIDIA GPUs are left out: NVML says Driver Not Loaded"]
+
+
+def test_an_asker_that_is_stuck_as_it_ends_is_a_driver_that_does_not_answer(tmp_path):
+    (tmp_path / "pynvml.py").write_text("import os, time\nos.close(1)\ntime.sleep(600)\n")
+    gpus, notes = ask(tmp_path, 1.0, PYTHONPATH=str(tmp_path))
+    assert gpus == []
+    assert "did not answer" in notes[0]
 
 
 @pytest.mark.parametrize(
@@ -326,10 +333,11 @@ def test_amd_without_unique_id_is_told_by_its_address(no_nvidia, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("script", "note"), [("sleep 60", "did not answer"), ("echo no", "nothing that could be read")]
+    ("script", "silence", "note"),
+    [("sleep 60", 1.0, "did not answer"), ("echo no", 20.0, "nothing that could be read")],
 )
-def test_a_broken_rocm_smi_is_noted(script, note, no_nvidia, tmp_path):
-    gpus, notes = ask(tmp_path, 1.0, **no_nvidia, **rocm(tmp_path, f"exec {script}"))
+def test_a_broken_rocm_smi_is_noted(script, silence, note, no_nvidia, tmp_path):
+    gpus, notes = ask(tmp_path, silence, **no_nvidia, **rocm(tmp_path, f"exec {script}"))
     assert gpus == []
     assert note in notes[0]
 
