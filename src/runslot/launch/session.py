@@ -70,6 +70,8 @@ class Session:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._waiting: dict[str, threading.Event] = {}
+        self._interrupts = 0
+        """How often its runs were asked to stop since the last was submitted."""
         self._failure: BaseException | None = None
 
     def take(self, experiment: OpenExperiment) -> Submitted:
@@ -85,6 +87,7 @@ class Session:
         ended = threading.Event()
         with self._lock:
             self._waiting[str(directory.path)] = ended
+            self._interrupts = 0
             self.supervisor.add(
                 Share(
                     experiment,
@@ -103,25 +106,45 @@ class Session:
         return Submitted(directory, ended, self)
 
     def wait_for(self, ended: threading.Event) -> None:
-        """Wait, and on Ctrl-C stop all runs (again: kill them) before it is raised."""
-        interrupts = 0
-        while not ended.is_set():
+        """Wait, and on Ctrl-C stop all runs of the script (again: kill them) before it is
+        raised.
+        """
+        was_interrupted, is_over = False, False
+        while not is_over:
             try:
-                ended.wait()
+                is_over = ended.wait()
             except KeyboardInterrupt:
-                interrupts += 1
-                self.supervisor.ask(StopAsked(None, kill=interrupts > 1))
-        if interrupts:
+                was_interrupted = True
+                for session in _sessions:
+                    session.interrupt()
+        if was_interrupted:
             raise KeyboardInterrupt
         if self._failure is not None:
             raise RunslotError(
                 f"the launcher of this script failed: {self._failure}"
             ) from self._failure
 
-    def wait_for_all(self) -> None:
-        """Wait for everything that was submitted."""
+    def wait_for_all(self) -> bool:
+        """Wait for everything that was submitted, also after Ctrl-C; tell whether there was one."""
+        was_interrupted = False
         for ended in list(self._waiting.values()):
-            self.wait_for(ended)
+            try:
+                self.wait_for(ended)
+            except KeyboardInterrupt:
+                was_interrupted = True
+        return was_interrupted
+
+    def stop(self) -> None:
+        """Ask all its runs to stop, unless they have been asked."""
+        if not self._interrupts:
+            self.interrupt()
+
+    def interrupt(self) -> None:
+        """Ask all its runs to stop; again: kill them."""
+        if all(ended.is_set() for ended in self._waiting.values()):
+            return  # or it would be what is submitted next that is stopped
+        self._interrupts += 1
+        self.supervisor.ask(StopAsked(None, kill=self._interrupts > 1))
 
     def _told(self, event: LaunchEvent) -> None:
         """Pass an event on, and note experiments that ended."""
@@ -233,13 +256,12 @@ def _wait_at_exit() -> None:
     interrupted = (
         getattr(sys, "last_type", None) is KeyboardInterrupt
     )  # Ctrl-C in the script, between its calls
+    if interrupted:
+        for session in _sessions:
+            session.stop()
     for session in list(_sessions):
-        if interrupted:
-            session.supervisor.ask(StopAsked(None))
         try:
-            session.wait_for_all()
-        except KeyboardInterrupt:
-            interrupted = True
+            interrupted = session.wait_for_all() or interrupted
         finally:
             session.launcher.close()
     if interrupted:

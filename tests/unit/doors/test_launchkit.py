@@ -272,6 +272,37 @@ def test_ctrl_c_stops_the_runs(until, where: str, project: Path, root: Path) -> 
     assert "stopping" in output
 
 
+def test_after_ctrl_c_at_a_scripts_end_the_runs_of_all_its_calls_are_waited_for(
+    until, project: Path, root: Path
+) -> None:
+    (project / "launch.py").write_text(
+        "import signal, time\n"
+        "from runslot.launchkit import run_experiment\n"
+        "def sleep(variant):\n"
+        "    if variant['slow']:\n"
+        "        signal.signal(signal.SIGTERM, lambda *_: (time.sleep(1), exit(1)))\n"
+        "    print('up', flush=True)\n"
+        "    time.sleep(600)\n"
+        "for slow in (False, True):\n"
+        "    run_experiment(sleep, variant=dict(slow=slow), skip_wait=True)\n"
+    )
+    launcher = subprocess.Popen(
+        [sys.executable, "launch.py"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    both = min(2, len(probe(gpus=False).cores))
+    until(
+        lambda: (
+            len([console for console in root.glob("*/*/console.log") if console.read_text()])
+            == both
+        )
+    )
+    launcher.send_signal(signal.SIGINT)
+    output, _ = launcher.communicate(timeout=60)
+    assert launcher.returncode == -signal.SIGINT, output
+    states = [each.state for call in find_experiments(root) for each in read_status(call).runs]
+    assert sorted(states) == ["queued"] * (2 - both) + ["stopped"] * both, output
+
+
 def test_a_stopped_call_is_resumed(project: Path, root: Path) -> None:
     launched = run_experiment(fail, variant={"x": [1, 2]}, sweep=True, exp_prefix="retry")
     assert [outcome.kind for outcome in launched.outcomes] == ["failed", "failed"]
