@@ -15,12 +15,18 @@ from typing import Any
 
 import pytest
 
-# On a busy machine an example may take any time: nothing here is judged by a clock.
+# On a busy machine an example may take any time: nothing here is judged by a clock. Nor by chance:
+# a property has the same examples every time.
 # environments that are made for one thing have no hypothesis
 with contextlib.suppress(ImportError):
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
-    settings.register_profile("unhurried", deadline=None)
+    settings.register_profile(
+        "unhurried",
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        derandomize=True,
+    )
     settings.load_profile("unhurried")
 # A shell's background job, as CI may be, ignores Ctrl-C, and so would all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -221,7 +221,7 @@ def test_a_stop_drops_what_a_pause_holds() -> None:
     assert every.waiting == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     slots=st.integers(1, 4),
     runs=st.integers(0, 12),

@@ -127,7 +127,7 @@ calls = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(calls)
 def test_any_call_is_sound_or_refused(kwargs):
     message = refusal(kwargs)

@@ -74,7 +74,7 @@ def shapes(draw, machine):
     return replace(topology, allowed=tuple(sorted(allowed)))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_slots_are_disjoint_and_as_many_as_fit(machine, data):
     topology = data.draw(shapes(machine))
@@ -107,9 +107,7 @@ def test_slots_are_disjoint_and_as_many_as_fit(machine, data):
     assert describe_slots(topology, slots).startswith(f"{len(slots)} slot")
 
 
-@settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
 @given(data=st.data())
 def test_captured_machines(capture, golden, data):
     name = data.draw(st.sampled_from(sorted(golden)))

@@ -300,7 +300,7 @@ class TestCurves:
             6,
         ]
 
-    @settings(deadline=None, max_examples=50)
+    @settings(max_examples=50)
     @given(
         st.lists(
             st.dictionaries(st.integers(0, 12), st.integers(-5, 5), min_size=1, max_size=9),

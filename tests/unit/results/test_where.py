@@ -210,7 +210,7 @@ JOINS = [
 WORDS = [*SIGNS, *NAMES, *JOINS, "FLOAT", "SELECT", "lower", "abs", "substr", "left"]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(WORDS), max_size=14).map(" ".join) | st.text(max_size=20))
 def test_whatever_is_written_is_a_choice_or_a_sentence(text: str) -> None:
     try:

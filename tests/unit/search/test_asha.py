@@ -142,7 +142,7 @@ def test_the_winner_is_the_best_where_enough_were_compared() -> None:
     assert winner(RungTable(RUNGS, "max")) is None
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.integers(2, 4), st.integers(1, 40), st.booleans())
 def test_no_more_than_one_in_eta_goes_on_and_never_a_worse_one(
     seed: int, eta: int, count: int, can_pause: bool

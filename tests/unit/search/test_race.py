@@ -177,7 +177,7 @@ def test_no_chance_is_said_where_no_drop_has_one() -> None:
     assert said.words == "13 of 20 runs (7 saved, 35 %)"
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.floats(0, 3))
 def test_a_race_ends_with_the_leader_among_those_left(seed: int, count: int, spread: float) -> None:
     rng = Random(seed)

@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 Write = Callable[..., Path]
-
-PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""For properties on a machine that others keep busy."""
 
 
 @pytest.fixture

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from runslot.errors import InvalidInput
 from runslot.view.data.choices import Choices
 
-from .conftest import PATIENT
-
 texts = st.text(min_size=1, max_size=12)
 lists = st.lists(texts, unique=True, max_size=4).map(tuple)
 filters = st.dictionaries(
@@ -18,7 +16,6 @@ filters = st.dictionaries(
 )
 
 
-@PATIENT
 @given(
     st.builds(
         Choices,

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from runslot.view.data.alignment import decimate
 
-from .conftest import PATIENT
-
 values = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=600)
 
 
@@ -20,7 +18,6 @@ def curve(center: list[float], number: int = 0) -> pl.DataFrame:
     return frame.with_columns(curve=pl.lit(number), **columns)
 
 
-@PATIENT
 @given(st.lists(values, min_size=1, max_size=3), st.integers(8, 100))
 def test_extremes_and_ends_stay_and_no_point_is_made_up(
     curves: list[list[float]], points: int
@@ -40,7 +37,6 @@ def test_extremes_and_ends_stay_and_no_point_is_made_up(
         assert own.height <= points + 6
 
 
-@PATIENT
 @given(st.lists(st.floats(-1e6, 1e6), min_size=130, max_size=204), st.integers(1, 50))
 def test_a_grown_curve_keeps_what_was_sent_but_for_its_last_stretch(
     center: list[float], more: int

@@ -25,7 +25,7 @@ from runslot.view.web.content import show
 from runslot.view.web.library import SHA256, TRACES, script
 from runslot.view.web.live_runs import LiveRuns, Moment
 
-from .conftest import PATIENT, Write
+from .conftest import Write
 
 
 def applied(figure: Figure, changes: Sequence[Change]) -> Figure:
@@ -56,7 +56,6 @@ def figure_of(center: list[float], n: list[int]) -> Figure:
 numbers = st.lists(st.floats(-1e9, 1e9), min_size=2, max_size=40)
 
 
-@PATIENT
 @given(numbers, numbers)
 def test_growth_makes_the_new_figure_from_the_old_one(
     before: list[float], more: list[float]
@@ -96,7 +95,6 @@ def test_runs_that_end_are_a_small_change(write_run: Write, tmp_path: Path, rows
     assert len(json.dumps(changes)) * 4 < len(json.dumps(after.figures[0]))
 
 
-@PATIENT
 @given(st.text())
 def test_texts_are_escaped(text: str) -> None:
     escaped = plain(text)

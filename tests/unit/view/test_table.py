@@ -13,7 +13,7 @@ from runslot.view.data.alignment import shared_start
 from runslot.view.data.groups import group
 from runslot.view.web.grid import by_name, changes, column_definitions, default_columns, paint, rows
 
-from .conftest import PATIENT, Write
+from .conftest import Write
 
 cells = st.dictionaries(st.sampled_from("abcdef"), st.integers(0, 3))
 
@@ -22,7 +22,6 @@ def table(values: dict[str, int]) -> list[dict[str, Any]]:
     return [{"run": run, "c0": value} for run, value in values.items()]
 
 
-@PATIENT
 @given(cells, cells)
 def test_a_transaction_makes_one_table_from_the_other(
     before: dict[str, int], after: dict[str, int]
@@ -83,7 +82,6 @@ def test_columns_of_any_name_go_by_numbers(write_run: Write, tmp_path: Path) -> 
     assert row[headings["loss (final)"]] in {"nan", None}
 
 
-@PATIENT
 @given(
     st.lists(
         st.lists(st.sampled_from(["a", "ab", "b"]), min_size=1, max_size=4).map("/".join),
