@@ -59,18 +59,17 @@ class Supply:
         self._link = link
         self._next_attempt = next_attempt
         self._wake = wake
-        self._come: SimpleQueue[tuple[str, int]] = SimpleQueue()
+        self._come: SimpleQueue[Sequence[tuple[str, int]]] = SimpleQueue()
         self._busy: set[str] = set()
         self._last_wish: tuple[int, int] | None = None
         threading.Thread(target=self._hear, name="supply", daemon=True).start()
 
     def _hear(self) -> None:
         for line in lines_of(self._link):
-            for run, attempt in line.get("runs", ()):
-                self._come.put((run, attempt))
+            if runs := line.get("runs"):
+                self._come.put(runs)  # as one: no room is asked for that the rest will fill
             if line.get("end"):
                 break
-            self._last_wish = None  # room that was not filled is asked for again
             self._wake()
         self._has_ended = True
         self._wake()
@@ -124,13 +123,15 @@ class Supply:
         """Return the runs that have come, and ask for more where there is room for them."""
         runs: list[tuple[Run, int]] = []
         while not self._come.empty():
-            run_id, attempt = self._come.get()
-            start = self._next_attempt(run_id, attempt)
-            if start is None:
-                send(self._link, {"over": run_id})
-            else:
-                runs.append(start)
-                self._busy.add(run_id)
+            # room that was not filled is asked for again; here, as `_hear` is another thread
+            self._last_wish = None
+            for run_id, attempt in self._come.get():
+                start = self._next_attempt(run_id, attempt)
+                if start is None:
+                    send(self._link, {"over": run_id})
+                else:
+                    runs.append(start)
+                    self._busy.add(run_id)
         if runs:
             self._observer(RunsAdded(tuple(run for run, _ in runs)))
         wish = max(0, room - len(runs)), len(self._busy)
