@@ -118,7 +118,7 @@ def call(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )
         return subprocess.run(
             [sys.executable, "-m", "runslot", *arguments], cwd=project, env=environment, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=100, check=False,
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
 
     return run
@@ -226,7 +226,7 @@ def test_a_bucket_that_says_nothing_is_not_waited_for(s3_refuses: list[str]) -> 
     began = time.monotonic()
     with pytest.raises(Unreachable, match="has not answered within 2 s: is this machine online"):
         check_bucket(open_store("s3://mine/runs"), patience=2)
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - began < 45  # the server says nothing for 60
 
 
 @pytest.mark.parametrize(
@@ -503,8 +503,8 @@ def test_what_google_does_not_tell_is_not_known(sky: SkyPilot, clouds: Clouds) -
 
 @with_skypilot
 def test_a_cloud_that_does_not_answer_is_not_waited_for(sky: SkyPilot, clouds: Clouds) -> None:
-    clouds.hangs = 40.0
+    clouds.hangs = 300.0
     began = time.monotonic()
     (found,) = asked(sky, infra="aws/us-east-1", instance_type="g4dn.xlarge")
     assert found.limit is None
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 200
