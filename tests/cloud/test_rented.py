@@ -850,6 +850,22 @@ def test_a_machine_that_is_rented_for_a_launch_that_died_is_given_back_by_cloud_
     assert "no machine is rented" in place.call("cloud", "ls").stdout
 
 
+def test_a_machine_that_comes_while_cloud_down_finds_nothing_is_given_back(place: Place) -> None:
+    """It was not there when it was looked for, and is before that is answered."""
+    wait = die_while_renting(place, "steps=1000")
+    wait_back = wait.with_name("wait-back")
+    wait_back.touch()
+    down = place.start("cloud", "down", str(place.experiment.path))
+    wait_for(lambda: list(place.path.glob("stand-in/giving/*")))
+    wait.unlink()
+    await_who_rents(place)
+    assert len(place.rented()) == 2
+    wait_back.unlink()
+    assert down.wait(150) == 0, place.out
+    assert place.rented() == []
+    assert rentals(place) == (2, 2)
+
+
 def test_why_a_machine_cannot_begin_is_said_here(place: Place) -> None:
     """Its process refuses, as where the machine's identity has no right to the bucket."""
     place.configure(machines=1, setup=["sed -i s/file:/flie:/ job-0.json"])

@@ -28,6 +28,7 @@ from runslot.engines.sky.rental import (
     Rented,
     await_renting,
     bring,
+    is_being_rented,
     read_record,
     write_record,
 )
@@ -107,9 +108,11 @@ def down(
     for name, managed, experiment in machines:
         try:
             _not_at_work(name)
+            # What is rented for a launch that died may come while it is just given back, or later.
+            comes = experiment is not None and is_being_rented(experiment, name)
             sky.give_back(name, managed)
-            # What is rented for a launch that died comes when it was to be given back already.
-            if experiment is not None and await_renting(experiment, name):
+            if experiment is not None and comes:
+                await_renting(experiment, name)
                 sky.give_back(name, managed)
         except RunslotError as error:
             well = False

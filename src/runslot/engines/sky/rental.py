@@ -381,6 +381,12 @@ def renting_file(experiment: ExperimentDir, name: str) -> Path:
     return place / f"{name}.renting"
 
 
+def is_being_rented(experiment: ExperimentDir, name: str) -> bool:
+    """Tell whether somebody rents a machine at this moment."""
+    with os.fdopen(open_to_append(renting_file(experiment, name)), "a") as file:
+        return not takes_lock(file)
+
+
 def await_renting(
     experiment: ExperimentDir, name: str, begin: Callable[[], None] = lambda: None
 ) -> bool:
