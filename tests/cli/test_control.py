@@ -4,6 +4,7 @@ their launcher.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from runslot.cli.logs import _Console
 
 WAIT = ("run", "train.py:wait", "--name", "w", "--grid", "x=1,2,3", "--cpus-per-run", "1")
 
@@ -345,6 +348,28 @@ def test_logs_follows_into_the_next_attempt(runslot):
     assert out.splitlines()[-1] == "second"
     assert "succeeded" in err
     ended(launcher, 0)
+
+
+def test_what_an_attempt_printed_last_is_copied_though_the_next_has_replaced_its_file(
+    tmp_path, monkeypatch
+):
+    path, out = tmp_path / "console.log", io.BytesIO()
+    path.write_text("first\n")
+    console = _Console(path, out, None)
+    console.copy()
+
+    def meanwhile(file):
+        with path.open("a") as attempt:
+            attempt.write("its last line\n")
+        path.rename(tmp_path / "kept")
+        path.write_text("second\n")
+        return is_current(file)
+
+    is_current = console._is_current
+    monkeypatch.setattr(console, "_is_current", meanwhile)
+    console.copy()
+    console.close()
+    assert out.getvalue() == b"first\nits last line\nsecond\n"
 
 
 # ---- engines -------------------------------------------------------------------------------------

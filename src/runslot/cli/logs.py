@@ -84,8 +84,9 @@ class _Console:
     def copy(self) -> bool:
         """Copy what is there and was not copied before; tell whether there is a file at all."""
         if self._file is not None:
+            is_current = self._is_current(self._file)  # one that was replaced grows no more
             self._copy_rest(self._file)
-            if self._is_current(self._file):
+            if is_current:
                 return True
             self._file.close()
         try:
