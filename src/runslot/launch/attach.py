@@ -92,6 +92,8 @@ class _Translator:
         self._file = directory.read()
         self._runs = {run.id: run for run in directory.read_runs()}
         self._under_way: set[str] = set()
+        self._adopted: set[tuple[str, int]] = set()
+        """Runs that were said to run, and their attempts."""
         self.ended = False
 
     def so_far(self, lines: Iterator[Mapping[str, Any]], replay: bool) -> Iterator[LaunchEvent]:
@@ -114,6 +116,7 @@ class _Translator:
         for status in read_status(self._directory).runs:
             if status.state == "running":
                 self._under_way.add(status.run.id)
+                self._adopted.add((status.run.id, status.attempts))
                 path = self._directory.run_dir(status.run, self._file).path
                 yield RunStarted(status.run, path, status.attempts, status.slot, adopted=True)
         for line in launch[1:]:
@@ -127,6 +130,9 @@ class _Translator:
     def translate(self, line: Mapping[str, Any]) -> Iterator[LaunchEvent]:
         """Yield the event of one line, if it has one."""
         match line["event"]:
+            # Between the journal and the status, which had it already.
+            case "start" if (line["run"], line["attempt"]) in self._adopted:
+                pass
             case "start" | "ended" | "dropped" | "slot_taken" | "waits":
                 if line["run"] not in self._runs and self._file.search is not None:
                     yield self._added()
