@@ -8,6 +8,7 @@ said.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.execute.spawn import start_code
+from runslot.experiment.processes import start_time
 from runslot.experiment.status import RunStatus, read_status
 from runslot.hardware.resources import Resources
 from runslot.launch.experiment import Experiment
@@ -32,7 +34,14 @@ _MOMENT_S = 1.5
 """For which the disk is full, or the root elsewhere."""
 _GONE = "runslot-selftest-gone"
 """The node that is no more."""
-_RUN = 'echo "begin $0" >> "$1"; sleep "$2"; echo "end $0" >> "$1"'
+_RUN = (
+    'echo "begin $0" >> "$1"; n=0;'
+    ' until [ "$0" = "$3" ] || [ -e "$2" ] || [ "$n" = 2400 ]; do sleep 0.05; n=$((n + 1)); done;'
+    ' echo "end $0" >> "$1"'
+)
+"""Ends at once where it is the first, and else when it is let go on: it is under way until then,
+however slow the machine is.
+"""
 
 
 class Impossible(Exception):
@@ -55,13 +64,15 @@ class _Sweep:
         place: Path,
         environment: Mapping[str, str],
         root: Path,
-        seconds: float = 0.3,
+        first: str = "0",
         **more: float,
     ):
+        """Make one; `first` is the seed of the run that waits for nothing."""
         self._environment = environment
         self._witness = place / f"witness-{root.name}"
         self._witness.touch()
-        work = ["sh", "-c", _RUN, "{seed}", str(self._witness), str(seconds)]
+        self._gate = place / f"go-{root.name}"
+        work = ["sh", "-c", _RUN, "{seed}", str(self._witness), str(self._gate), first]
         cpus = max(1, (os.cpu_count() or 1) // 2)
         resources = Resources(cpus=cpus, gpus=0)
         experiment = Experiment("edge", work, seeds=_RUNS, root=root, resources=resources, **more)  # type: ignore[arg-type]
@@ -88,6 +99,10 @@ class _Sweep:
     def begin(self) -> None:
         """Wait until the first run has ended, and another one is under way."""
         self.wait(lambda: self.lines("end") and len(self.lines("begin")) > len(self.lines("end")))
+
+    def go_on(self) -> None:
+        """Let all runs end."""
+        self._gate.touch()
 
     def finish(self, take_over: bool = False) -> Iterator[str]:
         """Yield what is wrong once the launcher, or one that resumes, has done the rest."""
@@ -161,6 +176,7 @@ def full_disk_inside(place: str) -> int:
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
+    sweep.go_on()
     time.sleep(_MOMENT_S)
     filling.unlink()
     problems = [*sweep.finish(), *sweep.once()]
@@ -173,25 +189,27 @@ def stopped_keeper(place: Path, environment: Mapping[str, str]) -> Iterator[str]
     """Stop the keeper of a run with a time limit: the limit holds all the same."""
     if not Path("/proc/self/stat").exists():
         raise Impossible("needs /proc")
-    sweep = _Sweep(place, environment, place / "stopped", seconds=60, timeout=1.0, grace=0.5)
-    attempt = sweep.directory.path / "run_0" / "attempt.json"
-    if not sweep.wait(lambda: attempt.exists() and "0" in sweep.lines("begin")):
+    sweep = _Sweep(place, environment, place / "stopped", first="", timeout=2.0, grace=0.5)
+    if sweep.wait(lambda: sweep.lines("begin")):
+        run_dir = sweep.directory.path / f"run_{sweep.lines('begin')[0]}"
+        with contextlib.suppress(ProcessLookupError):  # on a slow machine all are over by now
+            os.kill(json.loads((run_dir / "attempt.json").read_text())["pid"], signal.SIGSTOP)
+        over = {"timed_out", "lost"}
+        if not sweep.wait(lambda: _state_of(sweep, run_dir.name) in over):
+            yield "a stopped keeper let its run go on beyond the time limit"
+    else:
         yield "no run began"
-    os.kill(json.loads(attempt.read_text())["pid"], signal.SIGSTOP)
-    run_0 = next(run.id for run in sweep.directory.read_runs() if run.directory == "run_0")
-    states = {"timed_out", "lost"}
-    if not sweep.wait(
-        lambda: (
-            {entry.state for entry in read_status(sweep.directory).runs if entry.run.id == run_0}
-            <= states
-        )
-    ):
-        yield "a stopped keeper let its run go on beyond the time limit"
     sweep.launcher.send_signal(signal.SIGTERM)
     if not sweep.wait(lambda: sweep.launcher.poll() is not None):
         yield "its launcher hangs"
         sweep.launcher.kill()
     sweep.launcher.wait()
+
+
+def _state_of(sweep: _Sweep, run: str) -> str:
+    return next(
+        entry.state for entry in read_status(sweep.directory).runs if entry.run.directory == run
+    )
 
 
 def foreign_host(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
@@ -207,18 +225,22 @@ def foreign_host(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
     # A keeper that the launcher sent off as it died comes to its attempt after that, and what a
     # kill ends holds its claim until the kernel has done so: looked at until nothing runs.
     running: list[RunStatus] = []
+    killed: set[int] = set()
 
     def gone() -> bool:
         status = read_status(sweep.directory)
         running[:] = [run for run in status.runs if run.state == "running"]
         for run in running:
             if run.attempt is not None and run.attempt.host != _GONE:
-                os.kill(run.attempt.pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                    os.kill(run.attempt.pid, signal.SIGKILL)
+                killed.add(run.attempt.pid)
                 _rename_host(status.directory.run_dir(run.run, status.file).attempt_file)
-        return not running
+        return not running and all(start_time(pid) is None for pid in killed)
 
     if not sweep.wait(gone):
         yield f"{len(running)} runs of a node that is gone are said to run"
+    sweep.go_on()
     yield from sweep.finish(take_over=True)
 
 
@@ -235,6 +257,7 @@ def moved_root(place: Path, environment: Mapping[str, str]) -> Iterator[str]:
     sweep = _Sweep(place, environment, root)
     sweep.begin()
     root.rename(elsewhere)
+    sweep.go_on()
     time.sleep(_MOMENT_S)
     if root.exists():
         yield "its old place was made again"
