@@ -37,6 +37,8 @@ _LONGEST_LOOK = 2.0
 """Seconds that a victim of the chosen kind is waited for."""
 _PATIENCE = 120.0
 """Seconds that a launcher has for what is left once nothing is killed any more."""
+_LONGEST_SETTLING = 10.0
+"""Seconds that what has ended has to be gone."""
 _LAST_RESUMES = 10
 
 PROGRAM = """
@@ -179,6 +181,7 @@ class _KilledSweep:
             if not self._unfinished():
                 break
             self._resume()
+        self._settle()
         self._report.experiments += 1
         self._report.runs += _RUNS
         self._report.problems += [
@@ -199,6 +202,13 @@ class _KilledSweep:
             self._report.problems.append(f"{self._directory.path}: its launcher hangs")
             self._launcher.kill()
             self._launcher.wait()
+
+    def _settle(self) -> None:
+        # A keeper writes how its run ended before it gives the claim back: a launcher that adopted
+        # it may be over first.
+        deadline = time.monotonic() + _LONGEST_SETTLING
+        while any(_left_behind(read_status(self._directory))) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _unfinished(self) -> bool:
         return any(run.state != "succeeded" for run in read_status(self._directory).runs)
