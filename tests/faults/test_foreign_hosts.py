@@ -19,9 +19,10 @@ import pytest
 
 from runslot.engines.events import LaunchEvent, Said
 from runslot.errors import Busy
-from runslot.experiment.claim import reaches_others
+from runslot.experiment.claim import is_claimed, reaches_others
 from runslot.experiment.lock import leave_request
-from runslot.experiment.rundir import ExperimentDir
+from runslot.experiment.processes import start_time
+from runslot.experiment.rundir import ExperimentDir, RunDir
 from runslot.experiment.status import read_status
 from runslot.launch.launch import launch
 from runslot.launch.stop import stop
@@ -37,8 +38,11 @@ HOLD = (
     "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.flock(f, fcntl.LOCK_EX);"
     " print(flush=True); input()"
 )
-WORK = "import time; time.sleep(3)"
-"""Longer than a busy machine takes to kill it."""
+WORK = """
+import os, time
+while not os.path.exists({go!r}):
+    time.sleep(0.01)
+"""
 
 
 def runslot(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -62,29 +66,29 @@ def held_claim(run_file: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def gone(tmp_path: Path) -> ExperimentDir:
+def gone(until, tmp_path: Path) -> ExperimentDir:
     """Two runs whose node died: launcher and keepers are killed, and what they wrote names another
     host.
     """
+    work = WORK.format(go=str(tmp_path / "go"))
     launcher = subprocess.Popen(
-        [sys.executable, "-c", LAUNCH, tmp_path / "r", WORK], start_new_session=True
+        [sys.executable, "-c", LAUNCH, tmp_path / "r", work], start_new_session=True
     )
-    deadline = time.monotonic() + 30
-    while (
-        not (attempts := list(tmp_path.glob("r/foreign/2*/run_*/attempt.json")))
-        and time.monotonic() < deadline
-    ):
-        time.sleep(0.01)
-    os.kill(launcher.pid, signal.SIGKILL)
+    at_once = min(2, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else 1
+    until(lambda: len(list(tmp_path.glob("r/foreign/2*/run_*/attempt.json"))) >= at_once)
+    attempts = list(tmp_path.glob("r/foreign/2*/run_*/attempt.json"))
+    launcher.kill()
     launcher.wait()
     directory = ExperimentDir(attempts[0].parent.parent)
-    attempts = list(directory.path.glob("run_*/attempt.json"))
-    for attempt in attempts:
-        os.kill(json.loads(attempt.read_text())["pid"], signal.SIGKILL)
+    pids = [json.loads(attempt.read_text())["pid"] for attempt in attempts]
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
     for file in (*attempts, directory.lock_file):
         rewrite(file, host="node7")
-    (directory.path / "run_0" / "outcome.json").unlink(missing_ok=True)
-    time.sleep(0.1)
+    # what a kill ends has its claim until the kernel has done so
+    until(lambda: not any(map(start_time, pids)))
+    until(lambda: not any(is_claimed(RunDir(attempt.parent)) for attempt in attempts))
+    (tmp_path / "go").touch()
     return directory
 
 

@@ -26,11 +26,17 @@ pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc"),
 ]
 
-MARK = "echo begin $0 >> $1/marks; sleep 1; echo end $0 >> $1/marks"
+MARK = (
+    "echo begin $0 >> $1/marks; n=0;"
+    " until [ -e $1/go-$0 -o $n = 2000 ]; do sleep 0.05; n=$((n + 1)); done;"
+    " echo end $0 >> $1/marks"
+)
 
 
 class Sweep:
-    """A launch of six runs of a second each, one after another or two at a time."""
+    """A launch of six runs, one after another or two at a time: each ends when it is let go on, as
+    the first is.
+    """
 
     def __init__(self, until, tmp_path: Path) -> None:
         self.tmp_path = tmp_path
@@ -53,8 +59,19 @@ class Sweep:
             self.launcher = subprocess.Popen(
                 [*argv, *work], stdout=out, stderr=out, start_new_session=True
             )
-        until(lambda: "end" in self.marks())
+        self.let_go_on(0)
+        # the next one is under way
+        until(lambda: self.count("end") == 1 and self.count("begin") > 1)
         (self.directory,) = self.root.glob("m/2*")
+
+    def let_go_on(self, *seeds: int) -> None:
+        """Let these runs end, under way or to come; without seeds all."""
+        for seed in seeds or range(6):
+            (self.tmp_path / f"go-{seed}").touch()
+
+    def count(self, word: str) -> int:
+        """Return how many runs have begun, or ended, as they wrote themselves."""
+        return self.marks().count(word)
 
     def marks(self) -> str:
         marks = self.tmp_path / "marks"
@@ -77,8 +94,9 @@ def test_a_root_that_is_moved_away_and_back_misses_nothing(until, tmp_path: Path
     sweep = Sweep(until, tmp_path)
     sweep.root.rename(tmp_path / "elsewhere")
     until(lambda: "was moved to" in sweep.output.read_text())
-    begun = sweep.marks().count("begin")
-    until(lambda: sweep.marks().count("end") == begun)
+    sweep.let_go_on()
+    until(lambda: sweep.count("end") == sweep.count("begin"))
+    assert sweep.count("begin") < 6
     assert not sweep.root.exists()
     (tmp_path / "elsewhere").rename(sweep.root)
     assert sweep.launcher.wait(60) == 0, sweep.output.read_text()
@@ -90,6 +108,7 @@ def test_a_root_that_stays_away_is_resumed_at_its_new_place(until, tmp_path: Pat
     sweep = Sweep(until, tmp_path)
     elsewhere = tmp_path / "elsewhere"
     sweep.root.rename(elsewhere)
+    sweep.let_go_on()
     assert sweep.launcher.wait(60) == 2, sweep.output.read_text()
     assert not sweep.root.exists()
     moved = elsewhere / sweep.directory.relative_to(sweep.root)
@@ -169,17 +188,20 @@ def test_a_launcher_is_stopped_from_the_new_place(until, tmp_path: Path) -> None
     moved = tmp_path / "elsewhere" / sweep.directory.relative_to(sweep.root)
     stopped = runslot("stop", moved)
     assert stopped.returncode == 0, stopped.stderr
-    sweep.launcher.wait(30)
+    sweep.launcher.wait(60)
     assert not read_status(ExperimentDir(moved)).counts.get("running")
+    sweep.let_go_on()
     assert runslot("resume", moved).returncode == 0
     assert not sweep.root.exists()
 
 
 def test_a_root_that_is_away_as_the_last_run_ends_is_waited_for(until, tmp_path: Path) -> None:
     sweep = Sweep(until, tmp_path)
-    until(lambda: sweep.marks().count("begin") == 6)
+    sweep.let_go_on(1, 2, 3, 4)
+    until(lambda: sweep.count("end") == 5 and sweep.count("begin") == 6)
     sweep.root.rename(tmp_path / "elsewhere")
-    until(lambda: sweep.marks().count("end") == 6)
+    sweep.let_go_on()
+    until(lambda: sweep.count("end") == 6)
     until(lambda: "was moved to" in sweep.output.read_text())
     time.sleep(0.5)
     assert sweep.launcher.poll() is None, sweep.output.read_text()
@@ -308,6 +330,7 @@ def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ende
     sweep = Sweep(until, tmp_path)
     while sweep.root.exists():  # a file of the launch may come in between
         shutil.rmtree(sweep.root, ignore_errors=True)
+    sweep.let_go_on()
     assert sweep.launcher.wait(60) == 2
     last = sweep.output.read_text().splitlines()[-1]
     assert "was removed" in last or "it has no experiment.json" in last  # files go one by one
@@ -317,10 +340,9 @@ def test_an_experiment_that_is_removed_ends_its_launcher_when_its_runs_have_ende
 
 def test_a_copy_in_the_old_place_is_another_experiment(until, tmp_path: Path) -> None:
     sweep = Sweep(until, tmp_path)
-    begun = sweep.marks().count("begin")
-    until(lambda: sweep.marks().count("begin") > begun)  # the next ones are under way
     sweep.root.rename(tmp_path / "elsewhere")
     shutil.copytree(tmp_path / "elsewhere", sweep.root, symlinks=True)
     before = sorted(sweep.root.rglob("*"))
+    sweep.let_go_on()
     assert sweep.launcher.wait(60) == 2
     assert sorted(sweep.root.rglob("*")) == before

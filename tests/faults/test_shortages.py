@@ -179,7 +179,7 @@ def test_an_attempt_that_cannot_begin_is_none_and_waits(disk: Path, tmp_path: Pa
 
 
 def test_a_resume_on_a_full_disk_is_refused_in_a_line_and_changes_nothing(
-    until, disk: Path
+    until, disk: Path, tmp_path: Path
 ) -> None:
     argv = [
         sys.executable,
@@ -193,8 +193,9 @@ def test_a_resume_on_a_full_disk_is_refused_in_a_line_and_changes_nothing(
         "--seeds",
         "2",
     ]
+    waits = ["sh", "-c", f"until [ -e {tmp_path}/go ]; do sleep 0.05; done"]
     with subprocess.Popen(
-        [*argv, "--", "sleep", "1"], stdout=subprocess.DEVNULL, start_new_session=True
+        [*argv, "--", *waits], stdout=subprocess.DEVNULL, start_new_session=True
     ) as launcher:
         until(lambda: list(disk.glob("r/x/2*/run_0/attempt.json")))
         launcher.send_signal(signal.SIGINT)
@@ -208,6 +209,7 @@ def test_a_resume_on_a_full_disk_is_refused_in_a_line_and_changes_nothing(
     assert "the disk is full" in done.stderr
     assert sorted(directory.rglob("*")) == before
     free(disk)
+    (tmp_path / "go").touch()
     assert subprocess.run(resume, capture_output=True, check=False).returncode == 0
 
 
@@ -240,7 +242,7 @@ def test_stop_works_on_a_full_disk(until, disk: Path, how: list[str], launcher_l
         assert done.returncode == 0, done.stdout + done.stderr
         assert "is written as soon as the disk has room" in done.stdout
         assert processes_with("RUNSLOT_RUN", *map(str, directory.glob("run_*"))) == []
-        launcher.wait(20)
+        launcher.wait(60)
     free(disk)
     until(lambda: set(read_status(ExperimentDir(directory)).counts) == {"stopped", "queued"})
 
