@@ -34,7 +34,10 @@ if seed == "1" and os.environ["RUNSLOT_ATTEMPT"] == "1":
     select.select([], [], [], 0.2)
     sys.exit("once")
 select.select([], [], [], 0.1)
-open(os.path.join(directory, "when"), "w").write(str(time.time()))
+when = os.path.join(directory, "when")
+with open(when + ".new", "w") as file:
+    file.write(str(time.time()))
+os.rename(when + ".new", when)
 """
 
 

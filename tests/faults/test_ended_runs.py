@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -133,11 +134,12 @@ def test_odd_outputs_and_exceptions_end_a_function_as_they_would_alone(
             assert outcome.message.startswith(CASES[run.variant["case"]][1]), outcome.message[:200]
 
 
-def test_the_end_is_written_before_what_was_left_behind_is_ended(tmp_path: Path) -> None:
+def test_the_end_is_written_before_what_was_left_behind_is_ended(until, tmp_path: Path) -> None:
     stubborn = (
         "import signal, time; signal.signal(15, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     )
-    work = f'{sys.executable} -S -c "{stubborn}" & sleep 1'
+    deaf = 'until [ -s "$0/console.log" ]; do sleep 0.02; done'
+    work = f'{sys.executable} -S -c "{stubborn}" & {deaf}'
     argv = [
         sys.executable,
         "-m",
@@ -151,18 +153,16 @@ def test_the_end_is_written_before_what_was_left_behind_is_ended(tmp_path: Path)
         "sh",
         "-c",
         work,
+        "{run_dir}",
     ]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, start_new_session=True) as launcher:
-        deadline = time.monotonic() + 30
-        while (
-            not (outcomes := list(tmp_path.glob("r/x/2*/run_0/outcome.json")))
-            and time.monotonic() < deadline
-        ):
-            time.sleep(0.01)
-        keeper = json.loads((outcomes[0].parent / "attempt.json").read_text())["pid"]
-        assert json.loads(outcomes[0].read_text())["kind"] == "succeeded"
-        os.kill(keeper, signal.SIGKILL)  # while it waits for what ignores SIGTERM
-        assert launcher.wait(30) == 0
+        until(lambda: list(tmp_path.glob("r/x/2*/run_0/outcome.json")))
+        (outcome,) = tmp_path.glob("r/x/2*/run_0/outcome.json")
+        keeper = json.loads((outcome.parent / "attempt.json").read_text())["pid"]
+        assert json.loads(outcome.read_text())["kind"] == "succeeded"
+        with suppress(ProcessLookupError):  # this took longer than what was left behind has
+            os.kill(keeper, signal.SIGKILL)  # while it waits for what ignores SIGTERM
+        assert launcher.wait(60) == 0
 
 
 def test_kills_for_lack_of_memory_are_counted_by_one_counter() -> None:
@@ -247,6 +247,6 @@ def test_a_retry_that_its_launcher_did_not_come_to_is_made_by_a_resume(
     until((directory / "run_0" / "outcome.json").exists)
     (tmp_path / "go").touch()
     resume = [sys.executable, "-m", "runslot", "resume", str(directory)]
-    resumed = subprocess.run(resume, capture_output=True, text=True, check=False, timeout=60)
+    resumed = subprocess.run(resume, capture_output=True, text=True, check=False, timeout=100)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     assert json.loads((directory / "run_0" / "outcome.json").read_text())["attempt"] == 2

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,8 @@ class Sweep:
                 .split()
             )
             for pid in (self.launcher.pid, *map(int, children), self.keeper):
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # a child that has nothing to guard
+                    os.kill(pid, signal.SIGKILL)
             self.launcher.wait()
             while start_time(self.keeper):
                 time.sleep(0.01)
@@ -159,39 +161,41 @@ CLEAN = pytest.mark.parametrize(
 
 @KINDS
 @CLEAN
-def test_its_launcher_ends_it(kind: str, clean: bool, tmp_path: Path) -> None:
+def test_its_launcher_ends_it(until, kind: str, clean: bool, tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, kind, clean)
     sweep.kill(launcher_too=False)
-    assert start_time(sweep.escaped) is None
+    until(lambda: start_time(sweep.escaped) is None)  # which the kernel may do after the kill
     assert [each.state for each in read_status(sweep.directory).runs] == ["lost"]
 
 
 @KINDS
-def test_its_launcher_ends_what_was_only_forked(kind: str, tmp_path: Path) -> None:
+def test_its_launcher_ends_what_was_only_forked(until, kind: str, tmp_path: Path) -> None:
     sweep = Sweep(tmp_path, kind, clean=False, forked=True)
     assert sweep.escaped in processes_with("RUNSLOT_RUN", str(sweep.directory.path / "run_0"))
     sweep.kill(launcher_too=False)
-    assert start_time(sweep.escaped) is None
+    until(lambda: start_time(sweep.escaped) is None)
 
 
 @KINDS
 @CLEAN
 def test_a_resume_ends_it_where_the_launcher_was_killed_too(
-    kind: str, clean: bool, tmp_path: Path
+    until, kind: str, clean: bool, tmp_path: Path
 ) -> None:
     sweep = Sweep(tmp_path, kind, clean)
     sweep.kill(launcher_too=True)
     assert launch(sweep.directory, silent).all_succeeded
-    assert start_time(sweep.escaped) is None
+    until(lambda: start_time(sweep.escaped) is None)
     assert sweep.group is None or not Path(sweep.group).exists()
 
 
 @CLEAN
-def test_a_stop_ends_it_where_the_launcher_was_killed_too(clean: bool, tmp_path: Path) -> None:
+def test_a_stop_ends_it_where_the_launcher_was_killed_too(
+    until, clean: bool, tmp_path: Path
+) -> None:
     sweep = Sweep(tmp_path, "command", clean)
     sweep.kill(launcher_too=True)
     stop(sweep.directory, say=lambda _: None)
-    assert start_time(sweep.escaped) is None
+    until(lambda: start_time(sweep.escaped) is None)
 
 
 @KINDS
@@ -202,7 +206,7 @@ def test_the_template_ends_it_at_once_and_ends_itself_though_nobody_resumes(
     sweep = Sweep(tmp_path, kind, clean=True, enclosed=False)
     template = int(Path(f"/proc/{sweep.keeper}/stat").read_text().rpartition(")")[2].split()[1])
     sweep.kill_all_but_the_template(keeper_first)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while start_time(sweep.escaped) or start_time(template):
         assert time.monotonic() < deadline, "it computes on cores that are free for others"
         time.sleep(0.01)
@@ -273,7 +277,7 @@ def test_a_keeper_in_a_pid_namespace_is_not_taken_for_dead(tmp_path: Path) -> No
     words = [sys.executable, "launch.py", "command", str(tmp_path), "program.py"]
     launcher = subprocess.Popen([*NAMESPACE, *words], cwd=tmp_path)
     try:
-        deadline, members = time.monotonic() + 20, set[int]()
+        deadline, members = time.monotonic() + 60, set[int]()
         while len(members) < 2:  # the keeper, and its run
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -309,7 +313,7 @@ def test_children_of_all_threads_and_their_children_are_in_the_tree() -> None:
     )
     with subprocess.Popen([sys.executable, "-c", code]) as process:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while len(tree := tree_of(process.pid)) < 7 and time.monotonic() < deadline:
                 time.sleep(0.02)
             assert len(tree) == 7
