@@ -113,7 +113,7 @@ class Chaos:
 
     def finish(self) -> None:
         """Let the rest be done."""
-        self.launcher.wait(60)
+        self.launcher.wait(120)
         for _ in range(5):
             if not self.unfinished():
                 break
