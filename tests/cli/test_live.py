@@ -329,15 +329,21 @@ class Terminal:
             self._stream.feed(data)
         return True
 
-    def until(self, text: str) -> list[str]:
-        """Return the screen once it shows `text`."""
-        deadline = time.monotonic() + 30
+    def until(self, *texts: str) -> list[str]:
+        """Return the screen once it shows all of these, each in a line."""
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             alive = self.read(0.1)
-            if any(text in line for line in self.screen.display):
-                return [line.rstrip() for line in self.screen.display]
-            assert alive, "\n".join(self.screen.display)
+            shown = [line.rstrip() for line in self.screen.display]
+            if all(any(text in line for line in shown) for text in texts):
+                return shown
+            assert alive, "\n".join(shown)
         raise AssertionError("\n".join(self.screen.display))
+
+    def end(self) -> list[str]:
+        """Return the screen as the program leaves it."""
+        assert not self.read(60), "\n".join(self.screen.display)
+        return [line.rstrip() for line in self.screen.display]
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -383,10 +389,8 @@ def test_a_sweep_in_a_terminal_of_80_by_24(runslot, terminal):
     view = terminal(
         "run", "slow.py:train", "--grid", "lr=10,0.1", "--seeds", "2", "--cpus-per-run", "1"
     )
-    shown = view.until("epoch 3")
-    shown = (
-        view.until("1/4") if not any("1/4" in line or "2/4" in line for line in shown) else shown
-    )
+    # both with 10 have failed, and one of the others has logged
+    shown = view.until("2/4", "lr=0.1/run_0", "epoch 3  loss 0.25", "│ ValueError: the loss is nan")
 
     assert shown[0].startswith("slow: 4 runs in ")
     assert shown[1].startswith("runs/slow/2")
@@ -401,9 +405,8 @@ def test_a_sweep_in_a_terminal_of_80_by_24(runslot, terminal):
     assert "failed" in shown[bar]
 
     (runslot.directory / "go").touch()
-    shown = view.until("to run just these again:")
-    view.read(5)
-    shown = [line.rstrip() for line in view.screen.display]
+    view.until("to run just these again:")
+    shown = view.end()
     assert view.process.wait() == 1
     assert not any("━" in line and "/4" in line for line in shown), (
         "the table is gone when it is over"
@@ -417,8 +420,7 @@ def test_a_narrow_and_short_terminal(runslot, terminal):
 
     view = terminal("run", "slow.py:train", "--grid", "lr=0.1", "--seeds", "3", columns=34, rows=8)
 
-    shown = view.until("0/3")
-    assert any("lr=0.1/run_0" in line for line in shown)
+    view.until("0/3", "lr=0.1/run_0")
 
 
 def test_ctrl_c_on_the_terminal(runslot, terminal):
@@ -429,6 +431,6 @@ def test_ctrl_c_on_the_terminal(runslot, terminal):
     view.process.send_signal(signal.SIGINT)
 
     view.until("to run what is missing:")
-    view.read(5)
+    view.end()
     assert view.process.wait() == 130
     assert not view.screen.cursor.hidden
