@@ -158,11 +158,14 @@ def test_a_killed_launcher_is_resumed_and_exactly_the_missing_runs_run(runslot, 
     assert runslot.status()["counts"]["running"] == len(under_way)
 
     resumed = runslot.start("resume", "--json", "w")
-    first = [json.loads(resumed.stdout.readline()) for _ in range(2)]
+    events = []
+    # one that ended before it was adopted would not be
+    while sum(event["event"] == "run_adopted" for event in events) < len(under_way):
+        events.append(json.loads(resumed.stdout.readline()))
     go(runslot)
     out, _ = ended(resumed, 0)
 
-    events = [*first, *(json.loads(line) for line in out.splitlines())]
+    events += [json.loads(line) for line in out.splitlines()]
     adopted = {event["directory"] for event in events if event["event"] == "run_adopted"}
     started = {event["directory"] for event in events if event["event"] == "run_started"}
     assert adopted == {str(path) for path in under_way}
