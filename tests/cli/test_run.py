@@ -458,7 +458,9 @@ def test_variants_are_chosen_and_directories_named_as_asked(runslot):
 
 def test_a_slot_has_a_port_of_its_own(runslot, monkeypatch):
     script = (
-        "import os, socket; s = socket.socket(); s.bind(('', int(os.environ['MASTER_PORT'])))\n"
+        "import os, socket; s = socket.socket()\n"
+        "s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do\n"
+        "s.bind(('', int(os.environ['MASTER_PORT'])))\n"
         "print(os.environ['RUNSLOT_PORT'])"
     )
     runslot("run", "--name", "ports", "--seeds", "4", "--", "python3", "-c", script, "{seed}")
