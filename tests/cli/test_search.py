@@ -49,8 +49,16 @@ def search(cli: Any, *options: str, status: int = 0) -> Path:
 
 def events(directory: Path, name: str) -> list[dict[str, Any]]:
     """Return the events of one name of a journal."""
-    lines = (directory / "journal.jsonl").read_text().splitlines()
-    return [event for line in lines if (event := json.loads(line))["event"] == name]
+    whole, _, _ = (directory / "journal.jsonl").read_text().rpartition("\n")
+    return [event for line in whole.splitlines() if (event := json.loads(line))["event"] == name]
+
+
+def at_the_gate(program: str) -> str:
+    """Return a job whose runs do nothing before `go` lies in the working directory."""
+    head = "def train(variant):\n"
+    wait = "    from pathlib import Path\n    while not Path('go').exists():\n        time.sleep(0.02)\n"
+    assert program.count(head) == 1
+    return program.replace(head, head + wait)
 
 
 def states(cli: Any, directory: Path) -> dict[str, int]:
@@ -552,7 +560,7 @@ def test_a_run_without_the_metric_is_a_failed_trial_where_others_have_it(job):
 
 
 def test_a_run_that_ended_while_no_launcher_was_there_is_judged_at_its_rungs(job, until):
-    (job.directory / "job.py").write_text(RESUMABLE)
+    (job.directory / "job.py").write_text(at_the_gate(RESUMABLE))
     launch = ("run", "job.py:train", *SEARCH, *BEST, "--trials", "3", *ASHA, "-q")
     started = job.start(*launch)
     until(lambda: list(job.root.glob("job/2*/experiment.json")))
@@ -561,6 +569,7 @@ def test_a_run_that_ended_while_no_launcher_was_there_is_judged_at_its_rungs(job
     started.kill()
     started.wait()
     unseen = {event["run"] for event in events(directory, "start")}
+    (job.directory / "go").touch()
     until(lambda: "running" not in job.status(str(directory))["counts"])
 
     job("resume", str(directory), "-q")
@@ -596,17 +605,21 @@ def test_results_rank_trials_with_their_rungs_and_count_the_pruned_apart(job):
 
 
 def test_a_search_whose_directory_is_moved_away_waits_until_it_is_back(job, until):
+    (job.directory / "job.py").write_text(at_the_gate(JOB))
     output = job.directory / "output"
-    words = (*SEARCH, *BEST, "--trials", "6", "--grid", "sleep=0.3")
+    words = (*SEARCH, *BEST, "--trials", "6")
     with output.open("w") as out:
         command = [sys.executable, "-m", "runslot", "run", "job.py:train", *words]
         launcher = subprocess.Popen(command, cwd=job.directory, stdout=out, stderr=out)
-    until(lambda: list(job.root.glob("job/2*/*/*/*/progress.csv")))
+    until(lambda: list(job.root.glob("job/2*/*/run_*/attempt.json")))
     (directory,) = job.root.glob("job/2*")
+    slots = job.status(str(directory))["slots"]
+    until(lambda: len(list(directory.glob("*/run_*/attempt.json"))) == slots)
     elsewhere = job.directory / "elsewhere"
     job.root.rename(elsewhere)
     moved = elsewhere / directory.relative_to(job.root)
     until(lambda: "was moved to" in output.read_text())
+    (job.directory / "go").touch()
     begun = len(events(moved, "start"))
     until(lambda: len(events(moved, "ended")) == begun)
     assert len(events(moved, "trial")) < 6
