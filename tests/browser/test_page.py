@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,13 @@ class Page:
 
     def names(self, count: int = 1) -> list[str]:
         return [line["name"] for plot in self.plots(count) for line in plot["lines"]]
+
+    def shows(self, names: list[str], count: int = 1) -> None:
+        """Wait until these are the names of the drawn lines: a figure follows its controls."""
+        end = time.monotonic() + PATIENCE
+        while (drawn := self.names(count)) != names:
+            assert time.monotonic() < end, drawn
+            time.sleep(0.1)
 
     def table(self, rows: int = 1) -> None:
         """Open the table of runs, and wait for so many rows."""
@@ -165,13 +173,13 @@ def test_choices_change_the_plots_and_the_address_brings_them_back(page: Page) -
     page.choose("series", ["lr"])
     page.choose("split", ["hidden"])
     page.choose("band", "iqm")
-    assert page.names(2) == ["lr=0.01", "lr=0.1"] * 2
+    page.shows(["lr=0.01", "lr=0.1"] * 2, 2)
     page.until("return window.location.search.includes('band=iqm')")
     query = page.query()
     assert query == "?series=lr&split=hidden&band=iqm"
     page.keep("split")
     page.open("/plots" + query)
-    assert page.names(2) == ["lr=0.01", "lr=0.1"] * 2
+    page.shows(["lr=0.01", "lr=0.1"] * 2, 2)
     page.choose("series", ["lr", "hidden"])
     page.choose("split", [])
     page.choose("band", "auto")
@@ -193,7 +201,7 @@ def test_other_curves_recolour_the_table_without_sending_it_again(page: Page) ->
     )
     page.choose("series", ["hidden"])
     page.until("return document.querySelectorAll('.rs-series').length === 2")
-    assert page.names() == ["hidden=32", "hidden=128"]
+    page.shows(["hidden=32", "hidden=128"])
     after = dict(
         json.loads(
             page.until(
@@ -222,7 +230,7 @@ def test_a_control_is_used_by_keyboard_alone(page: Page) -> None:
     button = page.driver.find_element(By.CSS_SELECTOR, "[data-series='lr=0.1, hidden=32']")
     button.send_keys(Keys.ENTER)
     page.until("return document.querySelector('[aria-pressed=false]') !== null")
-    assert page.names() == ["lr=0.1, hidden=128"]
+    page.shows(["lr=0.1, hidden=128"])
 
 
 NAME = """const e = document.activeElement, label = e.labels && e.labels[0];
@@ -280,7 +288,7 @@ def test_filters_choose_runs_and_faults_are_said(page: Page) -> None:
     page.plots()
     page.choose("where", "lr > 0.05 AND hidden = 32")
     page.until("return document.getElementById('counted').textContent === '2 runs of 8'")
-    assert page.names() == ["lr=0.1, hidden=32"]
+    page.shows(["lr=0.1, hidden=32"])
     page.choose("where", "size > 3")
     said = page.until(
         "return (document.querySelector('#navbar .mantine-InputWrapper-error') || {}).textContent"
@@ -354,7 +362,7 @@ def test_a_page_opened_before_the_first_row_gets_its_plots_and_controls(
         page.until("return document.body.innerText.includes('no runs yet')")
         (run / "variant.json").write_text(json.dumps({"lr": 1.0, "seed": 0}))
         (run / "progress.csv").write_text("epoch,accuracy\n0,0.1\n1,0.2\n")
-        assert page.names() == ["all runs"]
+        page.shows(["all runs"])
         page.until(
             "return document.querySelector('#navbar .mantine-MultiSelect-pill').textContent ==="
             " 'accuracy'"
