@@ -10,13 +10,14 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from runslot import Experiment
 from runslot.engines.local.launcher import LocalLauncher
-from runslot.execute.leftovers import find_leftovers, group_of
+from runslot.execute.leftovers import find_leftovers, group_of, sweep
 from runslot.experiment.processes import children_of, identify, processes_with, start_time, tree_of
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import read_status
@@ -143,17 +144,15 @@ class Sweep:
 
 
 KINDS = pytest.mark.parametrize("kind", ["command", "function"])
+ENCLOSES = pytest.mark.skipif(
+    group_of(identify()) is None,
+    reason="this user may make no control group (cgroup v2) here",
+)
 CLEAN = pytest.mark.parametrize(
     "clean",
     [
         False,
-        pytest.param(
-            True,
-            marks=pytest.mark.skipif(
-                group_of(identify()) is None,
-                reason="this user may make no control group (cgroup v2) here",
-            ),
-        ),
+        pytest.param(True, marks=ENCLOSES),
     ],
     ids=["environment kept", "environment cleared"],
 )
@@ -262,6 +261,41 @@ def test_launchers_with_other_locks_do_not_wait_for_it(
         elsewhere.setenv("RUNSLOT_LOCKS", str(tmp_path))
         assert sweep.escaped not in {left.pid for left in find_leftovers()}
     stop(sweep.directory, say=lambda _: None)
+
+
+@ENCLOSES
+def test_a_group_that_is_removed_as_it_is_read_has_no_members(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    group = Path(str(group_of(replace(identify(), pid=1 << 30))))
+    group.mkdir()
+    read_text = Path.read_text
+
+    def read(file: Path, *arguments: str) -> str:
+        if file.parent != group:
+            return read_text(file, *arguments)
+        with file.open() as opened:
+            group.rmdir()
+            return opened.read()
+
+    monkeypatch.setattr(Path, "read_text", read)
+    assert isinstance(find_leftovers(), list)
+    assert not group.exists()
+
+
+@ENCLOSES
+def test_the_group_of_a_living_keeper_stays_though_nothing_is_in_it_yet() -> None:
+    living, dead = (
+        Path(str(group_of(keeper))) for keeper in (identify(), replace(identify(), pid=1 << 30))
+    )
+    for group in (living, dead):
+        group.mkdir()
+    try:
+        sweep()
+        assert living.exists()
+        assert not dead.exists()
+    finally:
+        living.rmdir()
 
 
 NAMESPACE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]

@@ -9,6 +9,7 @@ it, in a session of its own, is not.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import os
 import stat
@@ -203,23 +204,30 @@ def enclose(process: ProcessIdentity) -> None:
 
 
 def sweep() -> None:
-    """Remove the groups beside this process's that are empty: their keepers have ended."""
-    base = _base()
-    for group in () if base is None else base.glob(f"{_PREFIX}*-*"):
+    """Remove the groups beside this process's whose keepers have ended, where they are empty: so is
+    a living keeper's that was made a moment ago.
+    """
+    for group, _, _ in _groups_of_dead():
         _remove(group)
 
 
 def members_of_dead() -> Iterator[int]:
     """Yield what is in the groups beside this process's whose keepers are dead."""
+    for group, pid, began in _groups_of_dead():
+        members = list(_members(group))
+        # a keeper in a pid namespace has named its group by its number there
+        is_keeper = (str(start_time(m)) == began and pid in _numbers(m) for m in members)
+        if not any(is_keeper):
+            yield from members
+
+
+def _groups_of_dead() -> Iterator[tuple[Path, str, str]]:
+    """Yield the groups whose keepers have ended, with the pid and the start time in their names."""
     base = _base()
     for group in () if base is None else base.glob(f"{_PREFIX}*-*"):
         pid, _, began = group.name.removeprefix(_PREFIX).partition("-")
         if pid.isdigit() and str(start_time(int(pid))) != began:
-            members = list(_members(group))
-            # a keeper in a pid namespace has named its group by its number there
-            is_keeper = (str(start_time(m)) == began and pid in _numbers(m) for m in members)
-            if not any(is_keeper):
-                yield from members
+            yield group, pid, began
 
 
 def end_group(group: str | None, keeper: ProcessIdentity) -> int:
@@ -315,8 +323,9 @@ def _mount() -> tuple[str, str] | None:
 def _members(group: Path) -> Iterator[int]:
     try:
         yield from map(int, (group / "cgroup.procs").read_text().split())
-    except FileNotFoundError:
-        return
+    except OSError as error:  # it is gone, or was removed between the opening and the reading
+        if error.errno not in {errno.ENOENT, errno.ENODEV}:
+            raise
 
 
 def _numbers(pid: int) -> list[str]:
