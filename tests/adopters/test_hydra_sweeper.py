@@ -4,15 +4,13 @@ killed.
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.adopters.conftest import wait_for
 
 from runslot.errors import InvalidInput
 from runslot.experiment.rundir import RunDir
@@ -144,16 +142,18 @@ def test_trials_are_drawn_from_hydras_grammar_and_the_best_is_written(project: P
 
 
 def test_a_search_that_was_killed_goes_on_with_each_trial_once(project: Project) -> None:
-    project.write("time.sleep(0.5)\nreturn cfg.lr")
+    project.write(
+        "while job.job.num > 3 and not (Path(__file__).parent / 'go').exists():\n"
+        "    time.sleep(0.05)\n"
+        "return cfg.lr"
+    )
     words = ("lr=interval(0,1)", "hydra.sweeper.n_trials=8", "hydra.sweeper.direction=maximize")
     process = project.start(*OURS, *words)
-    deadline = time.monotonic() + 110
-    while not (project.directory / "out" / "3" / ".hydra").exists():
-        assert time.monotonic() < deadline, process.communicate()
-        time.sleep(0.05)
-    os.kill(process.pid, signal.SIGKILL)
+    wait_for((project.directory / "out" / "3" / ".hydra").exists)
+    process.kill()
     process.communicate()
     assert not (project.directory / "out" / "optimization_results.yaml").exists()
+    (project.directory / "go").touch()
     project.runslot("resume", "out")
     assert [line.partition(" ")[0] for line in project.told()] == [str(n) for n in range(8)]
     values = load(project.directory / "out").runs["final/objective"]
@@ -161,11 +161,16 @@ def test_a_search_that_was_killed_goes_on_with_each_trial_once(project: Project)
 
 
 def test_what_jobs_report_ends_those_that_lag_behind(project: Project) -> None:
+    # Each is worse than the one before. The last two begin when three have ended, and never end.
     project.write(
+        "ended = Path(job.runtime.output_dir).parent.glob\n"
+        "while job.job.num > 3 and len(list(ended('*/outcome.json'))) < 3:\n"
+        "    time.sleep(0.05)\n"
         "for epoch in range(1, 10):\n"
-        "    report(abs(cfg.lr - 0.3) + 1 / epoch, step=epoch)\n"
-        "    time.sleep(0.25)\n"
-        "return abs(cfg.lr - 0.3)"
+        "    report(job.job.num + 1 / epoch, step=epoch)\n"
+        "while job.job.num > 3:\n"
+        "    time.sleep(0.05)\n"
+        "return job.job.num"
     )
     text = project.sweep("lr=interval(0,1)", "hydra.sweeper.n_trials=6", "hydra.sweeper.prune=asha")
     assert " pruned, " in text
