@@ -73,7 +73,7 @@ def test_the_example_passes_the_contract(environment: dict[str, str], tmp_path: 
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    assert "9 passed, 1 skipped" in done.stdout
+    assert "10 passed, 1 skipped" in done.stdout
 
 
 def test_the_example_is_short() -> None:

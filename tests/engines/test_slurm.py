@@ -65,6 +65,7 @@ class TestOneRunATask(LauncherContract):
 
     @contextmanager
     def lose_machine(self, place: Place) -> Iterator[None]:
+        until(lambda: place.alive("SLURMD_NODENAME=node1"), what="a run is on node1")
         down("node1")
         yield
         up()
