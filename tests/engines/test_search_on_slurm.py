@@ -6,6 +6,7 @@ that is chosen; `test_slurm.py` has what wants two nodes.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +34,14 @@ FAKE = Path(__file__).parent.parent / "testbeds" / "slurm-fake"
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(240)]
 
 PROGRAM = '''
-import json, os, pathlib, signal, time
+import fcntl, json, os, pathlib, signal, time
 from runslot import logger
 
 def tell_pilots():
     """Do what Slurm does before a time limit."""
-    jobs = json.loads((pathlib.Path(os.environ["FAKE_SLURM"]) / "jobs.json").read_text())
+    with (pathlib.Path(os.environ["FAKE_SLURM"]) / "jobs.json").open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        jobs = json.load(file)
     for task in jobs["1"]["tasks"].values():
         os.kill(task["pid"], signal.SIGUSR1)
     time.sleep(60)
@@ -63,6 +67,19 @@ def train(lr=0.1, seed=0, epochs=3, pause=0.05, lives=1, keeps=1):
 
 LOSS = ("--metric", "loss", "--mode", "min", "--sampler", "random", "-q")
 SPACE = ("--search", "lr=uniform(0,1)")
+
+
+@contextmanager
+def jobs_in(state: Path) -> Iterator[dict[str, Any]]:
+    """Hold all jobs as the fake does, which writes them in place; they are written back."""
+    with (state / "jobs.json").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        known = json.loads(file.read() or "{}")
+        yield known
+        file.seek(0)
+        file.truncate()
+        json.dump(known, file)
 
 
 class Cluster:
@@ -98,32 +115,38 @@ class Cluster:
         ).stderr
 
     def tasks(self) -> list[dict[str, Any]]:
-        text = (self.state / "jobs.json").read_text()
-        jobs = json.loads(text) if text else {}
-        return [task for job in jobs.values() for task in job["tasks"].values()]
+        with jobs_in(self.state) as jobs:
+            return [task for job in jobs.values() for task in job["tasks"].values()]
 
-    def kill(self, task: dict[str, Any]) -> None:
-        """Kill a pilot and all that it started, as a node does that is gone; Slurm knows."""
-        os.kill(task["daemon"], signal.SIGKILL)
-        for file in self.place.experiment.rglob("attempt.json"):
-            keeper = json.loads(file.read_text())["pid"]
-            template = parent_of(keeper)
-            if task["pid"] in {template, parent_of(template)}:
-                os.kill(keeper, signal.SIGKILL)
-        os.killpg(task["pid"], signal.SIGKILL)
-        jobs = json.loads((self.state / "jobs.json").read_text())
-        for job in jobs.values():
-            for each in job["tasks"].values():
-                if each.get("pid") == task["pid"]:
-                    each["state"] = "NODE_FAIL"
-        (self.state / "jobs.json").write_text(json.dumps(jobs))
+    def kill(self, chance: random.Random) -> bool:
+        """Kill a pilot and all that it started, as a node does that is gone; Slurm knows. Whether
+        there was one.
+        """
+        with jobs_in(self.state) as jobs:
+            tasks = [task for job in jobs.values() for task in job["tasks"].values()]
+            running = [task for task in tasks if task["state"] == "RUNNING"]
+            if not running:
+                return False
+            task = chance.choice(running)
+            with suppress(ProcessLookupError):  # the pilot has just ended, and it is to be noted
+                os.kill(task["daemon"], signal.SIGKILL)
+                for file in self.place.experiment.rglob("attempt.json"):
+                    keeper = json.loads(file.read_text())["pid"]
+                    template = parent_of(keeper)
+                    if task["pid"] in {template, parent_of(template)}:
+                        with suppress(ProcessLookupError):
+                            os.kill(keeper, signal.SIGKILL)
+                os.killpg(task["pid"], signal.SIGKILL)
+            task["state"] = "NODE_FAIL"
+        return True
 
     def running(self) -> list[dict[str, Any]]:
         return [task for task in self.tasks() if task["state"] == "RUNNING"]
 
     def events(self) -> list[dict[str, Any]]:
-        lines = (self.place.experiment / "journal.jsonl").read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        text = (self.place.experiment / "journal.jsonl").read_text()
+        # the last line may be half-written
+        return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def until_over(self) -> dict[str, Any]:
         self.place.until(
@@ -178,14 +201,17 @@ def test_an_answer_older_than_its_run_does_not_say_that_a_pilot_is_gone(cluster:
     cluster.place.until(
         lambda: cluster.place.status()["counts"].get("running") == 2, what="both are at work"
     )
-    jobs = (cluster.state / "jobs.json").read_text()
-    (cluster.state / "jobs.json").write_text(jobs.replace("RUNNING", "PENDING"))
+    with jobs_in(cluster.state) as jobs:
+        for task in jobs["1"]["tasks"].values():
+            task["was"], task["state"] = task["state"], "PENDING"
     directory = ExperimentDir(cluster.place.experiment)
     config = of_experiment(directory.read())
     assert isinstance(config, BatchConfig)
     lookout, asked = Lookout(directory, "slurm"), time.time()
     lookout.look(config.cluster, is_due=True, oldest=0.0)
-    (cluster.state / "jobs.json").write_text(jobs)
+    with jobs_in(cluster.state) as jobs:
+        for task in jobs["1"]["tasks"].values():
+            task["state"] = task["was"]
 
     assert lookout.gone("slurm/0001/0", since=asked - 60).endswith("was requeued")
     assert lookout.gone("slurm/0001/0", since=asked + 1) == ""
@@ -224,9 +250,7 @@ def test_a_search_survives_pilots_that_are_killed_at_random(cluster: Cluster) ->
     while kills < 6 and not is_done(16):  # they may be quicker than who kills, on a busy machine
         until(lambda: cluster.running() or is_done(16), what="a pilot is at work")
         time.sleep(chance.uniform(0.3, 1.5))
-        if running := cluster.running():
-            cluster.kill(chance.choice(running))
-            kills += 1
+        kills += cluster.kill(chance)
         if len(cluster.running()) < 2:
             cluster.place("resume", str(cluster.place.experiment))
     assert kills >= 2
