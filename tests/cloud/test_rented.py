@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -802,6 +803,9 @@ def test_ctrl_c_asks_whether_to_leave_the_machines_or_give_them_back(
     read_until(lambda: b"[l]eave them, or [s]top the runs" in said)
     os.write(terminal, answer.encode() + b"\n")
     read_until(lambda: os.waitpid(pid, os.WNOHANG)[0])
+    with suppress(OSError):  # the end of what it has said
+        while select.select([terminal], [], [], 0.2)[0]:
+            said += os.read(terminal, 65536)
     os.close(terminal)
     assert bool(place.rented()) is left, said.decode(errors="replace")
     assert (b"6 runs go on without this terminal" in said) is left
