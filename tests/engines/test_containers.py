@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -62,6 +63,8 @@ def main(how):
         if os.fork() == 0:
             os.setsid()
     note("ready")
+    while how == "gated" and not Path("go").exists():
+        time.sleep(0.1)
     until = float(sys.argv[3]) if len(sys.argv) > 3 else 300
     time.sleep(until)
 
@@ -119,8 +122,7 @@ def make_place(directory: Path, engine: str) -> Iterator[Place]:
     for process in place.started:
         process.kill()
         process.wait()
-    for pid in place.alive():
-        os.kill(pid, signal.SIGKILL)
+    kill(place.alive())
 
 
 def launch(place: Place, how: str, *options: str, seconds: str = "300") -> subprocess.Popen[bytes]:
@@ -134,6 +136,12 @@ def launch(place: Place, how: str, *options: str, seconds: str = "300") -> subpr
         what="the run is under way",
     )
     return process
+
+
+def kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):  # it went with one of the others
+            os.kill(pid, signal.SIGKILL)
 
 
 def run_dir(place: Place) -> Path:
@@ -189,10 +197,9 @@ def nothing_left(place: Place, engine: str) -> bool:
 
 def test_a_killed_client_takes_its_container_with_it(place: Place, engine: str) -> None:
     process = launch(place, "stubborn")
-    for pid in clients_of(place):
-        os.kill(pid, signal.SIGKILL)
+    kill(clients_of(place))
 
-    assert process.wait(60) == 1
+    assert process.wait(120) == 1
     assert nothing_left(place, engine)
     ended = outcome(place)
     assert ended["kind"] == "failed"
@@ -208,18 +215,22 @@ def test_a_killed_keeper_takes_its_container_with_it_before_its_run_is_lost(
     process = launch(place, "forks")
     os.kill(keeper_of(place), signal.SIGKILL)
 
-    process.wait(60)
+    process.wait(120)
     assert nothing_left(place, engine)
     assert outcome(place)["kind"] == "lost"
 
 
 def test_a_killed_launcher_leaves_its_runs_which_are_adopted(place: Place, engine: str) -> None:
-    process = launch(place, "polite", seconds="6")
+    process = launch(place, "gated", seconds="0")
     process.kill()
     process.wait()
     assert place.alive()
 
-    place("resume", str(place.experiment), "--wait")
+    resume = place.start("resume", str(place.experiment), "--wait")
+    log = place.directory / "launch.log"
+    until(lambda: "adopted" in log.read_text(), what="it is adopted")
+    (place.directory / "go").touch()
+    assert resume.wait(120) == 0
     assert outcome(place)["kind"] == "succeeded"
     assert notes(place) == ["ready"]
     assert nothing_left(place, engine)
@@ -228,21 +239,17 @@ def test_a_killed_launcher_leaves_its_runs_which_are_adopted(place: Place, engin
 def test_all_of_runslot_killed_at_once_leaves_nothing_running(place: Place, engine: str) -> None:
     process = launch(place, "forks")
     keeper, clients = keeper_of(place), clients_of(place)
-    for pid in (process.pid, keeper, *clients):
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:  # it went with one of the others
-            pass
+    kill((process.pid, keeper, *clients))
     process.wait()
 
-    until(lambda: nothing_left(place, engine), 30, "nothing is left")
+    until(lambda: nothing_left(place, engine), 60, "nothing is left")
     assert place.status()["counts"] == {"lost": 1}
 
 
 def test_a_later_attempt_ends_what_the_one_before_left(place: Place, engine: str) -> None:
     """A container of the run's name that stands in the way, as after a power cut, is removed."""
     process = launch(place, "once", seconds="0")
-    process.wait(60)
+    process.wait(120)
     name = name_of(str(run_dir(place)))
     left = [
         engine,
@@ -276,13 +283,13 @@ def test_a_killed_daemon_leaves_nothing_running(
     os.kill(int(daemon.read_text()), signal.SIGKILL)
     try:
         assert process.wait(120) == 1
-        until(lambda: not place.alive(), 30, "the run is gone")
+        until(lambda: not place.alive(), 60, "the run is gone")
         ended = outcome(place)
         assert ended["message"].startswith(f"docker gave up the run's container (image {IMAGE}): ")
         assert "may still be there: Cannot connect to the Docker daemon" in ended["notes"][0]
     finally:
         subprocess.run([TESTBED / "containers-up"], check=True, capture_output=True)
-    until(lambda: nothing_left(place, engine), 30, "nothing is left")
+    until(lambda: nothing_left(place, engine), 60, "nothing is left")
 
 
 # ---- ends ----------------------------------------------------------------------------------------
@@ -290,7 +297,7 @@ def test_a_killed_daemon_leaves_nothing_running(
 
 def test_ends_are_told_apart(place: Place, engine: str) -> None:
     process = launch(place, "dies")
-    assert process.wait(60) == 1
+    assert process.wait(120) == 1
     ended = outcome(place)
     assert (ended["signal"], ended["message"]) == (signal.SIGKILL, "killed by SIGKILL")
     assert not (run_dir(place) / "contained.json").exists()
@@ -298,7 +305,7 @@ def test_ends_are_told_apart(place: Place, engine: str) -> None:
 
 def test_out_of_memory_is_said(place: Place, engine: str) -> None:
     process = launch(place, "eats", "--memory-per-run", "100MB")
-    assert process.wait(60) == 1
+    assert process.wait(120) == 1
     ended = outcome(place)
     assert ended["kind"] == "failed"
     kernel = r"out of memory: the kernel killed 1 of the run's processes, the limit is 100 MB"
@@ -326,7 +333,7 @@ def test_the_kernel_enforces_the_memory_limit(place: Place, engine: str) -> None
 def test_a_container_killed_from_outside_is_said(place: Place, engine: str) -> None:
     process = launch(place, "stubborn")
     subprocess.run([engine, "kill", name_of(str(run_dir(place)))], check=True, capture_output=True)
-    assert process.wait(60) == 1
+    assert process.wait(120) == 1
     said = f"the run's container ({engine}, image {IMAGE}) was killed from outside"
     assert (outcome(place)["kind"], outcome(place)["message"]) == ("failed", said)
     assert nothing_left(place, engine)
@@ -335,9 +342,9 @@ def test_a_container_killed_from_outside_is_said(place: Place, engine: str) -> N
 def test_signals_and_a_stop_with_grace_reach_the_run(place: Place, engine: str) -> None:
     process = launch(place, "polite", "--grace", "60")
     os.kill(keeper_of(place), signal.SIGUSR1)
-    until(lambda: "heard USR1" in notes(place), 30, "the signal is there")
+    until(lambda: "heard USR1" in notes(place), 60, "the signal is there")
     place("stop", str(place.experiment))
-    process.wait(60)
+    process.wait(120)
     assert notes(place) == ["ready", "heard USR1", "asked to stop"]
     ended = outcome(place)
     assert (ended["kind"], ended["exit_code"], ended["message"]) == (
@@ -351,7 +358,7 @@ def test_signals_and_a_stop_with_grace_reach_the_run(place: Place, engine: str) 
 def test_what_does_not_stop_is_killed_after_its_grace(place: Place, engine: str) -> None:
     process = launch(place, "stubborn", "--grace", "1")
     place("stop", str(place.experiment))
-    process.wait(60)
+    process.wait(120)
     assert (outcome(place)["kind"], outcome(place)["signal"]) == ("stopped", signal.SIGKILL)
     assert nothing_left(place, engine)
 
@@ -489,9 +496,8 @@ def test_podman_under_the_name_docker(tmp_path: Path, monkeypatch: pytest.Monkey
     for place in make_place(tmp_path / "project", "docker"):
         process = launch(place, "stubborn")
         assert name_of(str(run_dir(place))) in containers("podman")
-        for pid in clients_of(place):
-            os.kill(pid, signal.SIGKILL)
-        assert process.wait(60) == 1
+        kill(clients_of(place))
+        assert process.wait(120) == 1
         assert nothing_left(place, "podman")
 
 
@@ -677,12 +683,13 @@ def test_an_image_that_vanishes_during_the_sweep_is_said_by_each_run(
         "--",
         "python3",
         "program.py",
-        "polite",
+        "gated",
         "t",
-        "4",
+        "0",
     )
     until(lambda: notes(place), what="the first run is under way")
     subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    (place.directory / "go").touch()
     assert process.wait(120) == 1
     (failed,) = [
         each["outcome"] for each in place.status()["runs"] if each["outcome"]["kind"] != "succeeded"
