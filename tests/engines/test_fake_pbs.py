@@ -57,17 +57,27 @@ def install(directory: Path, monkeypatch: pytest.MonkeyPatch, dialect: str) -> P
     return state
 
 
+@contextlib.contextmanager
+def jobs_in(state: Path) -> Iterator[dict[str, Any]]:
+    """Hold all jobs as the fake does, which writes them in place; they are written back."""
+    with (state / "jobs.json").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        known = json.loads(file.read() or "{}")
+        yield known
+        file.seek(0)
+        file.truncate()
+        json.dump(known, file)
+
+
 def end_all(state: Path) -> None:
     """Kill what of the tasks is alive."""
-    if not (state / "jobs.json").exists():
-        return
-    for job in json.loads((state / "jobs.json").read_text()).values():
-        for task in job["tasks"].values():
-            for process in (task.get("daemon"), task.get("pid")):
-                try:
-                    os.killpg(process or 2**30, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
+    with jobs_in(state) as known:
+        for job in known.values():
+            for task in job["tasks"].values():
+                for process in (task.get("daemon"), task.get("pid")):
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process or 2**30, signal.SIGKILL)
 
 
 class Server:
@@ -204,7 +214,7 @@ def test_a_stop_that_kills_leaves_no_process(openpbs: Server) -> None:
 
     openpbs.place("stop", "--kill", str(openpbs.place.experiment))
 
-    until(lambda: not _alive("deaf-1"), 30, "it is gone")
+    until(lambda: not _alive("deaf-1"), 60, "it is gone")
     assert openpbs.place.status()["counts"] == {"stopped": 1}
 
 
@@ -444,11 +454,13 @@ def until_over(server: Server) -> dict[str, Any]:
 
 
 def jobs(server: Server) -> dict[str, Any]:
-    return json.loads((server.state / "jobs.json").read_text())
+    with jobs_in(server.state) as known:
+        return known
 
 
 def events(server: Server, name: str) -> list[dict[str, Any]]:
-    lines = (server.place.experiment / "journal.jsonl").read_text().splitlines()
+    text = (server.place.experiment / "journal.jsonl").read_text()
+    lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half-written
     return [event for line in lines if (event := json.loads(line))["event"] == name]
 
 
@@ -492,9 +504,7 @@ def test_a_run_whose_pilot_was_killed_is_done_by_another(openpbs: Server) -> Non
     openpbs.place.until(
         lambda: openpbs.place.status()["counts"].get("running") == 2, what="both are at work"
     )
-    with (openpbs.state / "jobs.json").open("r+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        known = json.load(file)
+    with jobs_in(openpbs.state) as known:
         task = known["1"]["tasks"]["0"]
         os.kill(task["daemon"], signal.SIGKILL)
         tree = descendants(task["pid"])
@@ -503,9 +513,6 @@ def test_a_run_whose_pilot_was_killed_is_done_by_another(openpbs: Server) -> Non
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, number)
         task["state"] = "X"
-        file.seek(0)
-        file.truncate()
-        json.dump(known, file)
     openpbs.place.until(
         lambda: openpbs.place.status()["counts"].get("lost") == 1, what="its run is lost"
     )
