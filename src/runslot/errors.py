@@ -113,19 +113,17 @@ them.
 
 
 def nearest(word: str, words: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the known word closest to `word`, or an empty
-    string.
+    """Return ``" (did you mean 'x'?)"`` for the known word closest to `word`, or an empty string.
+
+    One of the same letters is close, however short: of `rl` and `lr` half is alike.
     """
     import difflib  # what few launches need
 
     by_lower = {name.lower(): name for name in reversed(list(words))}
-    close = [
-        by_lower[name]
-        for name in difflib.get_close_matches(
-            word[:_LONGEST_WORD].lower(), by_lower, n=1, cutoff=0.6
-        )
-    ]
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    lowered = word[:_LONGEST_WORD].lower()
+    close = difflib.get_close_matches(lowered, by_lower, n=1, cutoff=0.6)
+    close += [name for name in by_lower if sorted(name) == sorted(lowered)]
+    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
 
 
 def refuse_unknown_words(who: str, words: Iterable[str], names: Iterable[str]) -> None:
