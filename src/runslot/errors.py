@@ -115,14 +115,15 @@ them.
 def nearest(word: str, words: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the known word closest to `word`, or an empty string.
 
-    One of the same letters is close, however short: of `rl` and `lr` half is alike.
+    Of two letters one is enough: `s4` for `s3`, `rl` for `lr`.
     """
     import difflib  # what few launches need
 
     by_lower = {name.lower(): name for name in reversed(list(words))}
     lowered = word[:_LONGEST_WORD].lower()
-    close = difflib.get_close_matches(lowered, by_lower, n=1, cutoff=0.6)
-    close += [name for name in by_lower if sorted(name) == sorted(lowered)]
+    close = difflib.get_close_matches(
+        lowered, by_lower, n=1, cutoff=0.6 if len(lowered) > 2 else 0.5
+    )
     return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
 
 
