@@ -1,7 +1,14 @@
-"""Which tests follow one another: those of a testbed, which each of them may switch off."""
+"""Which tests follow one another: those of a testbed, which each of them may switch off; and how
+tests look at what the fake queues hold.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +17,19 @@ import pytest
 @pytest.fixture(autouse=True)
 def _compiled(cached_archive: None) -> None:
     """Most launches here send runslot as one file."""
+
+
+@contextmanager
+def jobs_in(state: Path) -> Iterator[dict[str, Any]]:
+    """Hold all jobs as a fake queue does, which writes them in place; they are written back."""
+    with (state / "jobs.json").open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        known = json.loads(file.read() or "{}")
+        yield known
+        file.seek(0)
+        file.truncate()
+        json.dump(known, file)
 
 
 def testbed_of(nodeid: str) -> str:

@@ -5,7 +5,6 @@ processes.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import shlex
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from tests.engines.conftest import jobs_in
 
 from runslot.testing import LauncherContract
 from runslot.testing.contract import Place, until
@@ -55,19 +55,6 @@ def install(directory: Path, monkeypatch: pytest.MonkeyPatch, dialect: str) -> P
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     monkeypatch.setenv("FAKE_PBS", str(state))
     return state
-
-
-@contextlib.contextmanager
-def jobs_in(state: Path) -> Iterator[dict[str, Any]]:
-    """Hold all jobs as the fake does, which writes them in place; they are written back."""
-    with (state / "jobs.json").open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        known = json.loads(file.read() or "{}")
-        yield known
-        file.seek(0)
-        file.truncate()
-        json.dump(known, file)
 
 
 def end_all(state: Path) -> None:

@@ -4,7 +4,6 @@ answers are lost.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import os
@@ -13,11 +12,11 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.engines.conftest import jobs_in
 
 from runslot.testing.contract import Place, until
 from runslot.view.web.live_runs import LiveRuns
@@ -53,19 +52,6 @@ def turns(variant):
     while not (state / "go").exists():
         time.sleep(0.05)
 '''
-
-
-@contextmanager
-def jobs_in(state: Path) -> Iterator[dict[str, Any]]:
-    """Hold all jobs as the fake does, which writes them in place; they are written back."""
-    with (state / "jobs.json").open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        known = json.loads(file.read() or "{}")
-        yield known
-        file.seek(0)
-        file.truncate()
-        json.dump(known, file)
 
 
 class Cluster:

@@ -6,7 +6,6 @@ that is chosen; `test_slurm.py` has what wants two nodes.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import random
@@ -17,11 +16,12 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.engines.conftest import jobs_in
 
 from runslot.engines.batch.config import BatchConfig
 from runslot.engines.batch.pilots import Lookout
@@ -67,19 +67,6 @@ def train(lr=0.1, seed=0, epochs=3, pause=0.05, lives=1, keeps=1):
 
 LOSS = ("--metric", "loss", "--mode", "min", "--sampler", "random", "-q")
 SPACE = ("--search", "lr=uniform(0,1)")
-
-
-@contextmanager
-def jobs_in(state: Path) -> Iterator[dict[str, Any]]:
-    """Hold all jobs as the fake does, which writes them in place; they are written back."""
-    with (state / "jobs.json").open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        known = json.loads(file.read() or "{}")
-        yield known
-        file.seek(0)
-        file.truncate()
-        json.dump(known, file)
 
 
 class Cluster:
