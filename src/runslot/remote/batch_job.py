@@ -173,16 +173,15 @@ class JobAllocation(ThisMachine):
 
     def open(self, experiment: OpenExperiment, runs: int, observer: Observer) -> Engine:
         """Divide what this process may use among the runs."""
-        topology = with_gpus_named(probe(), os.environ)
+        resources = experiment.file.resources
+        has_gpus = bool(resources.gpus) or self.job.has_gpus  # else the node's are others'
+        topology = with_gpus_named(probe(gpus=has_gpus), os.environ)
         for note in topology.notes:
             observer(Said(note))
-        resources = experiment.file.resources
-        if not resources.gpus and not self.job.has_gpus:
-            topology = replace(topology, gpus=())  # the node's, which are others'
         turn = self.job.id.partition(".")[0].partition("[")[0]
         slots = divide(topology, resources, runs, self.job.cpus, int(turn) if turn.isdigit() else 0)
         _fork_template(experiment.file)
-        launcher = local_launcher(experiment, slots, observer)
+        launcher = local_launcher(experiment, slots, observer, leftovers=())
         try:
             check_function(launcher, experiment)
         except BaseException:

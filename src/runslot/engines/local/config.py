@@ -20,7 +20,7 @@ from runslot.engines.local.template import Import
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig
 from runslot.errors import InvalidInput
-from runslot.execute.leftovers import end_escaped
+from runslot.execute.leftovers import Leftover, end_escaped
 from runslot.experiment.current import RUN_VARIABLE
 from runslot.experiment.records import (
     Command,
@@ -173,14 +173,17 @@ def local_launcher(
     slots: Sequence[Slot],
     observer: Observer,
     recarver: Recarver | None = None,
+    leftovers: Sequence[Leftover] | None = None,
 ) -> LocalLauncher:
-    """Return this machine as an engine, its templates writing to the experiment's launcher.log."""
+    """Return this machine as an engine, its templates writing to the experiment's launcher.log;
+    `leftovers` as `LocalLauncher` takes them.
+    """
 
     def say(text: str) -> None:
         event: LaunchEvent = Said(text)
         observer(event)
 
-    return LocalLauncher(slots, experiment.directory.launcher_log, say, recarver)
+    return LocalLauncher(slots, experiment.directory.launcher_log, say, recarver, leftovers)
 
 
 def check_function(launcher: LocalLauncher, experiment: OpenExperiment) -> None:

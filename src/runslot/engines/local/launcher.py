@@ -64,7 +64,9 @@ class LocalLauncher:
         log: Path | None = None,
         say: Callable[[str], None] = print,
         recarver: Recarver | None = None,
+        leftovers: Sequence[Leftover] | None = None,
     ) -> None:
+        """Make one; `leftovers` are what killed runs left on its slots; else it is looked for."""
         self._slots = tuple(slots)
         self._recarver = recarver
         self.say = say
@@ -72,7 +74,7 @@ class LocalLauncher:
         """Containers and functions that were found to work."""
         self._leases = Leases()
         self._reserved: dict[int, Lease] = {}
-        self._leftovers: Sequence[Leftover] | None = None
+        self._leftovers = leftovers
         self._leftovers_until = 0.0
         self._spoilt: set[str] = set()
         """Locks of which it was said that something else lies in their place."""
