@@ -393,6 +393,14 @@ def test_the_script_asks_for_one_array() -> None:
     assert "'/data/my runs/$x' --submission 0001 --ahead 120 --moved --task" in text
 
 
+def test_a_task_of_commands_starts_python_without_site_packages():
+    frame = Frame("/data", "python3", "/data/r.pyz", flags=("-S",))
+
+    assert "exec python3 -S /data/r.pyz task /data --submission" in script_of(
+        ARRAY, Demand(1), frame
+    )
+
+
 def test_a_directory_that_no_option_can_hold_is_left_to_where_sbatch_is_called() -> None:
     frame = Frame("/a\nb", "python3", "/a\nb/r.pyz")
     text = script_of(replace(ARRAY, experiment="/a\nb"), Demand(1), frame)

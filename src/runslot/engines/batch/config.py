@@ -21,7 +21,7 @@ from runslot.engines.local.config import check_function, local_launcher
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Engine, Finding, LauncherConfig, Pilots
 from runslot.errors import InvalidInput
-from runslot.experiment.records import ExperimentFile
+from runslot.experiment.records import Command, ExperimentFile
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.status import ExperimentStatus
 from runslot.hardware.resources import Resources
@@ -166,13 +166,14 @@ class BatchConfig(LauncherConfig):
             raise cluster.missing(command)
         else:
             size = self._array_size(cluster, observer)
-        frame = self._frame(experiment, site, size)
+        archive = archive_of(experiment)
+        frame = self._frame(experiment, site, archive, size)
         writer = self.writer(frame, experiment.file.resources, cluster)
         if submits:
             if not self.script_only:
                 cluster.test(writer.trial())
             self._check_function(experiment, observer)
-            self._bring(experiment, site)
+            site.send(what_runs_need(experiment.directory, experiment.file, archive))
         return site, writer
 
     def pilots(self, experiment: OpenExperiment, observer: Observer) -> Pilots:
@@ -211,10 +212,6 @@ class BatchConfig(LauncherConfig):
         finally:
             launcher.close()
 
-    def _bring(self, experiment: OpenExperiment, site: Site) -> None:
-        directory = experiment.directory
-        site.send(what_runs_need(directory, experiment.file, archive_of(experiment)))
-
     def cluster(self, experiment: OpenExperiment | None = None) -> BatchCluster:
         """Return the cluster's commands."""
         environment = (
@@ -232,13 +229,15 @@ class BatchConfig(LauncherConfig):
             return SharedSite(directory)
         return LoginSite(directory, file, cluster.host, self.root)
 
-    def _frame(self, experiment: OpenExperiment, site: Site, array_size: int) -> Frame:
+    def _frame(
+        self, experiment: OpenExperiment, site: Site, archive: Path, array_size: int
+    ) -> Frame:
         file = experiment.file
         of_launch = file.python if file.interpreter is None else sys.executable
         return Frame(
             directory=site.directory,
             python=self.python or ("python3" if site.moved else of_launch),
-            archive=f"{site.directory}/{archive_of(experiment).name}",
+            archive=f"{site.directory}/{archive.name}",
             runs_per_job=self.runs_per_job,
             pack=self._pack(file.policy.expect),
             expect=file.policy.expect,
@@ -249,6 +248,7 @@ class BatchConfig(LauncherConfig):
             setup=self.setup,
             moved=site.moved,
             script_only=self.script_only,
+            flags=("-S",) if isinstance(file.work, Command) and file.search is None else (),
         )
 
     def _pack(self, expect: float | None) -> PackLimits | None:

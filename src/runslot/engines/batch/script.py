@@ -33,8 +33,8 @@ not all begin at once after it.
 _TURN_LINES = (
     "# Where a node leaves open which CPUs its jobs use, they begin in turns: of many that begin",
     "# at once none would be done soon, and those that come later find the runs taken.",
-    'turns="/tmp/runslot-turns-$(id -u)" cpus="$(nproc --all)"',
-    'if [ "$(nproc)" = "$cpus" ] && { mkdir -m 700 "$turns" || [ -O "$turns" ]; } 2>/dev/null &&',
+    'turns="/tmp/runslot-turns-$EUID" cpus="$(nproc --all)"',
+    'if [ "$(nproc)" = "$cpus" ] && { [ -O "$turns" ] || mkdir -m 700 "$turns"; } 2>/dev/null &&',
     '  [ ! -L "$turns" ] && exec 9>>"$turns/$((task % cpus))" && flock -w'
     f" {_TURN_S} 9 2>/dev/null; then",
     "  export RUNSLOT_TURN=9",
@@ -67,6 +67,13 @@ class Frame:
     moved: bool = False
     script_only: bool = False
     """Scripts are written, and nothing is submitted."""
+    flags: tuple[str, ...] = ()
+    """Of Python: a task that executes commands needs no site packages (`-S`)."""
+
+    @property
+    def command(self) -> list[str]:
+        """What a task executes, to which come the options that say which task it is."""
+        return [self.python, *self.flags, self.archive, "task", self.directory]
 
     def runs_a_task(self, runs: int) -> int:
         """Return how many of so many runs each task has: more than it does at the same time where

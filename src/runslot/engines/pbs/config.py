@@ -169,7 +169,7 @@ class QsubWriter(ScriptWriter):
     def text(self, job_name: str, tasks: int, directory: str) -> str:
         """Return the script of an array, or of a plain job of one task."""
         frame = self.frame
-        command = [frame.python, frame.archive, "task", frame.directory, "--system", "pbs"]
+        command = [*frame.command, "--system", "pbs"]
         command += ["--submission", directory.rpartition("/")[2], "--ahead", str(frame.ahead)]
         command += ["--limit", f"{seconds_of(self.time):g}"] if self.time else []
         command += ["--moved"] if frame.moved else []

@@ -113,8 +113,7 @@ _UNFIT_NODES_LIMIT = 3
 
 def script_of(array: Array, demand: Demand, frame: Frame) -> str:
     """Return the script's text."""
-    command = [frame.python, frame.archive, "task", frame.directory]
-    command += ["--submission", array.directory.rpartition("/")[2]]
+    command = [*frame.command, "--submission", array.directory.rpartition("/")[2]]
     command += ["--ahead", str(array.ahead)] + (["--moved"] if frame.moved else [])
     lines = [
         "#!/bin/bash -l" if frame.modules else "#!/bin/bash",
