@@ -4,6 +4,7 @@ the queue tell.
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence, Set
@@ -254,6 +255,10 @@ class BatchLauncher(Launcher):
     def _ended(self, handle: Handle) -> Outcome | None:
         watch, sight = self._watched[handle], self._look
         task = sight.task(watch.place)
+        is_over = sight.gone(watch.place) or (task is not None and task.over)
+        # The one question of a run that goes on: hundreds are looked at ten times a second.
+        if not (is_over or watch.stopped or os.path.exists(handle.run_dir.outcome_file)):  # noqa: PTH110
+            return None
         # Here one answer is enough: a task that began is in it, or has left a run's attempt.
         is_out = watch.is_withdrawn and task is None and sight.at > watch.stopped_at
         if is_out:
