@@ -11,10 +11,23 @@ from typing import Any, ClassVar
 
 import pytest
 
-from runslot.record import record
+from runslot.record import _constructor, record
 
-MAKERS = [pytest.param(record, id="record"), pytest.param(dataclass(frozen=True), id="dataclass")]
 Maker = Callable[[type[Any]], type[Any]]
+
+
+def compiled_record(cls: type[Any]) -> type[Any]:
+    """Return a record as it is once many of its class were made."""
+    made = record(cls)
+    made.__init__ = _constructor(made)
+    return made
+
+
+MAKERS = [
+    pytest.param(record, id="record"),
+    pytest.param(compiled_record, id="compiled record"),
+    pytest.param(dataclass(frozen=True), id="dataclass"),
+]
 
 
 @record
