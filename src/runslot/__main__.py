@@ -6,12 +6,15 @@ standard library; everything else is `runslot.cli`.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import gc
 import importlib
 import io
 import json
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
@@ -47,6 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _let_go_of_output(_carry_out(argv))
     except KeyboardInterrupt:
         return 130
+
+
+def command() -> NoReturn:
+    """Carry out the command line, and end this process as the interpreter does, short of tearing
+    down its modules: that takes 25 ms of a processor, for each of a thousand tasks.
+    """
+    status = main()
+    # The first joins threads, the second does what was to be done at the end.
+    for last in (threading._shutdown, atexit._run_exitfuncs):  # type: ignore[attr-defined]
+        with contextlib.suppress(KeyboardInterrupt):
+            last()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # nobody is left to read it
+            stream.flush()
+    os._exit(status)
 
 
 def _open_streams() -> None:
@@ -261,4 +279,4 @@ def _slot(text: str) -> Slot:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -55,8 +55,8 @@ import sys
 if sys.version_info < (3, 10):
     version = (sys.executable,) + sys.version_info[:2]
     sys.exit("runslot needs Python 3.10 or newer, and %s is %d.%d" % version)
-from runslot.__main__ import main
-sys.exit(main())
+from runslot.__main__ import command
+command()
 """
 _EPOCH = (2020, 1, 1, 0, 0, 0)
 
