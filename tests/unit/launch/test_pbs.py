@@ -168,9 +168,9 @@ def test_openpbs_script() -> None:
     assert {"#PBS -J 0-3", "#PBS -W max_run_subjobs=2", "#PBS -q gpu", "#PBS -A lab"} <= set(lines)
     assert {"#PBS -l walltime=4:00:00", "#PBS -l place=excl", "#PBS -o /dev/null"} <= set(lines)
     assert "#PBS -l select=1:ncpus=4:ngpus=1:mem=8gb:gpu_model=a100" in lines
-    assert {"directory='/data/my runs'", "submission=pbs/0001"} <= set(lines)
-    assert 'exec >>"$submission/$task.log" 2>&1' in lines
-    assert lines[-1].endswith('--ahead 0 --limit 14400 --task "$task"')
+    assert {"rs_directory='/data/my runs'", "rs_submission=pbs/0001"} <= set(lines)
+    assert 'exec >>"$rs_log" 2>&1' in lines
+    assert lines[-2].endswith('--ahead 0 --limit 14400 --task "$rs_task"')
 
 
 def test_torque_script() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -465,6 +466,40 @@ def node(tmp_path: Path) -> Node:
 def test_a_task_begins_where_its_node_has_what_it_needs(node: Node) -> None:
     assert node.execute() == ""
     assert "began runslot.pyz task" in node.log
+
+
+def test_a_users_variables_reach_the_run_as_they_are(node: Node) -> None:
+    """Slurm hands on what was exported where the array was submitted, as `export task=mnist`."""
+    script = script_of(Array("j", 4, "slurm/0001", "/"), Demand(1), Frame(modules=("m",)))
+    assigned = set(re.findall(r"(?:^|[\s;{])([a-z_]\w*)=", script, re.MULTILINE))
+    assert {name for name in assigned if not name.startswith("rs_")} == {"jobid", "excnodelist"}
+    users = dict.fromkeys(("task", "directory", "node", "cpus", "number", "name", "part"), "mine")
+    node.answer("python", "env")
+    node.execute(**users)
+    assert users.items() <= dict(line.split("=", 1) for line in node.log.splitlines()).items()
+
+
+def test_python_is_tried_once_a_node_and_missed_also_later(node: Node) -> None:
+    node.answer("python", 'echo "$SLURMD_NODENAME ${3-}" >>"$CALLS"')
+    for name in ("node1", "node1", "node2"):
+        calls = node.execute(SLURMD_NODENAME=name).splitlines()
+    assert [call.split()[0] for call in calls] == ["node1"] * 3 + ["node2"] * 2
+    (node.programs / "python").unlink()
+    node.execute()
+    assert "Python does not start" in (node.submission / "unfit" / "node1").read_text()
+
+
+def test_tasks_begin_in_turns_where_the_node_leaves_open_which_cpus_are_theirs(node: Node) -> None:
+    node.answer("python", 'echo "turn ${RUNSLOT_TURN-none}"')
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        node.execute()
+        assert (os.cpu_count() == 1) != ("turn none" in node.log)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    node.execute()
+    assert (len(allowed) < (os.cpu_count() or 1)) != ("turn 9" in node.log)
 
 
 def test_a_task_is_submitted_anew_without_a_node_that_lacks_python(node: Node) -> None:

@@ -33,9 +33,22 @@ not all begin at once after it.
 _TURN_LINES = (
     "# Where a node leaves open which CPUs its jobs use, they begin in turns: of many that begin",
     "# at once none would be done soon, and those that come later find the runs taken.",
-    'turns="/tmp/runslot-turns-$EUID" cpus="$(nproc --all)"',
-    'if [ "$(nproc)" = "$cpus" ] && { [ -O "$turns" ] || mkdir -m 700 "$turns"; } 2>/dev/null &&',
-    '  [ ! -L "$turns" ] && exec 9>>"$turns/$((task % cpus))" && flock -w'
+    "count() {  # LIST, as 0-3,7",
+    "  local rs_part; rs_number=0",
+    "  for rs_part in ${1//,/ }; do",
+    "    rs_number=$((rs_number + ${rs_part#*-} - ${rs_part%-*} + 1))",
+    "  done",
+    "}",
+    "{",
+    '  while read -r rs_name rs_allowed && [ "$rs_name" != Cpus_allowed_list: ]; do :',
+    "  done </proc/self/status",
+    "  read -r rs_cpus </sys/devices/system/cpu/online",
+    "} 2>/dev/null",
+    'count "${rs_allowed-}"; rs_allowed="$rs_number"; count "${rs_cpus-}"; rs_cpus="$rs_number"',
+    'rs_turns="/tmp/runslot-turns-$EUID"',
+    'if [ "$rs_cpus" -gt 0 ] && [ "$rs_allowed" -ge "$rs_cpus" ] &&',
+    '  { [ -O "$rs_turns" ] || mkdir -m 700 "$rs_turns"; } 2>/dev/null &&',
+    '  [ ! -L "$rs_turns" ] && exec 9>>"$rs_turns/$((rs_task % rs_cpus))" && flock -w'
     f" {_TURN_S} 9 2>/dev/null; then",
     "  export RUNSLOT_TURN=9",
     "  is_idle && exit 0",
@@ -142,36 +155,38 @@ def task_lines(
 ) -> list[str]:
     """Return the lines that get a task's shell ready and become the command.
 
-    `task` is the shell's word for which. What a node lacks is seen before any run begins: the node
+    `task` is the shell's word for which. The shell's own variables begin with `rs_`: others may be
+    the user's, whose runs inherit them. What a node lacks is seen before any run begins: the node
     and the cause are noted in the submission, or below the user's home where the node does not see
-    it, and `elsewhere`, lines of shell that know `$node` and `$cause`, may have another node do the
-    task, and end this one. A node that fails at once must not be the one that is always free: it
-    waits before it ends.
+    it, and `elsewhere`, lines of shell that know `$rs_node` and `$rs_cause`, may have another node
+    do the task, and end this one. A node that fails at once must not be the one that is always
+    free: it waits before it ends.
     """
     python = shlex.quote(frame.python)
     modules = [shlex.quote(module) for module in frame.modules]
     return [
         "trap 'export RUNSLOT_TIME_UP=1' USR1  # the time limit is near",
-        f"directory={shlex.quote(frame.directory)}",
-        f"submission={directory}",
-        f"task={task}",
+        f"rs_directory={shlex.quote(frame.directory)}",
+        f"rs_submission={directory}",
+        f"rs_task={task}",
         'export RUNSLOT_SCRIPT="$0"',
         "",
         *_unfit_lines(job_name, elsewhere),
         "",
         "# A new directory may take a network disk some seconds to show.",
-        "for pause in 1 1 1 1 0; do",
-        '  cd "$directory" 2>/dev/null && [ -r "$submission/tasks.json" ] && break',
-        '  [ "$pause" = 1 ] || unfit "it does not see $directory"',
-        '  ls "${directory%/*}" >/dev/null 2>&1; sleep "$pause"',
+        "for rs_pause in 1 1 1 1 0; do",
+        '  cd "$rs_directory" 2>/dev/null && [ -r "$rs_submission/tasks.json" ] && break',
+        '  [ "$rs_pause" = 1 ] || unfit "it does not see $rs_directory"',
+        '  ls "${rs_directory%/*}" >/dev/null 2>&1; sleep "$rs_pause"',
         "done",
-        '{ : >>"$submission/$task.log"; } 2>/dev/null || unfit "it cannot write to $directory"',
-        'exec >>"$submission/$task.log" 2>&1',
+        'rs_log="$rs_submission/$rs_task.log"',
+        '{ : >>"$rs_log"; } 2>/dev/null || unfit "it cannot write to $rs_directory"',
+        'exec >>"$rs_log" 2>&1',
         'if [ -n "${RUNSLOT_UNFIT_NODE-}" ]; then  # what another node could not note',
         f"  {{ printf '%s\\n' \"$RUNSLOT_UNFIT_CAUSE\" "
-        f'>"$submission/{UNFIT}/$RUNSLOT_UNFIT_NODE"; }} 2>/dev/null',
+        f'>"$rs_submission/{UNFIT}/$RUNSLOT_UNFIT_NODE"; }} 2>/dev/null',
         "fi",
-        f'is_idle() {{ [ -e "$submission/{EMPTY}" ] && [ ! -s "$submission/$task.log" ]; }}',
+        f'is_idle() {{ [ -e "$rs_submission/{EMPTY}" ] && [ ! -s "$rs_log" ]; }}',
         "is_idle && exit 0  # others have taken all runs",
         '[ -z "${RUNSLOT_UNFIT-}" ] || unfit "$RUNSLOT_UNFIT"  # what the task itself met',
         "",
@@ -179,11 +194,18 @@ def task_lines(
         "",
         *(f"module load {name} || unfit 'module load '{name}' failed'" for name in modules),
         *frame.setup,
-        f"if ! words=$({python} -S -E -c {shlex.quote(_PYTHON_TRIAL)} 2>&1); then",
-        f"  unfit 'Python does not start ('{python}'): '\"${{words#*line [0-9]*: }}\"",
+        f"rs_does_not_start='Python does not start ('{python}')'",
+        "# Once a node: the next tasks of this one need not try again.",
+        'rs_fit="$rs_directory/$rs_submission/${SLURMD_NODENAME:-$HOSTNAME}.fit"',
+        'if [ ! -e "$rs_fit" ]; then',
+        f"  rs_words=$({python} -S -E -c {shlex.quote(_PYTHON_TRIAL)} 2>&1) ||",
+        '    unfit "$rs_does_not_start: ${rs_words#*line [0-9]*: }"',
+        '  { : >"$rs_fit"; } 2>/dev/null',
         "fi",
         "trap '' USR1  # until the task listens",
-        f'exec {shlex.join(command)} --task "$task"',
+        "shopt -s execfail",
+        f'exec {shlex.join(command)} --task "$rs_task"',
+        'unfit "$rs_does_not_start"',
         "",
     ]
 
@@ -192,23 +214,24 @@ def _unfit_lines(job_name: str, elsewhere: Sequence[str]) -> list[str]:
     """Return the shell's function that notes what this node lacks, and ends the task."""
     return [
         "unfit() {  # CAUSE: what this node lacks",
-        '  cause="$1" node="${SLURMD_NODENAME:-$(hostname)}"',
+        '  rs_cause="$1" rs_node="${SLURMD_NODENAME:-$(hostname)}"',
         "  unset RUNSLOT_UNFIT",
-        f'  place="$directory/$submission/{UNFIT}" aside="$HOME/.runslot/unfit/{job_name}"',
-        '  if [ ! -w "$place" ]; then',
-        '    place="$aside"',
-        '    mkdir -p "$aside" 2>/dev/null && exec >>"$aside/$task.log" 2>&1',
+        f'  rs_place="$rs_directory/$rs_submission/{UNFIT}"',
+        f'  rs_aside="$HOME/.runslot/unfit/{job_name}"',
+        '  if [ ! -w "$rs_place" ]; then',
+        '    rs_place="$rs_aside"',
+        '    mkdir -p "$rs_aside" 2>/dev/null && exec >>"$rs_aside/$rs_task.log" 2>&1',
         "  fi",
-        '  note="$place/$node"',
-        '  { [ -s "$note" ] || printf \'%s\\n\' "$cause" >>"$note"; } 2>/dev/null',
-        '  { echo "$task" >>"$note"; } 2>/dev/null',
+        '  rs_note="$rs_place/$rs_node"',
+        '  { [ -s "$rs_note" ] || printf \'%s\\n\' "$rs_cause" >>"$rs_note"; } 2>/dev/null',
+        '  { echo "$rs_task" >>"$rs_note"; } 2>/dev/null',
         *(f"  {line}" for line in elsewhere),
-        '  echo "this node ($node) cannot do the task: $cause"',
-        f'  pause={_UNFIT_PAUSE_S} count="$(wc -l 2>/dev/null <"$note")"',
-        f'  while [ "${{count:-0}}" -gt 2 ] && [ "$pause" -lt {_UNFIT_LONGEST_PAUSE_S} ]; do',
-        "    pause=$((2 * pause)) count=$((count - 1))",
+        '  echo "this node ($rs_node) cannot do the task: $rs_cause"',
+        f'  rs_pause={_UNFIT_PAUSE_S} rs_count="$(wc -l 2>/dev/null <"$rs_note")"',
+        f'  while [ "${{rs_count:-0}}" -gt 2 ] && [ "$rs_pause" -lt {_UNFIT_LONGEST_PAUSE_S} ]; do',
+        "    rs_pause=$((2 * rs_pause)) rs_count=$((rs_count - 1))",
         "  done",
-        '  sleep "$pause"',
+        '  sleep "$rs_pause"',
         "  exit 1",
         "}",
     ]

@@ -140,15 +140,15 @@ def _elsewhere(options: Sequence[str]) -> list[str]:
     nodes = [match[1] for option in options if (match := _EXCLUDED.fullmatch(option))]
     given_count = f"$(scontrol show hostnames {shlex.quote(','.join(nodes))} | wc -l)"
     return [
-        'avoided="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%x)"',
-        'avoided="${avoided:+$avoided,}$node"',
-        f"most=$(({_UNFIT_NODES_LIMIT} + {given_count if nodes else 0}))",
-        'if [ "$(scontrol show hostnames "$avoided" | wc -l)" -le "$most" ]; then',
-        '  export RUNSLOT_UNFIT_NODE="$node" RUNSLOT_UNFIT_CAUSE="$cause"',
-        '  if sbatch --array="$task" --exclude="$avoided" --comment="$node: $cause" \\',
+        'rs_avoided="$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%x)"',
+        'rs_avoided="${rs_avoided:+$rs_avoided,}$rs_node"',
+        f"rs_most=$(({_UNFIT_NODES_LIMIT} + {given_count if nodes else 0}))",
+        'if [ "$(scontrol show hostnames "$rs_avoided" | wc -l)" -le "$rs_most" ]; then',
+        '  export RUNSLOT_UNFIT_NODE="$rs_node" RUNSLOT_UNFIT_CAUSE="$rs_cause"',
+        '  if sbatch --array="$rs_task" --exclude="$rs_avoided" --comment="$rs_node: $rs_cause" \\',
         '    "$RUNSLOT_SCRIPT"; then',
-        '    scontrol update jobid="$SLURM_ARRAY_JOB_ID" excnodelist="$avoided" >/dev/null 2>&1',
-        '    echo "this node ($node) is kept off, another one does the task: $cause"',
+        '    scontrol update jobid="$SLURM_ARRAY_JOB_ID" excnodelist="$rs_avoided" >/dev/null 2>&1',
+        '    echo "this node ($rs_node) is kept off, another one does the task: $rs_cause"',
         "    exit 0",
         "  fi",
         "fi",
