@@ -55,6 +55,10 @@ def find_gpus(
 
 
 def _nvidia(locality: Locality, silence: float) -> tuple[tuple[Gpu, ...], list[str]]:
+    if sys.flags.no_site:  # a task of commands starts without site packages, to start soon
+        import site
+
+        site.main()
     spec = importlib.util.find_spec("pynvml")
     if not _has_driver(spec.origin if spec else None):
         return (), []

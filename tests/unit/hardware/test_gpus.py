@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import runslot
 from runslot.hardware.busy import without_busy
 from runslot.hardware.lease import Leases
 from runslot.hardware.resources import Resources
@@ -36,11 +37,13 @@ print(json.dumps([[dataclasses.asdict(gpu) for gpu in gpus], notes]))
 """
 
 
-def ask(root: Path, silence: float = 20.0, **environment: str) -> tuple[list[Gpu], list[str]]:
+def ask(
+    root: Path, silence: float = 20.0, flags: tuple[str, ...] = (), **environment: str
+) -> tuple[list[Gpu], list[str]]:
     """Return what `find_gpus` finds in a process with the given environment."""
     clean = {k: v for k, v in os.environ.items() if not k.endswith("_VISIBLE_DEVICES")}
     done = subprocess.run(
-        [sys.executable, "-c", ASK, str(root), str(silence)],
+        [sys.executable, *flags, "-c", ASK, str(root), str(silence)],
         env=clean | environment,
         capture_output=True,
         text=True,
@@ -191,6 +194,16 @@ def test_a_driver_that_hangs_or_fails_is_noted(library, tmp_path):
     gpus, notes = ask(tmp_path, **nvidia(tmp_path, library, "init 9\n"))
     assert gpus == []
     assert notes == ["NVIDIA GPUs are left out: NVML says Driver Not Loaded"]
+
+
+def test_a_process_without_site_packages_finds_gpus_too(library, tmp_path):
+    """So a task of commands begins, whose node's Python alone may have nvidia-ml-py."""
+    package = Path(runslot.__file__).parents[1]
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path/runslot").symlink_to(package / "runslot")
+    driver = nvidia(tmp_path, library, "gpu GPU-1 1000 00000000:01:00.0 0 ok A100\n")
+    gpus, _ = ask(tmp_path, flags=("-S",), PYTHONPATH=str(tmp_path / "path"), **driver)
+    assert [gpu.uuid for gpu in gpus] == ["GPU-1"]
 
 
 def test_an_asker_that_is_stuck_as_it_ends_is_a_driver_that_does_not_answer(tmp_path):
