@@ -1,4 +1,5 @@
-"""Frozen records: what `dataclasses.dataclass(frozen=True)` makes, in a third of its time.
+"""Records: what `dataclasses.dataclass(frozen=True)` makes, or without `frozen`, in a third of its
+time.
 
 Used throughout runslot, except where others inherit (a launcher's configuration) or look at a
 signature (the public classes): those are dataclasses as everybody knows them. `dataclasses`
@@ -36,21 +37,31 @@ def record(cls: type[T], /) -> type[T]: ...
 
 
 @overload
-def record(*, eq: bool = True, kw_only: bool = False) -> Callable[[type[T]], type[T]]: ...
+def record(
+    *, eq: bool = True, kw_only: bool = False, frozen: bool = True
+) -> Callable[[type[T]], type[T]]: ...
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def record(cls: type[T] | None = None, /, *, eq: bool = True, kw_only: bool = False) -> Any:
+def record(
+    cls: type[T] | None = None,
+    /,
+    *,
+    eq: bool = True,
+    kw_only: bool = False,
+    frozen: bool = True,
+) -> Any:
     """Make a class a frozen record of its annotated fields, as `dataclass(frozen=True)` does.
 
-    With `eq=False` a record equals itself alone. `FrozenInstanceError` where one is changed.
+    With `eq=False` a record equals itself alone. `FrozenInstanceError` where one is changed, unless
+    `frozen=False`; then it has no hash where it has equality.
     """
     if cls is None:
-        return lambda decorated: _make(decorated, eq, kw_only)
-    return _make(cls, eq, kw_only)
+        return lambda decorated: _make(decorated, eq, kw_only, frozen)
+    return _make(cls, eq, kw_only, frozen)
 
 
-def _make(cls: Any, eq: bool, kw_only: bool) -> Any:
+def _make(cls: Any, eq: bool, kw_only: bool, frozen: bool) -> Any:
     has_constructor, has_text, has_equality, has_hash = (
         cls.__dict__.get(name) for name in ("__init__", "__repr__", "__eq__", "__hash__")
     )
@@ -63,6 +74,10 @@ def _make(cls: Any, eq: bool, kw_only: bool) -> Any:
         cls.__repr__ = _text
     if eq and not has_equality:
         cls.__eq__ = _equality(tuple(field.name for field in fields if field.compare))
+    if not frozen:
+        if eq and not has_hash:
+            cls.__hash__ = None
+        return cls
     if eq and not has_hash:
         cls.__hash__ = _hash(tuple(field.name for field in fields if _is_hashed(field)))
     cls.__setattr__ = _refuse_change

@@ -127,6 +127,18 @@ def test_what_is_defined_in_the_class_stays() -> None:
     assert Odd() == Odd()
 
 
+@pytest.mark.parametrize("make", [record(frozen=False), dataclass])
+def test_a_record_that_is_not_frozen_changes_and_has_no_hash(make: Maker) -> None:
+    point, _ = classes(make)
+    one = point(1)
+    one.x = 5
+    del one.note
+    assert (one.x, one.note) == (5, "")
+    assert one != point(1)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(one)
+
+
 def test_without_equality_a_record_equals_itself_alone() -> None:
     @record(eq=False)
     class Own:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ class OddRequest:
 _REQUEST = Shape({"verb": ("stop", "kill", "pause", "continue"), "arguments": "tuple[str, ...]"})
 
 
-@dataclass
+@record(frozen=False)
 class OpenExperiment:
     """An experiment that this process launches; `close` gives it back."""
 

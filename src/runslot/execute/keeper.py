@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from runslot.errors import shortage_of
@@ -37,6 +37,7 @@ from runslot.experiment.records import Attempt, Outcome, Usage
 from runslot.experiment.rundir import SYSTEM_FROM_S, RunDir
 from runslot.experiment.states import Kind
 from runslot.hardware.slots import Slot
+from runslot.record import record
 
 if TYPE_CHECKING:
     from runslot.execute.usage import UsageMeter
@@ -69,7 +70,7 @@ def _steady() -> float:
     )
 
 
-@dataclass
+@record(frozen=False)
 class Keeper:
     """A claimed run and, once `run` is called, the process that keeps it."""
 

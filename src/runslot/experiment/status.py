@@ -8,7 +8,7 @@ import functools
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ class ExperimentStatus:
         return tuple(run for run in self.runs if run.claim is not None)
 
 
-@dataclass
+@record(frozen=False)
 class _Last:
     attempts: int = 0
     started: float | None = None
@@ -170,7 +170,7 @@ def read_all_runs(directory: ExperimentDir, file: ExperimentFile) -> list[Run]:
     return runs
 
 
-@dataclass
+@record(frozen=False)
 class _Journal:
     runs: dict[str, _Last] = field(default_factory=dict)
     slots: int | None = None

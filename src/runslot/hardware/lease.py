@@ -17,7 +17,6 @@ import os
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from runslot.hardware.lockfile import (
@@ -69,7 +68,7 @@ class Holder:
         return f"{self.user}, experiment {self.experiment}, run {self.run}, since {clock}"
 
 
-@dataclass
+@record(frozen=False)
 class Lease:
     """The locks of one slot, held as long as a copy of any of its descriptors is open in any
     process.

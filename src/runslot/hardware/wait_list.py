@@ -17,9 +17,10 @@ import stat
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from runslot.hardware.lockfile import COARSE_S, Listing
+from runslot.record import record
 
 PATIENCE = 0.5
 """Seconds that a launcher waits before others yield to it; short runs go on back to back
@@ -50,7 +51,7 @@ _Other = tuple[int, float, Names, float | None]
 """Whose launcher waits, since when, for what, and until when its turn lasts."""
 
 
-@dataclass
+@record(frozen=False)
 class _Want:
     since: float
     asked_at: float
@@ -61,7 +62,7 @@ class _Want:
         return now - self.asked_at >= SILENCE if self.until is None else now >= self.until
 
 
-@dataclass
+@record(frozen=False)
 class _Deference:
     """For how long this launcher has let another user's go first, without a break, and whether
     anything came of it.
@@ -97,7 +98,7 @@ class _Deference:
         return earnest
 
 
-@dataclass
+@record(frozen=False)
 class WaitList:
     """The waiting files of one directory, and the one that is ours."""
 

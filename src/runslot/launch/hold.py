@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import FrameType
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.errors import Damaged, NotFound
 from runslot.experiment.records import Run
 from runslot.experiment.rundir import ExperimentDir
+from runslot.record import record
 from runslot.scheduler import Key
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.25, 5.0
@@ -37,7 +38,7 @@ runs.
 """
 
 
-@dataclass
+@record(frozen=False)
 class _Episode:
     reason: str
     since: float

@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from runslot.engines.events import LaunchEnded, LaunchLeft, LaunchStarted, Observer, Said
@@ -81,7 +81,7 @@ class Share:
         )
 
 
-@dataclass(eq=False)
+@record(eq=False, frozen=False)
 class Progress:
     """An experiment under way: which of its runs are left, and how the others ended."""
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -268,7 +266,7 @@ def _own_locks() -> Iterator[None]:
     """Have locks of this job's own: its share of the node is the system's to divide, and nobody's
     to wait for.
     """
-    locks = tempfile.mkdtemp(prefix="runslot-job-")
+    locks = _temporary_directory()
     before = os.environ.get(DIRECTORY_VARIABLE)
     os.environ[DIRECTORY_VARIABLE] = locks
     try:
@@ -276,7 +274,21 @@ def _own_locks() -> Iterator[None]:
     finally:
         if before is not None:
             os.environ[DIRECTORY_VARIABLE] = before
+        import shutil  # not at a start, of which it would be a fiftieth
+
         shutil.rmtree(locks, ignore_errors=True)
+
+
+def _temporary_directory() -> str:
+    """Return a new directory of this user's own."""
+    place = f"{os.environ.get('TMPDIR') or '/tmp'}/runslot-job-{os.getpid()}-{time.time_ns():x}"  # noqa: S108
+    try:
+        os.mkdir(place, 0o700)  # noqa: PTH102
+    except OSError:  # as where TMPDIR is another machine's
+        import tempfile
+
+        return tempfile.mkdtemp(prefix="runslot-job-")
+    return place
 
 
 @contextmanager

@@ -9,7 +9,6 @@ and that lies in the tree then points into the copy.
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -80,6 +79,8 @@ def copy_source(source: CodeSource, experiment: ExperimentDir, cwd: str) -> Code
             number += 1
         else:
             break
+    import shutil  # at home alone: tasks load this module, and their start counts
+
     copy = experiment.path / name
     for file in source.files:
         target = copy / file

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from runslot.experiment.rundir import RunDir
 from runslot.hardware.lease import Holder, Lease, LeaseRefusal, Leases
 from runslot.hardware.slots import Slot
 from runslot.hardware.visibility import import_environment
+from runslot.record import record
 
 _POLL = 0.02
 """Seconds between looks at processes where the kernel does not announce their end (macOS)."""
@@ -47,7 +48,7 @@ machine's.
 """
 
 
-@dataclass
+@record(frozen=False)
 class _Place:
     """The keeper that a slot has, forked from one template; a slot has one at a time."""
 

@@ -13,7 +13,7 @@ import os
 import select
 import signal
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from runslot.engines.local.template import KeeperProcess
 from runslot.experiment.claim import find_keeper
@@ -21,6 +21,7 @@ from runslot.experiment.processes import ProcessHandle
 from runslot.experiment.records import Outcome, Policy
 from runslot.experiment.rundir import RunDir
 from runslot.experiment.states import Kind
+from runslot.record import record
 
 MARGIN_S = 5.0
 """Seconds beyond the time limit, or the grace, that a keeper has to end its run."""
@@ -30,7 +31,7 @@ AWAY_S = 10.0
 """For which a run's directory may be elsewhere until what became of it is given up."""
 
 
-@dataclass
+@record(frozen=False)
 class Deadline:
     """By when a keeper must have ended its run, and how the run ended where it does not."""
 
@@ -45,7 +46,7 @@ class Deadline:
     """Whether the keeper was killed for it."""
 
 
-@dataclass
+@record(frozen=False)
 class Watch:
     """One run under way."""
 
