@@ -194,6 +194,18 @@ def task_lines(
         "",
         *(f"module load {name} || unfit 'module load '{name}' failed'" for name in modules),
         *frame.setup,
+        *_trial_lines(python),
+        "trap '' USR1  # until the task listens",
+        "shopt -s execfail",
+        f'exec {shlex.join(command)} --task "$rs_task"',
+        'unfit "$rs_does_not_start"',
+        "",
+    ]
+
+
+def _trial_lines(python: str) -> list[str]:
+    """Return the lines that try whether Python starts; `python` is a word of the shell."""
+    return [
         f"rs_does_not_start='Python does not start ('{python}')'",
         "# Once a node: the next tasks of this one need not try again.",
         'rs_fit="$rs_directory/$rs_submission/${SLURMD_NODENAME:-$HOSTNAME}.fit"',
@@ -202,11 +214,6 @@ def task_lines(
         '    unfit "$rs_does_not_start: ${rs_words#*line [0-9]*: }"',
         '  { : >"$rs_fit"; } 2>/dev/null',
         "fi",
-        "trap '' USR1  # until the task listens",
-        "shopt -s execfail",
-        f'exec {shlex.join(command)} --task "$rs_task"',
-        'unfit "$rs_does_not_start"',
-        "",
     ]
 
 
