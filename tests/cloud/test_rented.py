@@ -882,6 +882,20 @@ def test_why_a_machine_cannot_begin_is_said_here(place: Place) -> None:
     assert place.rented() == []
 
 
+def test_a_machine_that_cannot_be_given_back_is_tried_again_and_then_named(place: Place) -> None:
+    place.configure(machines=1)
+    keeps = place.path / "stand-in" / "keeps"
+    keeps.write_text("throttled")
+    launch = place.start(*place.sweep())
+    assert launch.wait(150) == 0, place.out
+    (machine,) = place.rented()
+    assert f"{machine} could not be given back: throttled" in place.out
+    assert f"{machine} is still rented, $0.500 an hour, until" in place.out
+    keeps.unlink()
+    assert place.call("resume", str(place.experiment.path)).returncode == 0
+    assert place.rented() == []
+
+
 def test_a_stop_gives_back_what_is_rented_for_a_launch_that_died(place: Place) -> None:
     wait = die_while_renting(place, "steps=1000")
     stop = place.start("stop", str(place.experiment.path))

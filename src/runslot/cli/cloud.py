@@ -26,10 +26,10 @@ from runslot.engines.sky.rental import (
     END_STATES,
     Record,
     Rented,
-    await_renting,
     bring,
     is_being_rented,
     read_record,
+    renting,
     write_record,
 )
 from runslot.errors import Busy, InvalidInput, RunslotError, nearest
@@ -112,8 +112,8 @@ def down(
             comes = experiment is not None and is_being_rented(experiment, name)
             sky.give_back(name, managed)
             if experiment is not None and comes:
-                await_renting(experiment, name)
-                sky.give_back(name, managed)
+                with renting(experiment, name):
+                    sky.give_back(name, managed)
         except RunslotError as error:
             well = False
             _tell_back(name, str(error), json)

@@ -1,16 +1,15 @@
 """The machines of one experiment, looked after to their end: rented, looked at, given back, and
 what they write brought home.
 
-One thread does it all, one question asks for all machines; what takes minutes, renting and giving
-back, has a thread a machine. A machine that is lost is not rented anew from here: SkyPilot's
-managed jobs do that, where they are asked for; otherwise the machines that are left take its runs,
-as soon as home has said in the bucket that it is gone. Used by `launcher`.
+One thread looks, and one question asks for all machines. What takes minutes, renting and giving
+back, is done by a thread a machine: it rents, waits until the machine has nothing further to do,
+and gives it back, so that nobody else does. A machine that is lost is not rented anew from here:
+SkyPilot's managed jobs do that, where they are asked for; otherwise the machines that are left take
+its runs, as soon as home has said in the bucket that it is gone. Used by `launcher`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -22,15 +21,15 @@ from runslot.engines.sky.rental import (
     NO_OUTCOME,
     Record,
     Rented,
-    await_renting,
     bring,
     end_of,
-    renting_file,
+    is_being_rented,
+    renting,
     write_record,
 )
 from runslot.engines.sky.tasks import settings_of
 from runslot.errors import Busy, RunslotError
-from runslot.experiment.files import open_to_append, write_atomically
+from runslot.experiment.files import write_atomically
 from runslot.experiment.rundir import ExperimentDir
 from runslot.experiment.states import Kind
 from runslot.transport.bucket import Inventory, MachineShare
@@ -49,23 +48,22 @@ class Rental:
     """One machine, and with managed jobs all that take its place."""
 
     rented: Rented
+    thread: threading.Thread = field(init=False)
+    """Rents it, and gives it back."""
     is_renting: bool = True
     """Whether somebody rents it at this moment, or may."""
-    is_ending: bool = False
-    """Whether it is just given back."""
     is_stopping: bool = False
     """Whether it was asked to end all its runs."""
-    over: str = ""
-    """Kind of the outcome of runs that have none, once the machine is given up."""
+    has_ended: threading.Event = field(default_factory=threading.Event)
+    """Set when it has nothing further to do, and is given back."""
+    kind: str = ""
+    """Of the outcome of runs that have none, once it has ended."""
     reason: str = ""
+    is_over: bool = False
+    """Whether it is given up: it has ended, and all is known of why."""
     recoveries: int = 0
-    thread: threading.Thread | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    """Held by who gives it back: the watcher and the launch's end may both come to it."""
-
-    def given_up(self) -> bool:
-        """Whether it has nothing further to do; another thread may say so at any moment."""
-        return bool(self.over)
+    sight: Sight | None = None
+    """How SkyPilot saw it when it was lost."""
 
     @property
     def name(self) -> str:
@@ -106,20 +104,13 @@ class Fleet:
 
     def rent(self, rented: Rented, task: Mapping[str, Any]) -> None:
         """Rent a machine for its task, and look after it."""
-        member = self._add(rented)
-        self._begin(member, lambda: self._rent(member, task))
+        self._add(rented, lambda member: self._rent(member, task))
 
     def take_up(self, rented: Rented) -> None:
         """Look after a machine that an earlier launch rented, unless that is done already."""
-        if rented.handle in self._members:
-            return
-        member = self._add(rented)
-        self._pull_due = 0.0
-        if rented.alive:
-            self._begin(member, lambda: self._adopt(member))
-        else:
-            member.is_renting = False
-            member.over, member.reason = "lost", f"{member.name} is not rented"
+        if rented.handle not in self._members:
+            self._add(rented, self._adopt)
+            self._pull_due = 0.0
 
     def __len__(self) -> int:
         return len(self._members)
@@ -137,8 +128,9 @@ class Fleet:
         self._hurry()
         for member in self._of(batch):
             member.is_stopping = member.is_stopping or runs is None
-            while not member.over and not self._ask(member, runs) and not self._closed.wait(5.0):
-                pass
+            has_heard = False
+            while not (has_heard or member.has_ended.is_set()):
+                has_heard = self._ask(member, runs) or self._closed.wait(5.0)
 
     def _ask(self, member: Rental, runs: Collection[str] | None) -> bool:
         share = member.rented.share
@@ -153,27 +145,25 @@ class Fleet:
         return True
 
     def kill(self, batch: str) -> None:
-        """Give the machines of a batch back at once, with what they have not sent."""
+        """Have the machines of a batch given back at once, with what they have not sent."""
         self._hurry()
-        _side_by_side(self._kill, self._of(batch))
+        for member in self._of(batch):
+            self._kill(member)
 
     def _kill(self, member: Rental) -> None:
         member.is_stopping = True
-        self._give_up(member, "stopped", "its machine was given back at once")
-        # this breaks the renting off; whatever comes of it is given back by who rents
-        if member.is_renting:
-            self._try_to_give_back(member)
-        else:
-            self._give_back(member)
+        self._end(member, "stopped", "its machine was given back at once")
+        self._give_up(member)
+        self._break_off(member)
 
     def end_of(self, batch: str) -> tuple[Kind, str] | None:
         """Return the kind of outcome of a batch's runs that have none, and why: None while one of
         its machines may do them.
         """
         members = self._of(batch)
-        if not all(member.over for member in members):
+        if not all(member.is_over for member in members):
             return None
-        kinds = {member.over for member in members}
+        kinds = {member.kind for member in members}
         reasons = dict.fromkeys(member.reason for member in members)
         if len(reasons) > 1:
             reasons.pop(NO_OUTCOME, None)
@@ -185,45 +175,53 @@ class Fleet:
         up; the other machines go on. Returns when it is, or after `patience` seconds.
         """
         self._closed.set()
-        ended = [m for m in self._members.values() if m.over or m.rented.share.batch in batches]
-        _side_by_side(lambda member: self._finish(member, patience), ended, patience)
-
-    def _finish(self, member: Rental, patience: float) -> None:
-        if member.is_renting:  # nothing is left for it to do: it need not come
-            self._give_up(member, "lost", "its runs had ended before it came")
-            self._try_to_give_back(member)
-        if member.thread is not None:
-            member.thread.join(patience)
-        if member.rented.alive and not member.is_renting:
-            self._give_back(member)
+        members = list(self._members.values())
+        ended = [m for m in members if m.has_ended.is_set() or m.rented.share.batch in batches]
+        for member in ended:
+            self._end(member, "lost", "its runs had ended before it came")
+            self._break_off(member)
+        until = time.monotonic() + patience
+        for member in ended:
+            member.thread.join(max(0.0, until - time.monotonic()))
 
     def _of(self, batch: str) -> list[Rental]:
         return [m for m in list(self._members.values()) if m.rented.share.batch == batch]
 
-    # ---- renting ---------------------------------------------------------------------------------
+    # ---- a machine's thread ----------------------------------------------------------------------
 
-    def _add(self, rented: Rented) -> Rental:
+    def _add(self, rented: Rented, begin: Callable[[Rental], None]) -> None:
         member = self._members[rented.handle] = Rental(rented)
         if self._watcher is None:
             self._pull_due = time.monotonic() + self._pull_interval
             self._watcher = threading.Thread(target=self._watch, name="watch", daemon=True)
             self._watcher.start()
-        return member
-
-    def _begin(self, member: Rental, work: Callable[[], None]) -> None:
-        def guarded() -> None:
-            try:
-                work()
-            except Exception as error:  # noqa: BLE001  a thread has no caller: the runs' outcomes say it
-                member.is_renting = False
-                self._give_up(member, "lost", f"{type(error).__name__}: {error}")
-
-        member.thread = threading.Thread(target=guarded, name=member.name, daemon=True)
+        member.thread = threading.Thread(
+            target=self._look_after, args=(member, begin), name=member.name, daemon=True
+        )
         member.thread.start()
+
+    def _look_after(self, member: Rental, begin: Callable[[Rental], None]) -> None:
+        """Rent a machine, or wait for who does, and give it back when it has ended."""
+        try:
+            begin(member)
+        except Exception as error:  # noqa: BLE001  a thread has no caller: the runs' outcomes say it
+            self._end(member, "lost", f"{type(error).__name__}: {error}")
+        member.is_renting = False
+        member.has_ended.wait()
+        try:
+            self._keep_log(member)
+            self._give_back(member)
+            self._give_up(member)
+            if member.rented.alive:  # it could not be: once more, when the launch ends
+                self._closed.wait()
+                self._give_back(member)
+        except Exception as error:  # noqa: BLE001
+            self._say(f"{member.name}: {type(error).__name__}: {error}")
+            self._give_up(member)
 
     def _rent(self, member: Rental, task: Mapping[str, Any]) -> None:
         rented = member.rented
-        if member.given_up():
+        if member.has_ended.is_set():
             return
         self._set(member, launched=(time.time(),))
         self._say(
@@ -231,38 +229,92 @@ class Fleet:
         )
         settings = settings_of(self._config, self._store.url, rented.seconds)
         try:
-            with os.fdopen(
-                open_to_append(renting_file(self._experiment, member.name)), "a"
-            ) as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                self._sky.rent(task, rented.name, settings, rented.managed, file.fileno())
+            with renting(self._experiment, rented.name) as hold:
+                self._sky.rent(task, rented.name, settings, rented.managed, hold)
         except RunslotError as error:
-            member.is_renting = False
-            self._give_back(member)
             log = self._experiment.path / "cloud" / "skypilot.log"
-            self._give_up(member, "lost", f"{error}; more in {log}")
+            self._end(member, "lost", f"{error}; more in {log}")
             return
-        member.is_renting = False
-        if member.given_up():  # stopped meanwhile, when there was nothing to give back yet
-            self._give_back(member)
-            return
-        self._say(f"{rented.name} {'is in the hands of SkyPilot' if rented.managed else 'works'}")
+        if not member.has_ended.is_set():
+            self._say(
+                f"{rented.name} {'is in the hands of SkyPilot' if rented.managed else 'works'}"
+            )
 
     def _adopt(self, member: Rental) -> None:
+        if not member.rented.alive:
+            self._end(member, "lost", f"{member.name} is not rented")
+            return
         # Where who rents for a launch that has died is still at it: a machine that comes is not to
         # be missed.
-        await_renting(
-            self._experiment, member.name, lambda: self._say(f"{member.name} is still being rented")
-        )
-        member.is_renting = False
-        if member.over:
-            self._give_back(member)
-            return
+        if is_being_rented(self._experiment, member.name):
+            self._say(f"{member.name} is still being rented")
+        with renting(self._experiment, member.name):
+            pass
         try:
             is_stop = read_stop_request(self._store, member.rented.share).everything
         except RunslotError:  # who cannot reach the bucket will hear of it in plenty
             is_stop = False
         member.is_stopping = member.is_stopping or is_stop
+
+    def _end(self, member: Rental, kind: str, reason: str) -> None:
+        """Have a machine given back, and then up, unless that is under way."""
+        if not member.has_ended.is_set():
+            member.kind, member.reason = kind, reason
+            member.has_ended.set()
+
+    def _give_up(self, member: Rental) -> None:
+        if not member.is_over:
+            member.is_over = True
+            self._tell()
+
+    def _break_off(self, member: Rental) -> None:
+        """Break the renting of a machine off; whatever comes of it is given back by its thread."""
+        if member.is_renting:
+            threading.Thread(target=self._try_to_give_back, args=(member,), daemon=True).start()
+
+    def _keep_log(self, member: Rental) -> None:
+        """Keep what the job of a lost machine printed, and why it ended, where it failed."""
+        name, sight = member.name, member.sight
+        if sight is None or sight.state == "gone":
+            return
+        file = self._experiment.path / "cloud" / f"{name}.log"
+        try:
+            text = self._sky.log(name, managed=member.rented.managed)
+            write_atomically(file, text)
+        except (OSError, RunslotError) as error:
+            self._say(f"what {name} printed could not be had: {error}")
+            return
+        if sight.job.startswith("FAILED"):
+            refusals = [line.partition("runslot: ")[2] for line in text.splitlines()]
+            cause = next((f": {refusal}" for refusal in reversed(refusals) if refusal), "")
+            subject = "the setup of " if sight.job == "FAILED_SETUP" else ""
+            member.reason = f"{subject}{name} failed{cause}: {file} has what it printed"
+
+    def _give_back(self, member: Rental) -> None:
+        for _ in range(3 if member.rented.alive else 0):
+            if self._try_to_give_back(member):
+                ended = (*member.rented.ended, time.time())
+                self._set(member, ended=ended[: len(member.rented.launched)])
+                return
+            time.sleep(2)
+
+    def _try_to_give_back(self, member: Rental) -> bool:
+        try:
+            self._sky.give_back(member.name, managed=member.rented.managed)
+        except RunslotError as error:
+            self._say(str(error))
+            return False
+        return True
+
+    def _set(self, member: Rental, **changes: Any) -> None:
+        member.rented = replace(member.rented, **changes)
+        self.write(member.rented)
+
+    def write(self, rented: Rented) -> None:
+        """Keep what is known of a machine."""
+        with self._books:
+            self.record = self.record.with_machine(rented)
+            write_record(self._experiment, self.record)
 
     # ---- watching --------------------------------------------------------------------------------
 
@@ -311,7 +363,7 @@ class Fleet:
 
     def _working(self) -> list[Rental]:
         members = list(self._members.values())
-        return [m for m in members if not (m.over or m.is_renting or m.is_ending)]
+        return [m for m in members if not (m.is_renting or m.has_ended.is_set())]
 
     def _look(self) -> None:
         """Ask SkyPilot how all machines are, and see which are lost."""
@@ -337,17 +389,17 @@ class Fleet:
         """Give the machine back where its list says that it has nothing further to do."""
         listing = self._listing(member.rented.share)
         end = end_of(listing, member.is_stopping, member.rented.managed)
-        if end is not None and not member.is_ending:
+        if end is not None:
             self._end(member, *end)
 
     def _ended_or_lost(self, member: Rental, sight: Sight) -> None:
         self._look_at_list(member)
-        if member.over or member.is_ending:
+        if member.has_ended.is_set():
             return
         ending = f": {sight.said}" if sight.said else ""
         state = f"{sight.state} {sight.job}".rstrip()
         name, share = member.name, member.rented.share
-        others = [m for m in self._of(share.batch) if m is not member and not m.over]
+        others = [m for m in self._of(share.batch) if m is not member and not m.is_over]
         rest = (
             "the other machines of its launch take its runs"
             if others
@@ -358,81 +410,5 @@ class Fleet:
             self._store.put(share.gone, self._listing(share).machine.encode())
         except RunslotError as error:
             self._say(f"{error}; the other machines take what {name} left when it is silent")
-        kind = "stopped" if member.is_stopping else "lost"
-        self._end(member, kind, f"{name} was lost{ending}", sight)
-
-    # ---- giving back -----------------------------------------------------------------------------
-
-    def _end(self, member: Rental, kind: str, reason: str, sight: Sight | None = None) -> None:
-        """Give a machine back, in its thread, and then up."""
-        member.is_ending = True
-
-        def end() -> None:
-            log = "" if sight is None or sight.state == "gone" else self._keep_log(member, sight)
-            self._give_back(member)
-            self._give_up(member, kind, log or reason)
-
-        self._begin(member, end)
-
-    def _keep_log(self, member: Rental, sight: Sight) -> str:
-        """Keep what the job printed; return why it ended, where it failed."""
-        name = member.name
-        file = self._experiment.path / "cloud" / f"{name}.log"
-        try:
-            text = self._sky.log(name, managed=member.rented.managed)
-            write_atomically(file, text)
-        except (OSError, RunslotError) as error:
-            self._say(f"what {name} printed could not be had: {error}")
-            return ""
-        if not sight.job.startswith("FAILED"):
-            return ""
-        refusals = [line.partition("runslot: ")[2] for line in text.splitlines()]
-        cause = next((f": {refusal}" for refusal in reversed(refusals) if refusal), "")
-        subject = "the setup of " if sight.job == "FAILED_SETUP" else ""
-        return f"{subject}{name} failed{cause}: {file} has what it printed"
-
-    def _give_back(self, member: Rental) -> None:
-        with member.lock:
-            for _ in range(3):
-                if not member.rented.alive:
-                    return
-                if self._try_to_give_back(member):
-                    ended = (*member.rented.ended, time.time())
-                    self._set(member, ended=ended[: len(member.rented.launched)])
-                    return
-                time.sleep(2)
-
-    def _try_to_give_back(self, member: Rental) -> bool:
-        try:
-            self._sky.give_back(member.name, managed=member.rented.managed)
-        except RunslotError as error:
-            self._say(str(error))
-            return False
-        return True
-
-    def _give_up(self, member: Rental, kind: str, reason: str) -> None:
-        if not member.over:
-            member.over, member.reason = kind, reason
-            self._tell()
-
-    def _set(self, member: Rental, **changes: Any) -> None:
-        member.rented = replace(member.rented, **changes)
-        self.write(member.rented)
-
-    def write(self, rented: Rented) -> None:
-        """Keep what is known of a machine."""
-        with self._books:
-            self.record = self.record.with_machine(rented)
-            write_record(self._experiment, self.record)
-
-
-def _side_by_side(
-    work: Callable[[Rental], None], members: Collection[Rental], patience: float | None = None
-) -> None:
-    """Do this for all of them; return when it is done, or after `patience` seconds."""
-    threads = [threading.Thread(target=work, args=(member,), daemon=True) for member in members]
-    for thread in threads:
-        thread.start()
-    until = None if patience is None else time.monotonic() + patience
-    for thread in threads:
-        thread.join(None if until is None else max(0.0, until - time.monotonic()))
+        member.sight = sight
+        self._end(member, "stopped" if member.is_stopping else "lost", f"{name} was lost{ending}")

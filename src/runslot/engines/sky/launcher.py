@@ -7,7 +7,6 @@ when a run has ended.
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 import sys
@@ -125,11 +124,11 @@ class SkyLauncher(Launcher):
             stopped = [self._handled[h] for h in handles if batch_of(h.name) == batch]
             is_all = {run.id for run in stopped} >= self._unfinished(batch)
             if kill and is_all:
-                work = functools.partial(self._fleet.kill, batch)
+                self._fleet.kill(batch)
             else:
                 runs = None if is_all else [run.directory for run in stopped]
-                work = functools.partial(self._fleet.stop, batch, runs)
-            threading.Thread(target=work, daemon=True).start()
+                work = threading.Thread(target=self._fleet.stop, args=(batch, runs), daemon=True)
+                work.start()
 
     def wait(self, timeout: float | None) -> None:
         """Return when something came home, or after `timeout` seconds."""

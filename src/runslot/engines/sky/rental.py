@@ -8,7 +8,7 @@ import dataclasses
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -352,10 +352,8 @@ def _remember(experiment: ExperimentDir, share: MachineShare, listing: Inventory
 
 @contextmanager
 def _alone(experiment: ExperimentDir) -> Iterator[None]:
-    place = experiment.path / "cloud"
-    place.mkdir(exist_ok=True)
-    with os.fdopen(open_to_append(place / "pull.lock"), "a") as lock:
-        if not takes_lock(lock):
+    with _lock_file(experiment, "pull.lock") as lock:
+        if not _takes_lock(lock):
             raise Busy(
                 f"another process pulls {experiment.path} at this moment; its results arrive as"
                 " well"
@@ -363,39 +361,37 @@ def _alone(experiment: ExperimentDir) -> Iterator[None]:
         yield
 
 
-def takes_lock(file: IO[str]) -> bool:
+# ---- who rents -----------------------------------------------------------------------------------
+
+
+def is_being_rented(experiment: ExperimentDir, name: str) -> bool:
+    """Tell whether somebody rents a machine at this moment, who may outlive the launch that wants
+    it.
+    """
+    with _lock_file(experiment, f"{name}.renting") as lock:
+        return not _takes_lock(lock)
+
+
+@contextmanager
+def renting(experiment: ExperimentDir, name: str) -> Iterator[int]:
+    """Wait until nobody rents a machine, and be who does. Yields a descriptor: others who hold it
+    open rent on when we have died.
+    """
+    with _lock_file(experiment, f"{name}.renting") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock.fileno()
+
+
+def _lock_file(experiment: ExperimentDir, name: str) -> IO[str]:
+    place = experiment.path / "cloud"
+    place.mkdir(exist_ok=True)
+    return os.fdopen(open_to_append(place / name), "a")
+
+
+def _takes_lock(file: IO[str]) -> bool:
     """Tell whether nobody holds the lock of a file; it is ours then, until the file is closed."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
-
-
-def renting_file(experiment: ExperimentDir, name: str) -> Path:
-    """Return the file that is locked by whoever rents a machine at this moment, which may outlive
-    the launch that wants it.
-    """
-    place = experiment.path / "cloud"
-    place.mkdir(exist_ok=True)
-    return place / f"{name}.renting"
-
-
-def is_being_rented(experiment: ExperimentDir, name: str) -> bool:
-    """Tell whether somebody rents a machine at this moment."""
-    with os.fdopen(open_to_append(renting_file(experiment, name)), "a") as file:
-        return not takes_lock(file)
-
-
-def await_renting(
-    experiment: ExperimentDir, name: str, begin: Callable[[], None] = lambda: None
-) -> bool:
-    """Return when nobody rents a machine; tell whether somebody did. `begin` is called where that
-    takes time.
-    """
-    with os.fdopen(open_to_append(renting_file(experiment, name)), "a") as file:
-        if takes_lock(file):
-            return False
-        begin()
-        fcntl.flock(file, fcntl.LOCK_EX)
-        return True
