@@ -6,7 +6,6 @@ bucket.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json as jsonlib
 import time
@@ -20,7 +19,7 @@ from runslot.cli.kinds import parse_seconds
 from runslot.cli.parameters import Directory, flag
 from runslot.cli.places import experiments_to_act_on
 from runslot.cli.signature import typed
-from runslot.engines.sky.client import SkyPilot
+from runslot.engines.sky.client import Sight, SkyPilot
 from runslot.engines.sky.cost import agree
 from runslot.engines.sky.rental import (
     END_STATES,
@@ -105,35 +104,41 @@ def down(
     sky = SkyPilot(python)
     machines = _wanted(names or (), sky, every)
     well = True
-    for name, managed, experiment in machines:
+    for machine, experiment in machines:
+        problem = ""
         try:
-            _not_at_work(name)
-            # What is rented for a launch that died may come while it is just given back, or later.
-            comes = experiment is not None and is_being_rented(experiment, name)
-            sky.give_back(name, managed)
-            if experiment is not None and comes:
-                with renting(experiment, name):
-                    sky.give_back(name, managed)
+            _give_back(machine, experiment, sky)
         except RunslotError as error:
-            well = False
-            _tell_back(name, str(error), json)
+            well, problem = False, str(error)
+        if json:
+            answer = {"name": machine.name, "given_back": not problem, "problem": problem}
+            typer.echo(jsonlib.dumps(answer))
         else:
-            _tell_back(name, "", json)
-            if experiment is not None:
-                _write_down(experiment, name)
+            typer.echo(problem or f"{machine.name} is given back", err=bool(problem))
     if not machines and not json:
         typer.echo("no machine is rented")
     raise typer.Exit(0 if well else 1)
 
 
-def _tell_back(name: str, problem: str, as_json: bool) -> None:
-    """Say whether a machine is given back; `problem` is empty where it is."""
-    if as_json:
-        typer.echo(jsonlib.dumps({"name": name, "given_back": not problem, "problem": problem}))
-    elif problem:
-        typer.echo(problem, err=True)
-    else:
-        typer.echo(f"{name} is given back")
+def _give_back(machine: Sight | Rented, experiment: ExperimentDir | None, sky: SkyPilot) -> None:
+    """Give a machine back; of an experiment also what is still rented for a launch that died, and
+    write it down.
+    """
+    _refuse_at_work(machine.name)
+    if experiment is None:
+        sky.give_back(machine.name, machine.managed)
+        return
+    # It may come while it is just given back, or later.
+    comes = is_being_rented(experiment, machine.name)
+    sky.give_back(machine.name, machine.managed)
+    if comes:
+        with renting(experiment, machine.name):
+            sky.give_back(machine.name, machine.managed)
+    record = read_record(experiment) or Record("")
+    for rented in record.alive:
+        if rented.name == machine.name:
+            record = record.with_machine(rented.given_back(time.time()))
+            write_record(experiment, record)
 
 
 @app.command()
@@ -150,19 +155,21 @@ def clean(
     What is here stays. Refused while machines are rented, or a launch is at work.
     """
     for directory in directories:
-        records = [
-            (experiment, read_record(experiment)) for experiment in experiments_to_act_on(directory)
-        ]
-        rented = [(experiment, record) for experiment, record in records if record is not None]
-        if not rented:
-            raise InvalidInput(f"nothing was rented for {directory}, so it has nothing in a bucket")
-        for experiment, record in rented:
-            _clean(experiment, record, yes)
+        for experiment in _renters(directory, "it has nothing in a bucket"):
+            _clean(experiment, yes)
 
 
-def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
+def _renters(directory: Path | None, therefore: str) -> list[ExperimentDir]:
+    """Return the experiments of a directory for which machines were rented."""
+    experiments = [e for e in experiments_to_act_on(directory) if read_record(e) is not None]
+    if not experiments:
+        where = directory or "the newest experiment"
+        raise InvalidInput(f"nothing was rented for {where}, so {therefore}")
+    return experiments
 
-    _check_at_rest(experiment)
+
+def _clean(experiment: ExperimentDir, yes: bool) -> None:
+    record = _check_at_rest(experiment)
     store = open_store(record.store)
     path = experiment.path
     brought = bring(experiment, record, store)
@@ -178,8 +185,11 @@ def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
         typer.echo(f"{store.url}: nothing is there")
         return
     typer.echo(f"{store.url}: {len(names)} objects, {sum(names.values()) / 1e9:.2f} GB")
-    if warning := _unfinished(experiment):
-        typer.echo(warning)
+    if count := sum(run.state != "succeeded" for run in read_status(experiment).runs):
+        runs = "1 run has" if count == 1 else f"{count} runs have"
+        typer.echo(
+            f"{runs} not succeeded: a resume would start from the beginning, not from snapshots"
+        )
     if not yes:
         agree(
             "delete them?",
@@ -191,80 +201,58 @@ def _clean(experiment: ExperimentDir, record: Record, yes: bool) -> None:
     typer.echo(f"{store.url}: deleted")
 
 
-def _check_at_rest(experiment: ExperimentDir) -> None:
-    """Refuse where something still writes to the bucket, or may do so."""
+def _check_at_rest(experiment: ExperimentDir) -> Record:
+    """Refuse where something still writes to the bucket, or may do so; return what was rented."""
     path = experiment.path
-    if alive := _alive(experiment):
+    record = read_record(experiment) or Record("")
+    if record.alive:
         raise Busy(
-            f"{', '.join(m.name for m in alive)} may still be rented and write there: `runslot"
-            f" resume {path}` looks after them to their end, `runslot stop {path}` ends them"
+            f"{', '.join(m.name for m in record.alive)} may still be rented and write there:"
+            f" `runslot resume {path}` looks after them to their end, `runslot stop {path}` ends"
+            " them"
         )
     if read_status(experiment).launcher is not None:
         raise Busy(f"a launch of {path} is at work: clean when it has ended")
-
-
-def _alive(experiment: ExperimentDir) -> list[Rented]:
-    """Return the machines that may still be rented for an experiment, as far as it knows."""
-    record = read_record(experiment)
-    return [] if record is None else [machine for machine in record.machines if machine.alive]
-
-
-def _unfinished(experiment: ExperimentDir) -> str:
-    count = sum(run.state != "succeeded" for run in read_status(experiment).runs)
-    runs = "1 run has" if count == 1 else f"{count} runs have"
-    return (
-        f"{runs} not succeeded: a resume would start from the beginning, not from snapshots"
-        if count
-        else ""
-    )
+    return record
 
 
 def _wanted(
     names: Sequence[str], sky: SkyPilot, every: bool
-) -> list[tuple[str, bool, ExperimentDir | None]]:
+) -> list[tuple[Sight | Rented, ExperimentDir | None]]:
     """Return the machines that are named, and those that may be alive of the experiments whose
     directories are.
 
-    Each with whether a managed job has it. SkyPilot is not asked where the books of the experiments
-    say it all.
+    SkyPilot is not asked where the books of the experiments say it all.
     """
     directories = [Path(name) for name in names if Path(name).is_dir()]
     machine_names = [name for name in names if not Path(name).is_dir()]
-    alive = (
-        {machine.name: machine.managed for machine in sky.alive()} if every or machine_names else {}
-    )
-    rented: list[tuple[str, bool, ExperimentDir | None]] = []
+    alive = {machine.name: machine for machine in sky.alive()} if every or machine_names else {}
+    machines: list[tuple[Sight | Rented, ExperimentDir | None]] = []
     for name in sorted(alive) if every else machine_names:
         if name not in alive:
             raise InvalidInput(
                 f"no machine {name} is rented{nearest(name, alive)}: `runslot cloud ls` lists them"
             )
-        rented.append((name, alive[name], None))
+        machines.append((alive[name], None))
     for experiment in itertools.chain.from_iterable(map(experiments_to_act_on, directories)):
         experiment.require_own()
-        rented += [(machine.name, machine.managed, experiment) for machine in _alive(experiment)]
-    return rented
+        record = read_record(experiment) or Record("")
+        machines += [(machine, experiment) for machine in record.alive]
+    return machines
 
 
-def _not_at_work(name: str) -> None:
+def _refuse_at_work(name: str) -> None:
     """Refuse a machine whose launch is at work here: it would take it for lost."""
     for status in launched_here():
-        if status.launcher is not None and name in {m.name for m in _alive(status.directory)}:
+        if status.launcher is None:
+            continue
+        record = read_record(status.directory) or Record("")
+        if name in {machine.name for machine in record.alive}:
             path = status.directory.path
             raise Busy(
                 f"{name} works for a launch: `runslot stop {path}` ends that, `runslot stop {path}"
                 " --kill` at once"
             )
-
-
-def _write_down(experiment: ExperimentDir, name: str) -> None:
-    """Write down that a machine is given back."""
-    record = read_record(experiment)
-    for machine in () if record is None else record.machines:
-        if record is not None and machine.name == name and machine.alive:
-            ended = (*machine.ended, time.time())
-            record = record.with_machine(dataclasses.replace(machine, ended=ended))
-            write_record(experiment, record)
 
 
 # ---- pull ----------------------------------------------------------------------------------------
@@ -285,14 +273,8 @@ def pull(
 
     A launch that is at work does this by itself; this is for one that was left running.
     """
-
     pause = None if every is None else parse_seconds(every)
-    remaining = [e for e in experiments_to_act_on(directory) if read_record(e) is not None]
-    if not remaining:
-        raise InvalidInput(
-            f"nothing was rented for {directory or 'the newest experiment'}, so there is nothing to"
-            " pull"
-        )
+    remaining = _renters(directory, "there is nothing to pull")
     while remaining:
         remaining = [experiment for experiment in remaining if _pull_goes_on(experiment, every)]
         if pause is None:
@@ -303,10 +285,8 @@ def pull(
 
 def _pull_goes_on(experiment: ExperimentDir, every: str | None) -> bool:
     """Pull once; tell whether a machine has more to come, or may."""
-    record = read_record(experiment)
-    assert record is not None
     try:
-        brought = bring(experiment, record)
+        brought = bring(experiment, read_record(experiment) or Record(""))
     except (Busy, Unreachable) as error:
         if every is None:
             raise

@@ -247,7 +247,7 @@ class Sky(LauncherConfig):
     def give_back(self, experiment: OpenExperiment, observer: Observer) -> None:
         """Give back what is still rented for an experiment that has nothing further to do."""
         record = read_record(experiment.directory)
-        if record is not None and any(machine.alive for machine in record.machines):
+        if record is not None and record.alive:
             self.open(experiment, 0, observer).launcher.close()
 
     def facts(self, experiment: ExperimentDir, path_text: str) -> Facts | None:
@@ -289,16 +289,14 @@ def spent(record: Record, path_text: str, now: float) -> Facts:
     values = {"spent": record.spent(now)}
     if not record.machines:
         return Facts(values=values)
-    alive = [machine for machine in record.machines if machine.alive]
-    hourly = sum(machine.price for machine in alive)
-    machines = f"{len(alive)} machine{'s' * (len(alive) != 1)}"
-    given_back = f"runslot cloud down {path_text} gives back at once"
-    going = (
-        f", ${hourly:.3f} an hour on {machines}, which {given_back}"
-        if alive
-        else ", no machine is rented"
-    )
-    return Facts(f"spent: ${record.spent(now):.2f} by the catalog's prices{going}", values)
+    going = "no machine is rented"
+    if alive := record.alive:
+        going = (
+            f"${sum(machine.price for machine in alive):.3f} an hour on"
+            f" {len(alive)} machine{'s' * (len(alive) != 1)}, which runslot cloud down {path_text}"
+            " gives back at once"
+        )
+    return Facts(f"spent: ${record.spent(now):.2f} by the catalog's prices, {going}", values)
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,7 @@ class Fleet:
         rented = member.rented
         if member.has_ended.is_set():
             return
-        self._set(member, launched=(time.time(),))
+        self._set(member, replace(rented, launched=(time.time(),)))
         self._say(
             f"renting {rented.name}: {rented.what or rented.infra}, ${rented.price:.3f} an hour"
         )
@@ -293,8 +293,7 @@ class Fleet:
     def _give_back(self, member: Rental) -> None:
         for _ in range(3 if member.rented.alive else 0):
             if self._try_to_give_back(member):
-                ended = (*member.rented.ended, time.time())
-                self._set(member, ended=ended[: len(member.rented.launched)])
+                self._set(member, member.rented.given_back(time.time()))
                 return
             time.sleep(2)
 
@@ -306,9 +305,9 @@ class Fleet:
             return False
         return True
 
-    def _set(self, member: Rental, **changes: Any) -> None:
-        member.rented = replace(member.rented, **changes)
-        self.write(member.rented)
+    def _set(self, member: Rental, rented: Rented) -> None:
+        member.rented = rented
+        self.write(rented)
 
     def write(self, rented: Rented) -> None:
         """Keep what is known of a machine."""

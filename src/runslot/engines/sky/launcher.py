@@ -71,9 +71,8 @@ class SkyLauncher(Launcher):
         self._has_news = True
         directory = experiment.directory
         self._fleet = Fleet(directory, config, sky, store, record, self._say, self._tell)
-        for rented in record.machines:  # none whose runs are home is left
-            if rented.alive:
-                self._fleet.take_up(rented)
+        for rented in record.alive:  # none whose runs are home is left
+            self._fleet.take_up(rented)
 
     # ---- the protocol ----------------------------------------------------------------------------
 
@@ -145,15 +144,13 @@ class SkyLauncher(Launcher):
         """Give machines back whose runs have ended; others go on."""
         batches = {machine.share.batch for machine in self._fleet.record.machines}
         self._fleet.close({batch for batch in batches if not self._unfinished(batch)}, _JOIN_S)
-        for machine in self._fleet.record.machines:
-            if machine.alive:
-                ends = time.strftime(
-                    "%Y-%m-%d %H:%M", time.localtime(machine.launched[-1] + machine.seconds)
-                )
-                self._say(
-                    f"{machine.name} is still rented, ${machine.price:.3f} an hour, until {ends} at"
-                    f" the latest: `runslot cloud down {self._experiment.path}` gives it back"
-                )
+        for machine in self._fleet.record.alive:
+            last = time.localtime(machine.launched[-1] + machine.seconds)
+            self._say(
+                f"{machine.name} is still rented, ${machine.price:.3f} an hour, until"
+                f" {time.strftime('%Y-%m-%d %H:%M', last)} at the latest: `runslot cloud down"
+                f" {self._experiment.path}` gives it back"
+            )
 
     # ---- renting ---------------------------------------------------------------------------------
 

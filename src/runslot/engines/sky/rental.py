@@ -8,7 +8,7 @@ import dataclasses
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -67,6 +67,11 @@ class Rented:
             for start, end in zip(self.launched, ends, strict=True)
         )
 
+    def given_back(self, now: float) -> Rented:
+        """Return the machine as one that is no longer rented."""
+        ended = (*self.ended, now)[: len(self.launched)]
+        return dataclasses.replace(self, ended=ended)
+
     def committed(self, now: float) -> float:
         """Return the dollars that it has cost, and may still cost until its deadline."""
         seconds = max(0.0, self.seconds - self.lived(now)) if self.alive else 0.0
@@ -90,6 +95,11 @@ class Record:
     store: str
     """Where its results arrive."""
     machines: tuple[Rented, ...] = ()
+
+    @property
+    def alive(self) -> tuple[Rented, ...]:
+        """The machines that were rented and not given back, as far as home knows."""
+        return tuple(machine for machine in self.machines if machine.alive)
 
     def with_machine(self, machine: Rented) -> Record:
         """Return the record with a machine added, or in the place of what was known of it: oldest
@@ -115,7 +125,7 @@ class Record:
         been killed before it noted that.
         """
         batches = [m.share.batch for m in self.machines if run in dict(m.runs)]
-        alive = [m for m in self.machines if m.alive and m.share.batch in batches[-1:]]
+        alive = [m for m in self.alive if m.share.batch in batches[-1:]]
         return alive[0].handle if alive else None
 
     def runs_of(self, batch: str) -> dict[str, int]:
@@ -203,7 +213,7 @@ def without_machines(status: ExperimentStatus, record: Record | None) -> Experim
     no machine at all.
     """
     record = record or Record("")
-    alive = {machine.share.batch for machine in record.machines if machine.alive}
+    alive = {machine.share.batch for machine in record.alive}
     runs = tuple(
         (
             dataclasses.replace(run, state="lost", ended=_lost(run), attempt=None)
@@ -273,7 +283,9 @@ def bring(experiment: ExperimentDir, record: Record, store: Store | None = None)
             owned = {run for run, owner in owners.items() if owner == share}
             of_runs = _OfRuns(experiment, owned)
             brought = pull(store, share, root, before, of_runs, lists[share])
-            _drop_outcomes(root, of_runs.turned_over(brought.listing))
+            # An outcome here is of the attempt before.
+            for run in of_runs.turned_over(brought.listing):
+                RunDir(root / run).outcome_file.unlink(missing_ok=True)
             if brought.listing.sequence and not brought.later:
                 _remember(experiment, share, brought.listing)
             files, size = files + brought.files, size + brought.size
@@ -294,12 +306,6 @@ def _owners(record: Record, lists: Mapping[MachineShare, Inventory]) -> dict[str
             if owner is None or owner[0].batch != share.batch or number > owner[1]:
                 owners[run] = share, number
     return {run: share for run, (share, _) in owners.items()}
-
-
-def _drop_outcomes(root: Path, runs: Iterable[str]) -> None:
-    """Delete outcomes of attempts that another machine has followed by a new one."""
-    for run in runs:
-        RunDir(root / run).outcome_file.unlink(missing_ok=True)
 
 
 class _OfRuns:
