@@ -25,7 +25,6 @@ from runslot.engines.sky.driver.managed_jobs import (
     Refused,
     first_line,
     launchable,
-    of,
     sdk,
     vcpus,
 )
@@ -34,30 +33,24 @@ from runslot.engines.sky.driver.quota import quotas
 _AT_ONCE = 16
 
 
-def make(task: Mapping[str, Any]) -> Any:
-    """Return SkyPilot's object for a task; `InvalidInput` in its words, with what is near to an
-    unknown type.
-    """
-    sky = sdk()
-    try:
-        return sky.Task.from_yaml_config(dict(task))
-    except Exception as error:
-        raise Refused("invalid", _explained(str(error), task["resources"])) from error
-
-
 def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
     """Return the cheapest machine for a task by SkyPilot's catalog: what, price an hour, infra.
+    `Refused` in SkyPilot's words, with what is near to an unknown type.
 
     With `managed` also `controller`, what looks after managed jobs, and its price, or that it is
     no machine (`has_controller`).
     """
-    sky_task = make(task)
+    sky = sdk()
+    cause, machines, text = None, [], "no machine of the catalog fits"
     try:
+        sky_task = sky.Task.from_yaml_config(dict(task))
         machines = launchable(sky_task.resources)
-    except Exception as error:
-        raise Refused("invalid", _explained(str(error), task["resources"])) from error
+    except Exception as error:  # noqa: BLE001  whatever it is, it is said
+        cause, text = error, " ".join(str(error).split()).rstrip(".")
     if not machines:
-        raise Refused("invalid", _explained("no machine of the catalog fits", task["resources"]))
+        resources = task["resources"]
+        near = _near(resources.get("instance_type"), resources.get("infra", ""))
+        raise Refused("invalid", f"{text}{near}") from cause
     price, machine = machines[0]
     answer = {
         "what": _what(machine),
@@ -98,8 +91,8 @@ def rent(
     commands at the boot are done before the user's.
     """
     sky = sdk()
-    sky_task = make(task)
     try:
+        sky_task = sky.Task.from_yaml_config(dict(task))
         with _configured(settings):
             if managed:
                 jobs.launch(sky, sky_task, name)
@@ -141,7 +134,7 @@ def look(machines: Mapping[str, bool] | None = None) -> list[dict[str, Any]]:
         else:
             mode = sky.StatusRefreshMode.FORCE
             clusters = sky.get(sky.status(plain, refresh=mode)) if plain else []
-        by_name = {str(c["name"]): c for c in clusters if str(c["name"]).startswith(PREFIX)}
+        ours = [cluster for cluster in clusters if cluster.name.startswith(PREFIX)]
         sights = jobs.sights(sky, machines)
     except Exception as error:
         subject = "which machines there are" if machines is None else ", ".join(machines)
@@ -149,25 +142,22 @@ def look(machines: Mapping[str, bool] | None = None) -> list[dict[str, Any]]:
             "later", f"SkyPilot does not tell of {subject}: {first_line(error)}"
         ) from error
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return [
-            *pool.map(lambda c: _sight(sky, c, machines is not None), by_name.values()),
-            *sights,
-        ]
+        return [*pool.map(lambda c: _sight(sky, c, machines is not None), ours), *sights]
 
 
 def _sight(sky: Any, cluster: Any, with_job: bool) -> dict[str, Any]:
-    name, status = str(cluster["name"]), str(cluster["status"].value)
+    name, status = cluster.name, cluster.status.value
     state = {"UP": "up", "STOPPED": "gone", "AUTOSTOPPING": "gone"}.get(status, "starting")
     job, price = "", 0.0
     if with_job and state == "up":
         with contextlib.suppress(Exception):  # a machine that is just going away does not answer
             queue = sky.get(sky.queue(name))
-            job = str(of(queue[0], "status").value) if queue else ""
+            job = queue[0].status.value if queue else ""
     with contextlib.suppress(Exception):
-        price = float(cluster["handle"].launched_resources.get_cost(3600))
-    infra = "/".join(str(cluster[key]) for key in ("cloud", "region") if cluster[key]).lower()
+        price = float(cluster.handle.launched_resources.get_cost(3600))
+    infra = "/".join(part for part in (cluster.cloud, cluster.region) if part).lower()
     sight = {"name": name, "state": state, "status": status, "job": job, "infra": infra}
-    return {**sight, "price": price, "since": cluster["launched_at"]}
+    return {**sight, "price": price, "since": cluster.launched_at}
 
 
 def log(name: str, managed: bool = False) -> str:
@@ -220,25 +210,20 @@ def credentials(cloud: str) -> dict[str, Any]:
     }
 
 
-def _explained(text: str, resources: Mapping[str, Any]) -> str:
-    text = " ".join(text.split())
-    instance = resources.get("instance_type")
-    if instance:
-        near = _near(str(instance), str(resources.get("infra", "")).partition("/")[0])
-        if near:
-            text = f"{text.rstrip('.')}. Near to {instance}: {', '.join(near)}"
-    return text
-
-
-def _near(instance: str, cloud: str) -> list[str]:
-    """Return the known instance types that are written most alike; none for one that is known."""
+def _near(instance: str | None, infra: str) -> str:
+    """Return the known instance types that are written most alike, as a sentence; nothing for one
+    that is known.
+    """
     try:
-        catalog = importlib.import_module(f"sky.catalog.{cloud}_catalog")
+        catalog = importlib.import_module(f"sky.catalog.{infra.partition('/')[0]}_catalog")
         table = catalog._get_df() if hasattr(catalog, "_get_df") else catalog._df
         names = sorted({str(name) for name in table["InstanceType"].dropna()})
     except Exception:  # noqa: BLE001  no such catalog here: nothing is near
-        return []
-    return [] if instance in names else difflib.get_close_matches(instance, names, n=3, cutoff=0.3)
+        return ""
+    if not instance or instance in names:
+        return ""
+    near = difflib.get_close_matches(instance, names, n=3, cutoff=0.3)
+    return f". Near to {instance}: {', '.join(near)}" if near else ""
 
 
 VERBS: Mapping[str, Callable[..., Any]] = {

@@ -8,11 +8,11 @@ when the machine is rented.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runslot.engines.sky.driver.managed_jobs import first_line
+from runslot.engines.sky.driver.quota import aws_code, google
 
 _NAME = "skypilot-v1"
 _AWS_RIGHTS = (
@@ -49,9 +49,9 @@ def _of_aws() -> dict[str, Any]:
     try:
         iam.get_instance_profile(InstanceProfileName=_NAME)
     except Exception as error:
-        if _code(error) in {"AccessDenied", "AccessDeniedException"}:
+        if aws_code(error) in {"AccessDenied", "AccessDeniedException"}:
             return _judged(["iam:GetInstanceProfile"])
-        if _code(error) != "NoSuchEntity":
+        if aws_code(error) != "NoSuchEntity":
             raise
     else:
         return {"well": True, "said": f"{_NAME} is there"}
@@ -66,43 +66,20 @@ def _of_aws() -> dict[str, Any]:
     )
 
 
-def _code(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
-
-
 def _of_gcp() -> dict[str, Any]:
-    import google.auth
-    from google.auth.transport.requests import AuthorizedSession
     from sky.clouds import GCP
 
-    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
     project = GCP.get_project_id()
-    account = f"projects/{project}/serviceAccounts/{_NAME}@{project}.iam.gserviceaccount.com"
-    with AuthorizedSession(credentials) as session:
-        answer = session.get(f"{_api('IAM', 'iam')}/v1/{account}", timeout=15)
-        if answer.ok:
-            return {"well": True, "said": f"{_NAME} is there"}
-        if answer.status_code == 403:
-            return _judged(["iam.serviceAccounts.get"])
-        if answer.status_code != 404:
-            raise RuntimeError(answer.json()["error"]["message"])
-        manager = _api("CLOUDRESOURCEMANAGER", "cloudresourcemanager")
-        answer = session.post(
-            f"{manager}/v1/projects/{project}:testIamPermissions",
-            json={"permissions": list(_GCP_RIGHTS)},
-            timeout=15,
-        )
-    if not answer.ok:
-        raise RuntimeError(answer.json()["error"]["message"])
-    granted = answer.json().get("permissions", [])
+    account = f"{_NAME}@{project}.iam.gserviceaccount.com"
+    answer = google("IAM", f"v1/projects/{project}/serviceAccounts/{account}", refusals={403, 404})
+    if answer == 403:
+        return _judged(["iam.serviceAccounts.get"])
+    if answer != 404:
+        return {"well": True, "said": f"{_NAME} is there"}
+    question = f"v1/projects/{project}:testIamPermissions"
+    answer = google("CLOUDRESOURCEMANAGER", question, {"permissions": list(_GCP_RIGHTS)})
+    granted = answer.get("permissions", [])
     return _judged([right for right in _GCP_RIGHTS if right not in granted])
-
-
-def _api(word: str, name: str) -> str:
-    """Return the address of an API, as gcloud has it: another for a private endpoint."""
-    default = f"https://{name}.googleapis.com"
-    return os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{word}", default).rstrip("/")
 
 
 _CLOUDS: Mapping[str, Callable[[], dict[str, Any]]] = {"aws": _of_aws, "gcp": _of_gcp}

@@ -39,8 +39,8 @@ def sights(sky: Any, machines: Mapping[str, bool] | None) -> list[dict[str, Any]
     if machines is not None and not any(machines.values()):
         return []
     newest: dict[str, Any] = {}
-    for job in sorted(_jobs(sky, None), key=lambda job: int(of(job, "job_id") or 0)):
-        newest[str(of(job, "job_name"))] = job
+    for job in sorted(_jobs(sky, None), key=lambda job: job.job_id):
+        newest[str(job.job_name)] = job
     if machines is None:
         return [
             _sight(name, job)
@@ -59,18 +59,18 @@ def _sight(name: str, job: Any) -> dict[str, Any]:
         "state": state,
         "status": status,
         "job": {"starting": "INIT", "up": "RUNNING"}.get(state, status),
-        "said": " ".join(str(of(job, "failure_reason") or "").split()),
-        "recoveries": int(of(job, "recovery_count") or 0),
-        "infra": str(of(job, "cloud") or "").lower(),
-        "since": of(job, "submitted_at") or 0.0,
+        "said": " ".join((job.failure_reason or "").split()),
+        "recoveries": job.recovery_count or 0,
+        "infra": (job.cloud or "").lower(),
+        "since": job.submitted_at or 0.0,
     }
 
 
 def log(sky: Any, name: str, stream: TextIO) -> None:
     """Write the last lines that a job printed."""
-    job = max(_jobs(sky, name), key=lambda job: int(of(job, "job_id") or 0), default=None)
-    if job is not None:
-        sky.jobs.tail_logs(job_id=of(job, "job_id"), follow=False, tail=200, output_stream=stream)
+    newest = max((job.job_id for job in _jobs(sky, name)), default=None)
+    if newest is not None:
+        sky.jobs.tail_logs(job_id=newest, follow=False, tail=200, output_stream=stream)
 
 
 def give_back(sky: Any, name: str) -> None:
@@ -78,9 +78,7 @@ def give_back(sky: Any, name: str) -> None:
     until = time.monotonic() + _PATIENCE
     is_cancelled = False
     while True:
-        jobs = [
-            of(job, "job_id") for job in _jobs(sky, name) if _status(job) in _STARTING | _WORKING
-        ]
+        jobs = [job.job_id for job in _jobs(sky, name) if _status(job) in _STARTING | _WORKING]
         if not jobs:
             return
         if not is_cancelled:
@@ -117,12 +115,11 @@ def _jobs(sky: Any, name: str | None) -> list[Any]:
             return []
         raise
     records = answer[0] if isinstance(answer, tuple) else answer
-    return [job for job in records if name is None or of(job, "job_name") == name]
+    return [job for job in records if name in {None, job.job_name}]
 
 
 def _status(job: Any) -> str:
-    status = of(job, "status")
-    return str(getattr(status, "value", status))
+    return str(job.status.value)
 
 
 # ---- the SDK -------------------------------------------------------------------------------------
@@ -146,11 +143,6 @@ def sdk() -> Any:
     except ImportError as error:
         raise Refused("missing", f"{sys.executable} has no SkyPilot ({error})") from error
     return sky
-
-
-def of(record: Any, key: str) -> Any:
-    """Return a field of what SkyPilot answered, which is a mapping or an object by its version."""
-    return record[key] if isinstance(record, dict) else getattr(record, key)
 
 
 def launchable(choices: Iterable[Any]) -> list[tuple[float, Any]]:

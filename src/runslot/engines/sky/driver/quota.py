@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -111,25 +111,20 @@ def _ask_aws(code: str, region: str, count: float) -> Quota:
 
 # ---- Google: the project's and its regions' quotas, of Compute Engine ----------------------------
 
-_COMPUTE = "https://compute.googleapis.com/compute/v1/"
+_GOOGLE = {
+    "COMPUTE": "https://compute.googleapis.com/compute/v1",
+    "IAM": "https://iam.googleapis.com",
+    "CLOUDRESOURCEMANAGER": "https://cloudresourcemanager.googleapis.com",
+}
 _SHARED_CPUS = frozenset({"e2", "f1", "g1", "n1"})
 """Families of machines that are counted together, as `CPUS`."""
 
 
 def _of_gcp(machine: Any) -> list[Quota]:
-    import google.auth
-    from google.auth.transport.requests import AuthorizedSession
-
-    credentials, _ = google.auth.default(
-        scopes=["https://www.googleapis.com/auth/compute.readonly"]
-    )
-    # As gcloud does, for a private endpoint.
-    base = os.environ.get("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", _COMPUTE).rstrip("/")
-    project = f"{base}/projects/{machine.cloud.get_project_id()}"
-    with AuthorizedSession(credentials) as session:
-        everywhere = _get(session, f"{project}?fields=quotas")["quotas"]
-        region_entries = _get(session, f"{project}/regions?fields=items(name,quotas)")["items"]
-    regions = {entry["name"]: entry.get("quotas", []) for entry in region_entries}
+    place = f"projects/{machine.cloud.get_project_id()}"
+    everywhere = google("COMPUTE", f"{place}?fields=quotas")["quotas"]
+    by_region = google("COMPUTE", f"{place}/regions?fields=items(name,quotas)")["items"]
+    regions = {entry["name"]: entry.get("quotas", []) for entry in by_region}
     counted = _counted(machine, "", everywhere)
     for region in _regions(machine):
         here = _counted(machine, region, regions.get(region, ()))
@@ -139,8 +134,22 @@ def _of_gcp(machine: Any) -> list[Quota]:
     return counted
 
 
-def _get(session: Any, url: str) -> Any:
-    answer = session.get(url, timeout=15)
+def google(api: str, path: str, body: Any = None, refusals: Collection[int] = ()) -> Any:
+    """Return what an API of Google's answers, named as gcloud names it; its status where that is
+    one of the `refusals`.
+    """
+    import google.auth
+    from google.auth.transport.requests import AuthorizedSession
+
+    scope = "https://www.googleapis.com/auth/cloud-platform"
+    credentials, _ = google.auth.default(scopes=[scope])
+    # As gcloud does, for a private endpoint.
+    base = os.environ.get(f"CLOUDSDK_API_ENDPOINT_OVERRIDES_{api}", _GOOGLE[api]).rstrip("/")
+    method = "GET" if body is None else "POST"
+    with AuthorizedSession(credentials) as session:
+        answer = session.request(method, f"{base}/{path}", json=body, timeout=15)
+    if answer.status_code in refusals:
+        return answer.status_code
     if not answer.ok:
         raise RuntimeError(answer.json()["error"]["message"])
     return answer.json()
@@ -179,11 +188,15 @@ def _metrics(
 
 
 def _plain(error: BaseException) -> str:
-    response = getattr(error, "response", None)
-    code = response.get("Error", {}).get("Code", "") if isinstance(response, dict) else ""
-    if code == "AccessDeniedException":
+    if aws_code(error) == "AccessDeniedException":
         return "these credentials may not read it: it takes the right servicequotas:GetServiceQuota"
     return f"{type(error).__name__}: {first_line(error)}".removesuffix(f": {type(error).__name__}")
+
+
+def aws_code(error: BaseException) -> str:
+    """Return AWS's name for a refusal; nothing where it is none of AWS."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
 _CLOUDS: Mapping[str, Callable[[Any], list[Quota]]] = {"aws": _of_aws, "gcp": _of_gcp}
