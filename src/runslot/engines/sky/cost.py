@@ -186,12 +186,21 @@ def agree(question: str, refusal: str, nobody: str) -> None:
     """Ask whoever sits at the terminal; `InvalidInput` says `refusal` where the answer is no, and
     `nobody` where none sits there.
     """
-    if not (sys.stdin and sys.stdin.isatty()):
+    if not is_anybody_there():
         raise InvalidInput(nobody)
-    try:
-        answer = input(f"{question} [y/N] ")
-    except (EOFError, KeyboardInterrupt):
-        answer = ""
-        print()
-    if answer.strip().lower() not in {"y", "yes"}:
+    if ask(f"{question} [y/N] ") not in {"y", "yes"}:
         raise InvalidInput(refusal)
+
+
+def is_anybody_there() -> bool:
+    """Tell whether somebody sits at a terminal who can be asked."""
+    return bool(sys.stdin and sys.stdin.isatty())
+
+
+def ask(question: str) -> str | None:
+    """Return what is answered, in small letters; None where the question is left."""
+    try:
+        return input(question).strip().lower()
+    except (EOFError, KeyboardInterrupt):
+        print()
+        return None

@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from runslot.engines.bell import Bell
@@ -20,7 +19,7 @@ from runslot.engines.events import Asks, Observer, Said
 from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Handle, Launcher, LeftRunning, Placed, Taken, UnderWay
 from runslot.engines.sky.client import SkyPilot
-from runslot.engines.sky.cost import Budget
+from runslot.engines.sky.cost import YES, Budget, ask, is_anybody_there
 from runslot.engines.sky.fleet import Fleet
 from runslot.engines.sky.rental import Record, Rented, batch_of
 from runslot.engines.sky.tasks import Job, digest_of, labels_of, name_of, stage, task_of
@@ -64,7 +63,6 @@ class SkyLauncher(Launcher):
         self._store = store
         self._observer = observer
         self._last_text = ""
-        self._question = terminal(observer)
         self._handled: dict[Handle, Run] = {}
         self._bell = Bell()
         self._is_interrupted = False
@@ -259,15 +257,24 @@ class SkyLauncher(Launcher):
     # ---- small things ----------------------------------------------------------------------------
 
     def _take_down(self) -> bool:
-        """Return whether the machines are to be given back, after Ctrl-C."""
-        if self._question is None:
+        """Return whether the machines are to be given back, after Ctrl-C; who leaves the question
+        leaves them.
+        """
+        if not is_anybody_there() or os.environ.get(YES) == "1":
             return False
-        answer = self._question(
+        question = (
             "the machines go on working: [l]eave them, or [s]top the runs and give them back? "
         )
-        while answer[:1] not in {"l", "s"}:
-            answer = self._question("l, to leave them, or s, to stop: ")
-        return answer[:1] == "s"
+        self._observer(Asks(question))
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            answer = ask(question)
+            while answer is not None and answer[:1] not in {"l", "s"}:
+                answer = ask("l, to leave them, or s, to stop: ")
+        finally:
+            signal.signal(signal.SIGINT, before)
+            self._observer(Asks(question, over=True))
+        return answer is not None and answer[0] == "s"
 
     def _say(self, text: str) -> None:
         if text != self._last_text:  # as while a bucket does not answer: once is enough
@@ -277,25 +284,3 @@ class SkyLauncher(Launcher):
     def _tell(self) -> None:
         self._has_news = True
         self._bell.ring()
-
-
-def terminal(observer: Observer) -> Callable[[str], str] | None:
-    """Return how to ask whoever sits at the terminal; None where nobody does. Who leaves the
-    question says `l`.
-    """
-    if not (sys.stdin and sys.stdin.isatty()) or os.environ.get("RUNSLOT_YES") == "1":
-        return None
-
-    def ask(question: str) -> str:
-        observer(Asks(question))
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            return input(question).strip().lower()
-        except (EOFError, KeyboardInterrupt):
-            print()
-            return "l"
-        finally:
-            signal.signal(signal.SIGINT, before)
-            observer(Asks(question, over=True))
-
-    return ask
