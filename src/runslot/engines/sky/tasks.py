@@ -4,6 +4,7 @@ that travels with the experiment and is read by `remote.sky`. Pure, but for `sta
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shlex
@@ -257,22 +258,15 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """Return the job as JSON values."""
-        shares = [[share.batch, share.number, share.of] for share in (self.share, *self.earlier)]
-        return {"format": 1, **self.__dict__, "share": shares[0], "earlier": shares[1:]}
+        earlier = [dataclasses.astuple(share) for share in self.earlier]
+        return {**self.__dict__, "share": dataclasses.astuple(self.share), "earlier": earlier}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Job:
-        """Make the job from what `to_json` gave."""
-        fields = {key: value[key] for key in cls.__dataclass_fields__ if key in value}
-        earlier = tuple(MachineShare(*share) for share in value["earlier"])
-        return cls(
-            **{
-                **fields,
-                "runs": tuple(value["runs"]),
-                "share": MachineShare(*value["share"]),
-                "earlier": earlier,
-            }
-        )
+        """Make the job from what `to_json` gave, in the same runslot: it travels with the job."""
+        share, *earlier = (MachineShare(*each) for each in (value["share"], *value["earlier"]))
+        lists = {"runs": tuple(value["runs"]), "earlier": tuple(earlier)}
+        return cls(**{**value, **lists, "share": share})
 
 
 NO_JOB = Job("rs-price", "x", 0, (), "file:///x", MachineShare("b0"))
