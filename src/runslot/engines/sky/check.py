@@ -17,7 +17,7 @@ from runslot.engines.open_experiment import OpenExperiment
 from runslot.engines.protocol import Finding
 from runslot.engines.sky.client import Offer, SkyPilot
 from runslot.engines.sky.driver.quota import Quota
-from runslot.engines.sky.tasks import NO_JOB, PUBLIC_CLOUDS, task_of
+from runslot.engines.sky.tasks import NO_JOB, task_of
 from runslot.errors import InvalidInput, RunslotError
 from runslot.experiment.records import Function
 from runslot.hardware.resources import Resources
@@ -50,12 +50,8 @@ def findings(entry: Sky) -> Iterator[Finding]:
     except RunslotError as error:
         yield Finding("SkyPilot", False, "", str(error))
         return
-    yield Finding(
-        f"credentials for {cloud}",
-        well,
-        text,
-        "" if well else _LOGIN.get(cloud, f"run `sky check {cloud}`"),
-    )
+    login = "" if well else _LOGIN.get(cloud, f"run `sky check {cloud}`")
+    yield Finding(f"credentials for {cloud}", well, text, login)
     if well:
         yield from _machine(entry, sky)
     yield _bucket(entry)
@@ -69,14 +65,11 @@ def _machine(entry: Sky, sky: SkyPilot) -> Iterator[Finding]:
         yield Finding("machine", False, "", str(error))
         return
     yield Finding("machine", True, f"{offer.what or 'any'}, ${offer.price:.3f} an hour")
-    cloud = entry.cloud
-    if cloud in PUBLIC_CLOUDS:
-        yield _identity(sky, cloud)
-    room = _room(sky, task, entry.machines, cloud)
-    if room is not None:
-        yield Finding(
-            "quota", room.machines is None or room.machines >= entry.machines, room.said, room.fix
-        )
+    if entry.rents_whole:
+        yield _identity(sky, entry.cloud)
+        room = _room(sky, task, entry.machines, entry.cloud)
+        is_enough = room.machines is None or room.machines >= entry.machines
+        yield Finding("quota", is_enough, room.said, room.fix)
 
 
 def _identity(sky: SkyPilot, cloud: str) -> Finding:
@@ -96,13 +89,14 @@ def _identity(sky: SkyPilot, cloud: str) -> Finding:
 def check_quota(
     sky: SkyPilot, task: Mapping[str, Any], machines: int, cloud: str, say: Callable[[str], None]
 ) -> None:
-    """Refuse where the quotas do not give one machine; say where they give fewer than are wanted.
+    """Refuse where a public cloud's quotas do not give one machine; say where they give fewer than
+    are wanted.
 
     Fewer are no refusal: those that can be had do their share, more may be granted meanwhile, a
     resume does the rest.
     """
     room = _room(sky, task, machines, cloud)
-    if room is None or room.machines is None:  # what cannot be read does not hold a launch up
+    if room.machines is None:  # what cannot be read does not hold a launch up
         return
     if room.machines == 0:
         raise InvalidInput(f"the account's quota does not allow it: {room.said}; {room.fix}")
@@ -113,10 +107,8 @@ def check_quota(
         )
 
 
-def _room(sky: SkyPilot, task: Mapping[str, Any], machines: int, cloud: str) -> Room | None:
-    """Return what the quotas leave room for; None where the cloud counts none that can be read."""
-    if cloud not in PUBLIC_CLOUDS:
-        return None
+def _room(sky: SkyPilot, task: Mapping[str, Any], machines: int, cloud: str) -> Room:
+    """Return what the quotas of a public cloud leave room for."""
     try:
         return room_for(machines, sky.quotas(task), cloud)
     except RunslotError as error:
@@ -217,13 +209,14 @@ def room_for(machines: int, quotas: Sequence[Quota], cloud: str) -> Room:
     """Judge quotas by their limits: what others have rented at this moment may be gone before the
     machines come up.
     """
-    everywhere = [quota for quota in quotas if not quota.region and quota.limit is not None]
+    known = [quota for quota in quotas if quota.limit is not None]
+    everywhere = [quota for quota in known if not quota.region]
     regions = dict.fromkeys(quota.region for quota in quotas if quota.region)
-    tightest: list[Quota] = []
-    for region in regions:
-        here = [quota for quota in quotas if quota.region == region and quota.limit is not None]
-        if here:
-            tightest.append(min([*here, *everywhere], key=_machines))
+    tightest = [
+        min([*here, *everywhere], key=_machines)
+        for region in regions
+        if (here := [quota for quota in known if quota.region == region])
+    ]
     best = max(tightest, key=_machines, default=None)
     unknown = next((quota for quota in quotas if quota.limit is None), None)
     if best is None or (_machines(best) < machines and unknown is not None):
@@ -231,31 +224,23 @@ def room_for(machines: int, quotas: Sequence[Quota], cloud: str) -> Room:
             None, f"not known: {unknown.said}" if unknown else "not known: the cloud names none"
         )
     count = min(_machines(best), machines)
-    text = f"{_named(best)}, {_asked(machines, best)}"
+    used = f" ({best.used:g} of them in use)" if best.used else ""
+    where = f" in {best.region}" if best.region else ""
+    takes = f"take {best.one:g} each" if machines > 1 else f"takes {best.one:g}"
+    text = (
+        f"{best.limit:g} {best.unit}{used} of {best.name!r}{where}, {machines}"
+        f" machine{'s' * (machines > 1)} {takes}"
+    )
     if len(regions) > 1:
         text = f"the most of {len(regions)} regions is {text}"
     if count == machines:
         return Room(count, text)
-    return Room(
-        count,
-        f"{text}: {f'enough for {count} of them' if count else 'too few for one'}",
-        _fix(best, machines, cloud),
-    )
+    rest = f"enough for {count} of them" if count else "too few for one"
+    return Room(count, f"{text}: {rest}", _fix(best, machines, cloud))
 
 
 def _machines(quota: Quota) -> int:
     return int((quota.limit or 0) // quota.one) if quota.one else 0
-
-
-def _named(quota: Quota) -> str:
-    used = f" ({quota.used:g} of them in use)" if quota.used else ""
-    where = f" in {quota.region}" if quota.region else ""
-    return f"{quota.limit:g} {quota.unit}{used} of {quota.name!r}{where}"
-
-
-def _asked(machines: int, quota: Quota) -> str:
-    takes = f"takes {quota.one:g}" if machines == 1 else f"take {quota.one:g} each"
-    return f"{machines} machine{'s' * (machines > 1)} {takes}"
 
 
 def _fix(quota: Quota, machines: int, cloud: str) -> str:

@@ -164,6 +164,10 @@ class Sky(LauncherConfig):
         """Check all that can be checked before money is spent, say what it costs, ask, and return
         the engine.
         """
+
+        def say(text: str) -> None:
+            observer(Said(text))
+
         directory = experiment.directory
         record = read_record(directory)
         store = self._store(experiment, record)
@@ -177,13 +181,13 @@ class Sky(LauncherConfig):
             task = task_of(self, NO_JOB, ".", labels_of(experiment.file.name))
             budget = self._budget(experiment, runs, record, sky, task)
             money.check(budget)
-            check_quota(sky, task, budget.machines, self.cloud, lambda text: observer(Said(text)))
+            if self.rents_whole:
+                check_quota(sky, task, budget.machines, self.cloud, say)
             for line in money.table(budget):
-                observer(Said(line))
+                say(line)
             money.agree_to_rent()
             if self.recoveries is not None:
-                text = "recoveries has no meaning any more: managed = true replaces machines"
-                observer(Said(text))
+                say("recoveries has no meaning any more: managed = true replaces machines")
         launcher = SkyLauncher(experiment, self, budget, sky, store, record, observer)
         slots_text = (
             f"machines on {self.place}"
