@@ -257,7 +257,20 @@ class Sky(LauncherConfig):
     def facts(self, experiment: ExperimentDir, path_text: str) -> Facts | None:
         """Return what the machines have cost so far; None where none were rented."""
         record = read_record(experiment)
-        return None if record is None else spent(record, path_text, time.time())
+        if record is None:
+            return None
+        spent = record.spent(time.time())
+        if not record.machines:
+            return Facts(values={"spent": spent})
+        going = "no machine is rented"
+        if alive := record.alive:
+            going = (
+                f"${sum(machine.price for machine in alive):.3f} an hour on"
+                f" {len(alive)} machine{'s' * (len(alive) != 1)}, which runslot cloud down"
+                f" {path_text} gives back at once"
+            )
+        line = f"spent: ${spent:.2f} by the catalog's prices, {going}"
+        return Facts(line, {"spent": spent})
 
     def refresh(self, status: ExperimentStatus) -> ExperimentStatus:
         """Return the status after what has arrived is brought home, where no launch at work does
@@ -286,21 +299,6 @@ def _settled(status: ExperimentStatus) -> bool:
     lost may be done.
     """
     return all(run.state in {"succeeded", "failed", "timed_out"} for run in status.runs)
-
-
-def spent(record: Record, path_text: str, now: float) -> Facts:
-    """Return what the machines of an experiment, shown as `path_text`, have cost until `now`."""
-    values = {"spent": record.spent(now)}
-    if not record.machines:
-        return Facts(values=values)
-    going = "no machine is rented"
-    if alive := record.alive:
-        going = (
-            f"${sum(machine.price for machine in alive):.3f} an hour on"
-            f" {len(alive)} machine{'s' * (len(alive) != 1)}, which runslot cloud down {path_text}"
-            " gives back at once"
-        )
-    return Facts(f"spent: ${record.spent(now):.2f} by the catalog's prices, {going}", values)
 
 
 @dataclass(frozen=True)

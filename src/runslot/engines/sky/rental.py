@@ -105,16 +105,8 @@ class Record:
         """Return the record with a machine added, or in the place of what was known of it: oldest
         first, always.
         """
-        if self.machine(machine.handle) is None:
-            return dataclasses.replace(self, machines=(*self.machines, machine))
-        machines = tuple(
-            machine if other.handle == machine.handle else other for other in self.machines
-        )
-        return dataclasses.replace(self, machines=machines)
-
-    def machine(self, handle: str) -> Rented | None:
-        """Return the machine that a handle names."""
-        return next((machine for machine in self.machines if machine.handle == handle), None)
+        machines = {other.handle: other for other in self.machines} | {machine.handle: machine}
+        return dataclasses.replace(self, machines=tuple(machines.values()))
 
     def batch(self, handle: str) -> tuple[Rented, ...]:
         """Return the machines of the batch that a run's handle (`NAME@BATCH`) names."""
@@ -130,7 +122,7 @@ class Record:
 
     def runs_of(self, batch: str) -> dict[str, int]:
         """Return the runs of a batch by id, with the attempt that was asked for."""
-        return dict(run for m in self.machines if m.share.batch == batch for run in m.runs)
+        return dict(run for machine in self.batch(batch) for run in machine.runs)
 
     def spent(self, now: float) -> float:
         """Return the dollars spent so far, by the catalog's prices."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import shlex
 import shutil
 import tarfile
@@ -40,28 +41,6 @@ DISK_GB = 64
 _FILESYSTEMS = {"s3": "s3fs", "gs": "gcsfs"}
 
 
-def resources_of(config: Sky, labels: Mapping[str, str], managed: bool) -> dict[str, Any]:
-    """Return SkyPilot's `resources`."""
-    resources = {
-        "infra": config.place,
-        "instance_type": config.instance_type,
-        "accelerators": config.accelerators,
-        "cpus": config.cpus,
-        "memory": config.memory,
-        "use_spot": config.spot or None,
-        "max_hourly_cost": config.max_price,
-        "disk_size": config.disk_gb,
-        "image_id": config.image,
-        "labels": dict(labels) if config.rents_whole else None,
-        # A machine that was told that it is taken back has ended its job before it went.
-        "job_recovery": {"recover_on_exit_codes": [TAKEN_BACK]} if managed else None,
-        # On the machine itself: it goes when its job has ended, whatever became of who launched it.
-        "autostop": {"idle_minutes": config.idle_minutes, "down": True, "wait_for": "jobs"},
-        **config.resources,
-    }
-    return {key: value for key, value in resources.items() if value is not None}
-
-
 def settings_of(config: Sky, store: str, seconds: float) -> dict[str, Any]:
     """Return what SkyPilot's configuration is to say while this machine is rented.
 
@@ -79,12 +58,8 @@ def settings_of(config: Sky, store: str, seconds: float) -> dict[str, Any]:
     if config.rents_whole:
         settings[config.cloud] = {"remote_identity": "SERVICE_ACCOUNT"}
     if config.cloud == "aws":
-        settings["aws"]["post_provision_runcmd"] = [f"shutdown -h +{_minutes(seconds)}"]
+        settings["aws"]["post_provision_runcmd"] = [f"shutdown -h +{max(1, round(seconds / 60))}"]
     return settings
-
-
-def _minutes(seconds: float) -> int:
-    return max(1, round(seconds / 60))
 
 
 def task_of(
@@ -93,10 +68,27 @@ def task_of(
     """Return the task of one machine, of a managed job where it is one; `workdir` is the directory
     that travels.
     """
+    resources = {
+        "infra": config.place,
+        "instance_type": config.instance_type,
+        "accelerators": config.accelerators,
+        "cpus": config.cpus,
+        "memory": config.memory,
+        "use_spot": config.spot or None,
+        "max_hourly_cost": config.max_price,
+        "disk_size": config.disk_gb,
+        "image_id": config.image,
+        "labels": dict(labels) if config.rents_whole else None,
+        # A machine that was told that it is taken back has ended its job before it went.
+        "job_recovery": {"recover_on_exit_codes": [TAKEN_BACK]} if managed else None,
+        # On the machine itself: it goes when its job has ended, whatever became of who launched it.
+        "autostop": {"idle_minutes": config.idle_minutes, "down": True, "wait_for": "jobs"},
+        **config.resources,
+    }
     return {
         "name": job.name,
         "workdir": workdir,
-        "resources": resources_of(config, labels, managed),
+        "resources": {key: value for key, value in resources.items() if value is not None},
         "setup": "\n".join(_setup(config, job)) + "\n",
         "run": "\n".join(_run(job)) + "\n",
     }
@@ -201,10 +193,7 @@ def name_of(experiment: str, digest: str, number: int) -> str:
 
 
 def _plain(name: str) -> str:
-    plain = "".join(
-        letter if letter.isascii() and letter.isalnum() else "-" for letter in name.lower()
-    )
-    return "-".join(part for part in plain.split("-") if part)
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 # ---- a job's names -------------------------------------------------------------------------------

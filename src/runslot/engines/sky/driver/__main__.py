@@ -95,7 +95,8 @@ def rent(
         sky_task = sky.Task.from_yaml_config(dict(task))
         with _configured(settings):
             if managed:
-                jobs.launch(sky, sky_task, name)
+                # Of no group: a launch inside a managed job would end with it.
+                sky.get(sky.jobs.launch(sky_task, name=name, job_group=None))
             else:
                 sky.get(sky.launch(sky_task, cluster_name=name, dryrun=dryrun))
     except Exception as error:

@@ -26,12 +26,6 @@ _PATIENCE = 900.0
 """Seconds in which the controller is to have given a cancelled job's machine back."""
 
 
-def launch(sky: Any, task: Any, name: str) -> None:
-    """Submit a job; returns when the controller has it."""
-    # Of no other job: a launch inside a managed job would end with it.
-    sky.get(sky.jobs.launch(task, name=name, job_group=None))
-
-
 def sights(sky: Any, machines: Mapping[str, bool] | None) -> list[dict[str, Any]]:
     """Return how the newest jobs of these names stand, in the words of `driver.look`; without names
     those of runslot's that have not ended. Their price is not known here.
