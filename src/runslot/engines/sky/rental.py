@@ -55,10 +55,6 @@ class Rented:
     managed: bool = False
     """SkyPilot's managed jobs look after it."""
 
-    def spent(self, now: float) -> float:
-        """Return the dollars that it has cost so far, by the catalog's price."""
-        return self.price * self.lived(now) / 3600
-
     def lived(self, now: float) -> float:
         """Return the seconds for which it was rented so far."""
         ends = (*self.ended, *[now] * (len(self.launched) - len(self.ended)))
@@ -71,11 +67,6 @@ class Rented:
         """Return the machine as one that is no longer rented."""
         ended = (*self.ended, now)[: len(self.launched)]
         return dataclasses.replace(self, ended=ended)
-
-    def committed(self, now: float) -> float:
-        """Return the dollars that it has cost, and may still cost until its deadline."""
-        seconds = max(0.0, self.seconds - self.lived(now)) if self.alive else 0.0
-        return self.spent(now) + self.price * seconds / 3600
 
     @property
     def alive(self) -> bool:
@@ -126,11 +117,12 @@ class Record:
 
     def spent(self, now: float) -> float:
         """Return the dollars spent so far, by the catalog's prices."""
-        return sum(machine.spent(now) for machine in self.machines)
+        return sum(machine.price * machine.lived(now) for machine in self.machines) / 3600
 
     def committed(self, now: float) -> float:
         """Return the dollars spent so far, and those that machines which work may still spend."""
-        return sum(machine.committed(now) for machine in self.machines)
+        left = sum(m.price * max(0.0, m.seconds - m.lived(now)) for m in self.alive)
+        return self.spent(now) + left / 3600
 
 
 def batch_of(handle: str | None) -> str:

@@ -228,14 +228,8 @@ def _near(instance: str | None, infra: str) -> str:
 
 
 VERBS: Mapping[str, Callable[..., Any]] = {
-    "offer": offer,
-    "rent": rent,
-    "look": look,
-    "log": log,
-    "give_back": give_back,
-    "credentials": credentials,
-    "quotas": quotas,
-    "identity": identity,
+    verb.__name__: verb
+    for verb in (offer, rent, look, log, give_back, credentials, quotas, identity)
 }
 
 
