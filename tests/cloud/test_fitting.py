@@ -26,7 +26,7 @@ from runslot.hardware.resources import Resources
 def test_slots_of_a_machine_that_only_the_catalog_knows(
     vcpus: float, gpus: int, resources: dict[str, int], runs: int, slots: int
 ) -> None:
-    assert at_once(Offer("m", 1.0, "aws", vcpus, gpus), Resources(**resources), runs) == slots  # type: ignore[arg-type]
+    assert at_once(Offer("m", 1.0, vcpus, gpus), Resources(**resources), runs) == slots  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("vcpus", "gpus", "resources"), [(4, 1, {"gpus": 2}), (4, 0, {"cpus": 8})])
@@ -34,4 +34,4 @@ def test_a_machine_that_is_too_small_for_a_run_is_refused(
     vcpus: float, gpus: int, resources: dict[str, int]
 ) -> None:
     with pytest.raises(InvalidInput, match=r"g4dn\.xlarge has no room for a run"):
-        at_once(Offer("g4dn.xlarge", 1.0, "aws", vcpus, gpus), Resources(**resources), 4)  # type: ignore[arg-type]
+        at_once(Offer("g4dn.xlarge", 1.0, vcpus, gpus), Resources(**resources), 4)  # type: ignore[arg-type]

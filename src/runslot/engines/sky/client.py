@@ -45,7 +45,6 @@ class Offer:
     what: str
     price: float
     """Dollars an hour."""
-    infra: str
     vcpus: float = 0.0
     """0: not known."""
     gpus: int = 0

@@ -34,7 +34,7 @@ _AT_ONCE = 16
 
 
 def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
-    """Return the cheapest machine for a task by SkyPilot's catalog: what, price an hour, infra.
+    """Return the cheapest machine for a task by SkyPilot's catalog: what, and its price an hour.
     `Refused` in SkyPilot's words, with what is near to an unknown type.
 
     With `managed` also `controller`, what looks after managed jobs, and its price, or that it is
@@ -55,7 +55,6 @@ def offer(task: Mapping[str, Any], managed: bool = False) -> dict[str, Any]:
     answer = {
         "what": _what(machine),
         "price": price,
-        "infra": str(machine.infra.to_str() or ""),
         "vcpus": vcpus(machine),
         "gpus": int(sum((machine.accelerators or {}).values())),
     }
