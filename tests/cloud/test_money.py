@@ -13,6 +13,7 @@ import sys
 import pytest
 
 from runslot.engines.sky import cost as money
+from runslot.engines.sky.client import Offer
 from runslot.engines.sky.config import Sky
 from runslot.engines.sky.tasks import settings_of
 from runslot.errors import InvalidInput
@@ -21,7 +22,7 @@ from runslot.errors import InvalidInput
 @pytest.mark.parametrize("price", [math.nan, math.inf, -1.0])
 def test_a_machine_without_a_price_is_refused(price: float) -> None:
     with pytest.raises(InvalidInput, match="no price for g4dn"):
-        money.check(money.Budget(1, "g4dn.xlarge", "aws", price, 1, 24.0))
+        money.check(money.Budget(Sky(infra="aws"), Offer("g4dn.xlarge", price), 1, 1))
 
 
 @pytest.mark.parametrize("key", [b"\x04", b"\x03", b"\n"])
@@ -46,27 +47,29 @@ def test_who_leaves_the_question_rents_nothing(key: bytes) -> None:
     assert b"InvalidInput: nothing was rented" in output
 
 
+def budget(
+    max_hours: float, infra: str = "aws", price: float = 1.0, machines: int = 1, **more: float
+) -> money.Budget:
+    config = Sky(infra=infra, max_hours=max_hours)
+    return money.Budget(config, Offer("x", price), machines, 9, **more)
+
+
 def test_a_limit_that_comes_before_the_expected_end_is_said() -> None:
-    assert any(
-        "runs will be stopped" in line
-        for line in money.table(money.Budget(1, "x", "aws", 1.0, 9, 2.0, expected=9.0))
-    )
+    assert any("runs will be stopped" in line for line in money.table(budget(2.0, expected=9.0)))
     assert not any(
-        "runs will be stopped" in line
-        for line in money.table(money.Budget(1, "x", "aws", 1.0, 9, 9.0, expected=9.0))
+        "runs will be stopped" in line for line in money.table(budget(9.0, expected=9.0))
     )
 
 
 def test_disks_stand_in_the_table_and_count_for_the_limits() -> None:
-    budget = money.Budget(2, "x", "aws", 1.0, 9, 10.0, cloud="aws", disk_gb=64)
-    lines = money.table(budget)
+    two = budget(10.0, machines=2)
+    lines = money.table(two)
     assert any(line.startswith("disk") and "64 GB each" in line for line in lines)
     assert any(line.startswith("traffic") and "$0.09 a GB" in line for line in lines)
-    assert budget.worst == pytest.approx(10 * (2 + 2 * 64 * 0.08 / 730))
+    assert two.worst == pytest.approx(10 * (2 + 2 * 64 * 0.08 / 730))
     # a place that says nothing of disks: a cluster's nodes
     assert not any(
-        line.startswith("disk")
-        for line in money.table(money.Budget(1, "x", "slurm/here", 0.0, 9, 9.0, cloud="slurm"))
+        line.startswith("disk") for line in money.table(budget(9.0, infra="slurm/here", price=0.0))
     )
 
 

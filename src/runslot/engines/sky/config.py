@@ -192,7 +192,7 @@ class Sky(LauncherConfig):
         slots_text = (
             f"machines on {self.place}"
             if budget is None
-            else f"{budget.machines} × {budget.machine_text} on {self.place}"
+            else f"{budget.machines} × {budget.offer.what} on {self.place}"
         )
         return Engine(launcher, slots_text)
 
@@ -228,20 +228,12 @@ class Sky(LauncherConfig):
         share = -(-runs // machines)
         rounds = -(-share // at_once(offer, experiment.file.resources, share))
         return money.Budget(
-            machines=machines,
-            machine_text=offer.what,
-            infra=self.place,
-            price=offer.price,
-            runs=runs,
-            max_hours=self.max_hours,
-            max_cost=self.max_cost,
+            self,
+            offer,
+            machines,
+            runs,
             spent=record.committed(time.time()),
             expected=None if hours is None else hours * rounds,
-            managed=offer.has_controller if self.managed is None else self.managed,
-            controller=offer.controller,
-            controller_price=offer.controller_price,
-            cloud=self.cloud,
-            disk_gb=self.disk_gb,
         )
 
     def check(self) -> Iterator[Finding]:

@@ -7,9 +7,14 @@ from __future__ import annotations
 import math
 import os
 import sys
+from typing import TYPE_CHECKING
 
+from runslot.engines.sky.client import Offer
 from runslot.errors import InvalidInput
 from runslot.record import record
+
+if TYPE_CHECKING:
+    from runslot.engines.sky.config import Sky
 
 YES = "RUNSLOT_YES"
 """Variable that answers the question, for scripts; `--yes` sets it."""
@@ -28,52 +33,43 @@ _LEAST_SECONDS = 900.0
 
 @record
 class Budget:
-    """Prices and limits of one launch."""
+    """What one launch rents, and its limits."""
 
+    config: Sky
+    offer: Offer
+    """One machine, by SkyPilot's catalog, without its disk."""
     machines: int
-    machine_text: str
-    infra: str
-    price: float
-    """Dollars an hour, of one machine, by SkyPilot's catalog, without its disk."""
     runs: int
-    max_hours: float
-    """Each machine's."""
-    max_cost: float | None = None
-    """Dollars, of all machines of the experiment together."""
     spent: float = 0.0
     """Dollars that machines of the experiment have cost before, and those that still work may
     cost.
     """
     expected: float | None = None
     """Hours that each machine will take, where that is known."""
-    managed: bool = False
-    """Whether SkyPilot's managed jobs rent lost machines anew."""
-    controller: str = ""
-    """The machine that SkyPilot rents besides for that, or would."""
-    controller_price: float = 0.0
-    """Dollars an hour."""
-    cloud: str = ""
-    """Whose list prices hold for disks and traffic."""
-    disk_gb: int | None = None
-    """Each machine's; None where the place decides, and charges nothing that is known."""
+
+    @property
+    def managed(self) -> bool:
+        """Whether SkyPilot's managed jobs rent lost machines anew."""
+        return self.offer.has_controller if self.config.managed is None else self.config.managed
 
     @property
     def disk_price(self) -> float:
         """Dollars an hour of one machine's disk."""
-        return DISK_PRICE.get(self.cloud, 0.0) * (self.disk_gb or 0) / _HOURS_A_MONTH
+        config = self.config
+        return DISK_PRICE.get(config.cloud, 0.0) * (config.disk_gb or 0) / _HOURS_A_MONTH
 
     @property
     def hourly(self) -> float:
         """Dollars an hour of all machines together, with their disks."""
-        controller = self.controller_price if self.managed else 0.0
-        return (self.price + self.disk_price) * self.machines + controller
+        controller = self.offer.controller_price if self.managed else 0.0
+        return (self.offer.price + self.disk_price) * self.machines + controller
 
     @property
     def seconds(self) -> float:
         """How long each machine may live."""
-        hours = self.max_hours
-        if self.max_cost is not None and self.hourly:
-            hours = min(hours, max(0.0, self.max_cost - self.spent) / self.hourly)
+        hours, limit = self.config.max_hours, self.config.max_cost
+        if limit is not None and self.hourly:
+            hours = min(hours, max(0.0, limit - self.spent) / self.hourly)
         return hours * 3600
 
     @property
@@ -89,29 +85,29 @@ class Budget:
 
 def check(budget: Budget) -> None:
     """Refuse what the limit does not pay for, and what has no price."""
-    if not 0 <= budget.price < math.inf:
+    offer, limit = budget.offer, budget.config.max_cost
+    if not 0 <= offer.price < math.inf:
         raise InvalidInput(
-            f"SkyPilot's catalog has no price for {budget.machine_text} on {budget.infra}, so"
+            f"SkyPilot's catalog has no price for {offer.what} on {budget.config.place}, so"
             " nothing limits what it costs: name another instance_type, or another region"
         )
-    if budget.max_cost is None:
+    if limit is None:
         return
-    dollars = budget.max_cost - budget.spent
-    text = f"{budget.machines} × {budget.machine_text} at ${budget.price:.3f} an hour"
+    text = f"{budget.machines} × {offer.what} at ${offer.price:.3f} an hour"
     before = (
         f" (${budget.spent:.2f} of it is spent, or kept for machines that work)"
         if budget.spent >= 0.005
         else ""
     )
-    if budget.expected_cost is not None and budget.expected_cost > dollars:
+    if budget.expected_cost is not None and budget.expected_cost > limit - budget.spent:
         raise InvalidInput(
             f"{text} will cost about ${budget.expected_cost:.2f}, more than max_cost"
-            f" ${budget.max_cost:.2f}{before}: take a cheaper or a spot machine, fewer runs, or"
+            f" ${limit:.2f}{before}: take a cheaper or a spot machine, fewer runs, or"
             " raise --max-cost"
         )
     if budget.hourly and budget.seconds < _LEAST_SECONDS:
         raise InvalidInput(
-            f"max_cost ${budget.max_cost:.2f}{before} pays for {budget.seconds / 60:.0f} minutes of"
+            f"max_cost ${limit:.2f}{before} pays for {budget.seconds / 60:.0f} minutes of"
             f" {text}, too short to start: take a cheaper machine, fewer machines, or raise"
             " --max-cost"
         )
@@ -125,13 +121,14 @@ def table(budget: Budget) -> list[str]:
         else f"{budget.expected:.1f}"
     )
     cost = "" if budget.expected_cost is None else f"  (${budget.expected_cost:.2f})"
-    machine = budget.machine_text or "machine"
+    offer = budget.offer
+    machine = offer.what or "machine"
     runs = f"{budget.runs} run{'s' * (budget.runs != 1)}"
-    together = budget.price * budget.machines
+    together = offer.price * budget.machines
     life = f"each machine ends itself after {budget.seconds / 3600:.1f} hours"
     rows = [
-        ("machines", f"{budget.machines} × {machine} on {budget.infra}, for {runs}"),
-        ("price", f"${budget.price:.3f} an hour each, ${together:.3f} together"),
+        ("machines", f"{budget.machines} × {machine} on {budget.config.place}, for {runs}"),
+        ("price", f"${offer.price:.3f} an hour each, ${together:.3f} together"),
         *_disk(budget),
         *_controller(budget),
         ("expected hours", f"{hours}{cost}"),
@@ -149,24 +146,26 @@ def table(budget: Budget) -> list[str]:
 
 
 def _disk(budget: Budget) -> list[tuple[str, str]]:
-    if not budget.disk_gb or budget.cloud not in DISK_PRICE:
+    config = budget.config
+    if not config.disk_gb or config.cloud not in DISK_PRICE:
         return []
     disk = (
-        f"{budget.disk_gb} GB each (disk = …), ${budget.disk_price * budget.machines:.3f} an hour"
+        f"{config.disk_gb} GB each (disk = …), ${budget.disk_price * budget.machines:.3f} an hour"
         " together"
     )
-    traffic = f"about ${EGRESS_PRICE[budget.cloud]:.2f} a GB that comes home, in no sum here"
+    traffic = f"about ${EGRESS_PRICE[config.cloud]:.2f} a GB that comes home, in no sum here"
     return [("disk", disk), ("traffic", traffic)]
 
 
 def _controller(budget: Budget) -> list[tuple[str, str]]:
     """Return what becomes of a machine that is lost, and what that costs."""
-    price = f"{budget.controller}, ${budget.controller_price:.3f} an hour"
+    offer = budget.offer
+    price = f"{offer.controller}, ${offer.controller_price:.3f} an hour"
     if budget.managed:
         replaced = [("lost machines", "are replaced by SkyPilot's managed jobs")]
         besides = f"{price}: SkyPilot's, looks after the machines"
-        return [*replaced, ("controller", besides)] if budget.controller_price else replaced
-    with_price = f" ({price})" if budget.controller_price else ""
+        return [*replaced, ("controller", besides)] if offer.controller_price else replaced
+    with_price = f" ({price})" if offer.controller_price else ""
     rest = "the others take" if budget.machines > 1 else "`runslot resume` rents for"
     text = f"are not replaced, {rest} their runs; with managed = true they are{with_price}"
     return [("lost machines", text)]

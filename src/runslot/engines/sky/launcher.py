@@ -173,7 +173,7 @@ class SkyLauncher(Launcher):
                 runs=tuple(turns if share.number == 1 else ()),
                 infra=self._config.place,
                 price=self._budget.hourly / self._budget.machines,
-                what=self._budget.machine_text,
+                what=self._budget.offer.what,
                 seconds=self._budget.seconds,
                 managed=self._budget.managed,
             )
