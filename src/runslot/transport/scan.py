@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from runslot.experiment.rundir import RunDir
 from runslot.record import record
 
-Seen = Mapping[str, tuple[int, int, int]]
-"""By path relative to a run's directory: size, time of change (ns), inode."""
+Stamp = tuple[int, int, int]
+"""Size, time of change (ns), inode."""
+Seen = Mapping[str, Stamp]
+"""By path relative to a run's directory."""
 
 _STAYS = frozenset({"run.json", "variant.json", "variant.pkl", "outcome.json"})
 """What a run's directory here has already, and what says that all the others are there: that comes
@@ -42,37 +44,50 @@ class Change:
         return self.size <= SMALL or self.path == RunDir("").progress.name
 
 
-def look(directory: Path) -> dict[str, tuple[int, int, int]]:
-    """Return what lies in a run's directory, files and links; what vanishes meanwhile is left
-    out.
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Return what of a file is another once it has changed."""
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def look(
+    directory: Path, stays: Collection[str] = _STAYS, follows: bool = False
+) -> dict[str, Stamp]:
+    """Return what lies in a run's directory, files and links; what vanishes meanwhile is left out,
+    and so is what `stays` names of the directory itself. With `follows` a link is the file that it
+    leads to.
     """
-    return dict(_walk(str(directory), ""))
+    return dict(_walk(str(directory), "", stays, follows))
 
 
-def _walk(directory: str, below: str) -> Iterator[tuple[str, tuple[int, int, int]]]:
+def _walk(
+    directory: str, below: str, stays: Collection[str], follows: bool
+) -> Iterator[tuple[str, Stamp]]:
     try:
         entries = list(os.scandir(directory))
     except OSError:  # removed meanwhile, or not ours to read
         return
     for entry in entries:
-        if (not below and entry.name in _STAYS) or TEMPORARY.fullmatch(entry.name):
+        if not below and entry.name in stays:
             continue
         try:
-            status = entry.stat(follow_symlinks=False)
+            is_directory = entry.is_dir(follow_symlinks=False)
+            status = entry.stat(follow_symlinks=follows)
         except OSError:
             continue
-        if stat.S_ISDIR(status.st_mode):
-            yield from _walk(entry.path, f"{below}{entry.name}/")
-        elif stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
-            yield below + entry.name, (status.st_size, status.st_mtime_ns, status.st_ino)
+        if is_directory:
+            yield from _walk(entry.path, f"{below}{entry.name}/", stays, follows)
+        elif (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)) and (
+            not TEMPORARY.fullmatch(entry.name)
+        ):
+            yield below + entry.name, stamp_of(status)
 
 
 @dataclass
 class Ledger:
     """What of each run has come home, and what was offered since and may have."""
 
-    home: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
-    offered: dict[str, dict[str, tuple[int, int, int]]] = field(default_factory=dict)
+    home: dict[str, dict[str, Stamp]] = field(default_factory=dict)
+    offered: dict[str, dict[str, Stamp]] = field(default_factory=dict)
 
     def offer(
         self, run: str, files: Seen, until: int | None = None

@@ -12,12 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from runslot.errors import Busy
 from runslot.transport.bucket.inventory import PART, File, Inventory, MachineShare, read_listing
-from runslot.transport.bucket.order import FileGroup, LocalFile, Stat, ordered, scan
+from runslot.transport.bucket.order import FileGroup, ordered, scan
 from runslot.transport.bucket.store import Store
 from runslot.transport.contents import OUTCOME
+from runslot.transport.scan import Seen, Stamp, stamp_of
 
 _GROWING = {".csv", ".log", ".jsonl", ".txt", ".out", ".err"}
 """Files that are appended to: what of them was there when they were opened is as good as any other
@@ -36,7 +38,7 @@ machine has lived.
 """
 
 
-Arrived = dict[str, "tuple[Stat | None, File]"]
+Arrived = dict[str, "tuple[Stamp | None, File]"]
 """By path: how a file arrived, and its stat unless it may still change unnoticed."""
 
 
@@ -92,7 +94,7 @@ class Pusher:
         """
         self._dropped: set[str] = set()
         """Digests of parts that lists named before."""
-        self._sent_stats: dict[str, Stat] = {}
+        self._sent_stamps: dict[str, Stamp] = {}
         self._committed = 0.0
         self._say = say
         self._unreadable: set[str] = set()
@@ -131,9 +133,9 @@ class Pusher:
         """
         for path, file in self._files.items():
             with suppress(OSError):
-                stat = (self._root / path).stat()
-                if (stat.st_size, stat.st_mtime_ns) == (file.size, file.mtime):
-                    self._sent_stats[path] = stat.st_size, stat.st_mtime_ns, stat.st_ino
+                stamp = stamp_of((self._root / path).stat())
+                if stamp[:2] == (file.size, file.mtime):
+                    self._sent_stamps[path] = stamp
 
     def add(self, runs: Sequence[str]) -> None:
         """Send these runs' directories too, from now on; from any thread."""
@@ -165,7 +167,7 @@ class Pusher:
         prefixes = tuple(f"{run}/" for run in self._given_up)
         runs = [run for run in self._runs if f"{run}/" not in prefixes]
         by_run = scan(self._root, runs, self._extra)
-        paths = {file.path for files in by_run.values() for file in files}
+        paths = {path for files in by_run.values() for path in files}
         gone = [p for p in self._files if p not in paths and not p.startswith(prefixes)]
         for path in gone:
             del self._files[path]
@@ -188,10 +190,13 @@ class Pusher:
         self._dropped.clear()
         return byte_count
 
-    def _changed(self, by_run: Mapping[str, Sequence[LocalFile]]) -> dict[str, list[LocalFile]]:
+    def _changed(self, by_run: Mapping[str, Seen]) -> dict[str, Seen]:
         """Return, run by run, the files that are not as they were when they were last sent."""
-        stats = self._sent_stats
-        return {run: [f for f in fs if stats.get(f.path) != f.stat] for run, fs in by_run.items()}
+        sent = self._sent_stamps
+        return {
+            run: {path: stamp for path, stamp in files.items() if sent.get(path) != stamp}
+            for run, files in by_run.items()
+        }
 
     def _send_groups(self, groups: Sequence[FileGroup]) -> tuple[int, bool]:
         """Send groups; return how many bytes were sent, and whether the push came to its end."""
@@ -211,12 +216,12 @@ class Pusher:
     def _note(self, arrived: Arrived) -> int:
         """Have the list name what has arrived; return how many bytes are new in it."""
         byte_count = 0
-        for path, (stat, file) in arrived.items():
+        for path, (stamp, file) in arrived.items():
             if self._files.get(path) != file:
                 self._files[path] = file
                 byte_count += file.size or 1
-            if stat is not None:
-                self._sent_stats[path] = stat
+            if stamp is not None:
+                self._sent_stamps[path] = stamp
         if time.monotonic() - self._committed > _COMMIT_EVERY:
             self._commit()
         return byte_count
@@ -228,22 +233,18 @@ class Pusher:
         was unsteady.
         """
         small = [group for group in groups if group.size <= PART]
-        yield from zip(small, pool.map(self._upload_small, small), strict=True)
+        yield from zip(small, pool.map(self._upload, small), strict=True)
         for group in groups:
             if group.size > PART:
-                self._check_until()
                 self._commit()  # what is small is seen before what is large has travelled
                 yield group, self._upload(group, pool)
 
-    def _upload_small(self, group: FileGroup) -> Arrived | None:
+    def _upload(self, group: FileGroup, pool: ThreadPoolExecutor | None = None) -> Arrived | None:
         self._check_until()
-        return self._upload(group, None)
-
-    def _upload(self, group: FileGroup, pool: ThreadPoolExecutor | None) -> Arrived | None:
         arrived: Arrived = {}
-        for file in group.files:
+        for path, stamp in group.files.items():
             try:
-                arrived[file.path] = self._upload_file(file, pool)
+                arrived[path] = self._upload_file(self._root / path, stamp, pool)
             except _Unsteady:
                 return None
             except FileNotFoundError:
@@ -252,28 +253,30 @@ class Pusher:
                     return None
             # of the file alone: what else the run has written goes on its way
             except OSError as error:
-                if file.path not in self._unreadable:
-                    self._unreadable.add(file.path)
-                    self._say(f"{file.at} cannot be read ({error.strerror}), so it is not sent")
+                if path not in self._unreadable:
+                    self._unreadable.add(path)
+                    reason = error.strerror
+                    self._say(f"{self._root / path} cannot be read ({reason}), so it is not sent")
         return arrived
 
     def _upload_file(
-        self, source: LocalFile, pool: ThreadPoolExecutor | None
-    ) -> tuple[Stat | None, File]:
-        """Send what of a file is not in the bucket; return its stat, unless it may still change
+        self, path: Path, seen: Stamp, pool: ThreadPoolExecutor | None
+    ) -> tuple[Stamp | None, File]:
+        """Send what of a file is not in the bucket; return its stamp, unless it may still change
         unnoticed.
         """
         now = time.time_ns()
-        with source.at.open("rb") as stream:
-            before = _stat(stream.fileno())
-            if before != source.stat and source.at.suffix not in _GROWING:
+        is_growing = path.suffix in _GROWING
+        with path.open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            before = stamp_of(status)
+            if before != seen and not is_growing:
                 raise _Unsteady
-            parts = self._send(_read(stream.fileno(), before[0]), pool)
-            after = _stat(stream.fileno())
-        grown = source.at.suffix in _GROWING and after[0] >= before[0]
-        if after != before and not grown:
+            parts = self._send(_parts_of(stream, before[0]), pool)
+            after = stamp_of(os.fstat(stream.fileno()))
+        if after != before and not (is_growing and after[0] >= before[0]):
             raise _Unsteady
-        file = File(before[0], before[1], tuple(parts), source.mode)
+        file = File(before[0], before[1], tuple(parts), status.st_mode & 0o777)
         return (before if before[1] < now - _FRESH and after == before else None), file
 
     def _send(self, chunks: Iterator[bytes], pool: ThreadPoolExecutor | None) -> list[str]:
@@ -335,21 +338,10 @@ class Pusher:
         return read_listing(self._store, self._share)
 
 
-def _stat(descriptor: int) -> Stat:
-    stat = os.fstat(descriptor)
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
-
-
-def _read(descriptor: int, size: int) -> Iterator[bytes]:
+def _parts_of(stream: BinaryIO, size: int) -> Iterator[bytes]:
     """Yield the first `size` bytes in parts; `_Unsteady` where the file has become shorter."""
-    remaining = size
-    while remaining:
-        chunk = bytearray()
-        chunk_size = min(remaining, PART)
-        while len(chunk) < chunk_size:
-            more = os.read(descriptor, chunk_size - len(chunk))
-            if not more:
-                raise _Unsteady
-            chunk += more
-        remaining -= chunk_size
-        yield bytes(chunk)
+    for start in range(0, size, PART):
+        part = stream.read(min(PART, size - start))
+        if len(part) < min(PART, size - start):
+            raise _Unsteady
+        yield part
