@@ -376,7 +376,7 @@ def test_a_push_that_is_broken_off_goes_on_at_the_part_where_it_was(rented: Rent
     os.utime(root / "a" / "large.pkl", (1e9, 1e9))
     pusher = Pusher(rented.store, share, root, ["a", "b"], "machine")
     pusher.claim()
-    pusher.settled = frozenset({"b"})
+    pusher.settled.add("b")
     assert pusher.push(until=lambda: len(list(parts.rglob("*"))) >= 3) == 0
     there = {path: path.stat().st_ino for path in parts.rglob("*") if path.is_file()}
     assert 1 <= len(there) < 6

@@ -25,13 +25,11 @@ from runslot.engines.sky.tasks import EXPERIMENT, RUNS, Job, job_file
 from runslot.errors import RunslotError
 from runslot.experiment.rundir import ExperimentDir
 from runslot.remote.sky import lifetime
-from runslot.remote.sky.lifetime import LOOK as LOOK_FOR_NOTICE
-from runslot.remote.sky.lifetime import Looking, Sender, say, spot_notice
-from runslot.remote.sky.mailbox import Mailbox
-from runslot.remote.sky.supplier import Holdings, Supplier
+from runslot.remote.sky.holdings import Holdings
+from runslot.remote.sky.lifetime import LOOK, Looking, Sender, say, spot_notice
+from runslot.remote.sky.supplier import Supplier
 from runslot.remote.worker import UNFINISHED_STATUS
-from runslot.transport.bucket import Inventory, Pusher, TakenOver, Unreachable, open_store, pull
-from runslot.transport.bucket.inventory import StopRequest, read_stop_request
+from runslot.transport.bucket import Pusher, TakenOver, Unreachable, open_store
 from runslot.transport.bucket.pool import Pool
 
 _POLL_S = 1.0
@@ -76,18 +74,17 @@ def main(directory: Path, task: int) -> int:
     since = lifetime.armed()
     machine = f"{job.name}-{uuid.uuid4().hex[:8]}"
     pusher = Pusher(store, job.share, root, (), machine, extra, since, say=say)
-    batch = json.loads((directory / RUNS).read_text())
-    runs = {path: (run, attempt) for path, (run, attempt) in zip(job.runs, batch, strict=True)}
-    mailbox = Mailbox(store, job.share, ExperimentDir(home), root, worker, runs, StopRequest())
-    ids = [run for run, _ in batch]
-    pool = Pool(store, job.share, machine, ids, job.silence)
-    directories = dict(zip(ids, job.runs, strict=True))
-    holdings = Holdings(job, store, root, pool, pusher, mailbox, directories, dict(batch))
+    attempts = dict(json.loads((directory / RUNS).read_text()))
+    pool = Pool(store, job.share, machine, tuple(attempts), job.silence, pusher.turns)
+    directories = dict(zip(attempts, job.runs, strict=True))
+    holdings = Holdings(
+        job, store, ExperimentDir(home), root, worker, pool, pusher, directories, attempts
+    )
     _restore(holdings)
     end = lifetime.end_of(job, since, pusher.lived_before)
     if pusher.lived_before:
         lifetime.arm_again(end)
-    return _Machine(holdings, directory, home, worker, end).run()
+    return _Machine(holdings, directory, end).run()
 
 
 def _unpack(directory: Path, home: Path) -> None:
@@ -106,50 +103,22 @@ def _unpack(directory: Path, home: Path) -> None:
 
 
 def _restore(holdings: Holdings) -> None:
-    """Claim the share, bring what machines before had of it, and read what was asked of them."""
-    pusher, pool = holdings.pusher, holdings.pool
+    """Begin where machines before ended; the bucket has some minutes to answer."""
     last = time.monotonic() + _CLAIM_TIMEOUT_S
     while True:
         try:
-            before = pusher.claim()
-            if before.sequence:
-                pool.restore()
-                _restore_runs(holdings, before)
-            holdings.mailbox.request = read_stop_request(holdings.store, holdings.job.share)
+            return holdings.restore()
         except Unreachable as error:
             if time.monotonic() >= last:
                 raise
             say(f"{error}; trying again")
             time.sleep(10)
-        else:
-            say(f"{len(before.files)} files of this share were in the bucket")
-            return
-
-
-def _restore_runs(holdings: Holdings, before: Inventory) -> None:
-    pusher, directories = holdings.pusher, holdings.directories
-    holdings.end(before.over)
-    runs = [directories[run] for run in holdings.pool.held]
-    holdings.bring([directories[run] for run in holdings.open_runs()])
-    prefixes = tuple(f"{run}/" for run in runs)
-    share = holdings.job.share
-    brought = pull(
-        holdings.store, share, holdings.root, accepts=lambda path: path.startswith(prefixes)
-    )
-    say(f"restored {brought.files} files, {brought.size} bytes, of {share.name}")
-    pusher.trust_restored()
-    pusher.add(runs)
-    for run in before.runs.keys() - holdings.pool.held.keys():  # another machine has them by now
-        pusher.leave(directories[run])
-    pusher.turns = dict(holdings.pool.held)
 
 
 @dataclass
 class _Machine:
     holdings: Holdings
     directory: Path
-    home: Path
-    worker_name: str
     end: float
     """Unix time at which the machine must be gone."""
     reasons: list[str] = field(default_factory=list)
@@ -174,19 +143,16 @@ class _Machine:
         sender.close()
         if sender.taken_over:
             return 1
-        self._settle()
+        self.holdings.settle()
         # What it never had is not done either.
-        return self._push_rest(status or int(bool(self.holdings.mailbox.settled)))
+        return self._push_rest(status or int(bool(self.holdings.pusher.settled)))
 
     def _has_work(self) -> bool:
         """Tell whether there are runs to do, of which the first are taken."""
         holdings = self.holdings
-        stops = holdings.mailbox.request.runs
-        if stopped := [run for run in holdings.open_runs() if holdings.directories[run] in stops]:
-            holdings.refuse(stopped)
-        while not (holdings.open_runs() or self.reasons):
+        while not (holdings.ready_runs() or self.reasons):
             try:
-                holdings.settle_untaken()
+                holdings.refuse()
                 self.is_all_done = not holdings.take(1)
             except Unreachable as error:
                 say(f"{error}; trying again")
@@ -194,12 +160,14 @@ class _Machine:
                 self._look()
             else:
                 break
-        return bool(holdings.open_runs())
+        return bool(holdings.ready_runs())
 
     def _work(self, sender: Sender) -> int:
         """Have the worker do the runs, and return its status; one that is killed alone is started
         again, and adopts.
         """
+        Looking("mailbox", LOOK, self.holdings.look)
+        notices = Looking("notices", LOOK, lambda: spot_notice(self.holdings.job.cloud))
         for again in range(_WORKERS):
             link, end = socket.socketpair()
             with link, end:
@@ -211,7 +179,7 @@ class _Machine:
                     return _NO_WORKER
                 end.close()
                 supplier = Supplier(link, self.holdings, sender.now)
-                self._watch(worker, sender, supplier)
+                self._watch(worker, sender, supplier, notices)
                 supplier.close()
                 link.shutdown(socket.SHUT_RDWR)
                 supplier.join(_LAST_TAKE_S)
@@ -224,10 +192,14 @@ class _Machine:
             self.failure = f"the worker ended with status {worker.returncode}"
         return worker.returncode
 
-    def _watch(self, worker: subprocess.Popen[bytes], sender: Sender, supplier: Supplier) -> None:
+    def _watch(
+        self,
+        worker: subprocess.Popen[bytes],
+        sender: Sender,
+        supplier: Supplier,
+        notices: Looking,
+    ) -> None:
         """Return when the worker has ended; nothing here waits for the bucket or for the cloud."""
-        self.holdings.mailbox.watch()
-        notices = Looking("notices", LOOK_FOR_NOTICE, lambda: spot_notice(self.holdings.job.cloud))
         signalled = False
         while worker.poll() is None:
             self._look()
@@ -242,8 +214,8 @@ class _Machine:
                 worker.send_signal(signal.SIGTERM)
                 sender.interval = min(sender.interval, _HASTE)
                 sender.now()  # what there is, before the runs have ended
-            self.holdings.mailbox.pass_on(supplier.given_up)
-            if self._settle():
+            self.holdings.pass_on()
+            if self.holdings.settle():
                 sender.now()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 worker.wait(_POLL_S)
@@ -251,17 +223,12 @@ class _Machine:
     def _look(self) -> None:
         if time.time() >= self.end - self.holdings.job.reserve:
             self._ask("deadline")
-        if self.holdings.mailbox.request.everything:
+        if self.holdings.request.everything:
             self._ask("stopped")
 
     def _ask(self, reason: str) -> None:
         if reason not in self.reasons:
             self.reasons.append(reason)
-
-    def _settle(self) -> bool:
-        settled = self.holdings.mailbox.settle()
-        self.holdings.pusher.settled = self.holdings.mailbox.settled
-        return settled
 
     def _listen(self) -> None:
         def hear(_number: int, _frame: FrameType | None) -> None:
@@ -272,14 +239,13 @@ class _Machine:
 
     def _start(self, link: int) -> subprocess.Popen[bytes]:
         archive = next(self.directory.glob("runslot-*.pyz"))
-        runs = self.holdings.open_runs()
-        batch = self.directory / "own.json"
-        batch.write_text(json.dumps([[[run, self.holdings.attempts[run]] for run in runs]]))
-        self.holdings.mailbox.worker_directories |= {self.holdings.directories[run] for run in runs}
-        most = -(-len(self.holdings.directories) // self.holdings.job.share.of)
-        python = str(Path(self.holdings.job.python).expanduser())
-        argv = [python, str(archive), "work", str(self.home)]
-        argv += ["--moved", "--name", self.worker_name, "--batch", str(batch), "--task", "0"]
+        holdings, batch = self.holdings, self.directory / "own.json"
+        runs = [[run, holdings.attempts[run]] for run in holdings.ready_runs()]
+        batch.write_text(json.dumps([runs]))
+        most = -(-len(holdings.directories) // holdings.job.share.of)
+        python = str(Path(holdings.job.python).expanduser())
+        argv = [python, str(archive), "work", str(holdings.home.path)]
+        argv += ["--moved", "--name", holdings.worker, "--batch", str(batch), "--task", "0"]
         argv += ["--supply", str(link), "--most", str(most)]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         # A group of its own: whoever ends this job ends it through us, and once.
@@ -307,7 +273,7 @@ class _Machine:
                 return 1
             except RunslotError as error:
                 if time.time() >= last:
-                    say(f"{error}: given up, the results are still in {self.home}")
+                    say(f"{error}: given up, the results are still in {self.holdings.home.path}")
                     return 1
                 say(f"{error}; trying again")
                 time.sleep(5)
@@ -315,7 +281,7 @@ class _Machine:
                 say(f"pushed {byte_count} bytes; {state}")
                 if state == "deadline":
                     lifetime.end_early(self.holdings.job.cloud)
-                asked_to = state == "stopped" and self.holdings.mailbox.request.everything
+                asked_to = state == "stopped" and self.holdings.request.everything
                 return 0 if asked_to or state == "deadline" else status
 
 

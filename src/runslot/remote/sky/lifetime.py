@@ -196,7 +196,7 @@ def _ask(url: str, headers: Mapping[str, str], method: str = "GET") -> str:
 
 
 LOOK = 5.0
-"""Seconds between looks, as EC2's documentation advises."""
+"""Seconds between looks, for notices as EC2's documentation advises, and for what home asks."""
 
 
 def spot_notice(cloud: str) -> bool:

@@ -37,8 +37,11 @@ class Pool:
         machine: str,
         runs: Sequence[str],
         silence_s: float = SILENCE_S,
+        held: dict[str, int] | None = None,
     ) -> None:
-        """`runs` are ids, in the order in which they are to be done; `machine` is its name."""
+        """`runs` are ids, in the order in which they are to be done; `machine` is its name; `held`
+        is where to note what it has.
+        """
         self._store = store
         self._share = share
         self._number = share.number
@@ -48,14 +51,17 @@ class Pool:
         self._numbers: dict[str, int] = {}
         """The highest number of each run that was taken, as far as is known."""
         self._takers: dict[tuple[str, int], int] = {}
-        self.held: dict[str, int] = {}
+        self.held = {} if held is None else held
         """Runs of this share, with the number of its turn."""
 
     def restore(self) -> None:
         """Find out what machines before have taken for this share."""
         numbers = self._list()
         takers = self._takers_of(numbers)
-        self.held = {run: numbers[run] for run, share in takers.items() if share == self._number}
+        self.held.clear()
+        self.held.update(
+            {run: numbers[run] for run, share in takers.items() if share == self._number}
+        )
 
     def take(self, most: int, besides: Collection[str] = ()) -> list[str]:
         """Take up to so many runs that nobody has, or else that a lost machine had, none of those

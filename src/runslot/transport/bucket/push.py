@@ -82,7 +82,7 @@ class Pusher:
         self._store = store
         self._share = share
         self._root = root
-        self._runs = tuple(runs)
+        self._runs = dict.fromkeys(runs)
         self._extra = tuple(extra)
         self._machine = machine
         self._armed = time.time() if armed is None else armed
@@ -101,18 +101,18 @@ class Pusher:
         """Paths that were said to be left out."""
         self._beat = beat
         self._until = _never
-        self.settled: frozenset[str] = frozenset()
-        """Runs of which nothing further comes, as home asked; listed once a whole push has sent
-        what there is.
+        self.settled: set[str] = set()
+        """Directories of runs of which nothing further comes, as home asked; listed once a whole
+        push has sent what there is.
         """
         self.lived_before = 0.0
         """Seconds that other machines have lived on this share; known once it is claimed."""
-        self.turns: Mapping[str, int] = {}
-        """Ids of the runs that the machine has, with the number of its turn, as the list says."""
+        self.turns: dict[str, int] = {}
+        """Ids of the runs that the machine has, with the number of its turn, as the list says; any
+        thread changes them.
+        """
         self.over: dict[str, str] = {}
         """Directories of those of which nothing further comes, by id; listed when that arrived."""
-        self._given_up: set[str] = set()
-        """Directories of runs that another machine has now."""
 
     def claim(self) -> Inventory:
         """Take the share over from whoever had it, and return what had arrived of it."""
@@ -122,7 +122,7 @@ class Pusher:
         self._sent_parts = whole | before.objects
         self._files = dict(before.files)
         self.lived_before = before.lived_before(self._armed)
-        self.turns = before.runs
+        self.turns.update(before.runs)
         self._listing = replace(before, machine=self._machine, state="working", said="")
         self._write()
         return before
@@ -139,12 +139,11 @@ class Pusher:
 
     def add(self, runs: Sequence[str]) -> None:
         """Send these runs' directories too, from now on; from any thread."""
-        self._runs = (*self._runs, *(run for run in runs if run not in self._runs))
-        self._given_up -= set(runs)
+        self._runs.update(dict.fromkeys(runs))
 
     def leave(self, run: str) -> None:
         """Send nothing further of a run; what is listed of it stays. From any thread."""
-        self._given_up.add(run)
+        self._runs.pop(run, None)
 
     def beat(self) -> None:
         """Write the list where it has not been written for a while."""
@@ -164,11 +163,11 @@ class Pusher:
         self._until = until
         settled = tuple(sorted(self.settled.union(self._listing.settled)))
         ended = self.over.copy()  # any thread adds to it
-        prefixes = tuple(f"{run}/" for run in self._given_up)
-        runs = [run for run in self._runs if f"{run}/" not in prefixes]
+        runs = tuple(self._runs)
         by_run = scan(self._root, runs, self._extra)
         paths = {path for files in by_run.values() for path in files}
-        gone = [p for p in self._files if p not in paths and not p.startswith(prefixes)]
+        own = tuple(f"{run}/" for run in runs)
+        gone = [path for path in self._files if path not in paths and path.startswith(own)]
         for path in gone:
             del self._files[path]
         byte_count, whole = self._send_groups(ordered(self._changed(by_run)))
