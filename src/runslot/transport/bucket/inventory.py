@@ -11,13 +11,13 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field
 from typing import Any
 
 from runslot.errors import Damaged, NewerFormat, RunslotError
-from runslot.experiment.shape import FORMAT, check_format
+from runslot.experiment.shape import FORMAT, Shape, check_format
 from runslot.record import record
 from runslot.transport.bucket.store import Missing, Store
 
@@ -141,29 +141,19 @@ class Inventory:
     def from_bytes(cls, data: bytes) -> Inventory:
         """Read what `to_bytes` gave; an error where it is something else."""
         with _described("a share's list in the bucket", "its machine writes it anew"):
-            value: dict[str, Any] = json.loads(gzip.decompress(data))
-            check_format(value)
-            files = {str(path): _file(*row) for path, row in value["files"].items()}
-            fields = {key: kind(value[key]) for key, kind in _FIELDS.items() if key in value}
-            settled, over = (tuple(map(str, value.get(key, ()))) for key in ("settled", "over"))
-            runs = {str(run): int(number) for run, number in value.get("runs", {}).items()}
-        return cls(**{**fields, "settled": settled, "runs": runs, "over": over, "files": files})
+            values = _SHAPE.values(json.loads(gzip.decompress(data)))
+            files = {path: _file(*row) for path, row in values["files"].items()}
+            runs = {run: int(number) for run, number in values.get("runs", {}).items()}
+        return cls(**{**values, "files": files, "runs": runs})
 
 
+_SHAPE = Shape.of_record(Inventory.__dataclass_fields__, {}, {})
 _UNREADABLE = (
     OSError, EOFError, zlib.error, ValueError, LookupError, TypeError, AttributeError,
     ArithmeticError, RuntimeError,
 )  # fmt: skip
 """What odd bytes end in: no archive, no JSON, JSON of other types, numbers that none can be, a
 depth that none has.
-"""
-
-_FIELDS: Mapping[str, Callable[[Any], Any]] = {
-    "machine": str, "sequence": int, "written": float, "state": str, "said": str, "armed": float,
-    "lived": float,
-}  # fmt: skip
-"""What a list says beside its files, and what makes the value; numbers that none can be end in an
-error.
 """
 
 
