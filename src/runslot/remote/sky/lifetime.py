@@ -253,46 +253,40 @@ class Sender:
         self.taken_over = False
         """Whether another machine has the share now: nothing more is sent."""
         self._pusher = pusher
-        self._changed = threading.Condition()
-        self._push_is_due = True
+        self._due = threading.Event()
+        self._due.set()
         self._closed = False
         self._thread = threading.Thread(target=self._loop, name="push", daemon=True)
         self._thread.start()
 
     def now(self) -> None:
         """Send what there is by now, rows and what has ended first; returns at once."""
-        with self._changed:
-            self._push_is_due = True
-            self._changed.notify()
+        self._due.set()
 
     def close(self) -> None:
         """Break off what is under way, and return when the pusher is free."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._closed = True
+        self._due.set()
         self._thread.join()
 
     def _loop(self) -> None:
         pushed = -self.interval
         while not self.taken_over:
-            with self._changed:
-                remaining_s = pushed + self.interval - time.monotonic()
-                if not (self._push_is_due or self._closed) and remaining_s > 0:
-                    self._changed.wait(min(remaining_s, BEAT / 2))
-                if self._closed:
-                    return
-                due = self._push_is_due or time.monotonic() >= pushed + self.interval
-                # here, not at the push's beginning: what is wanted from now on breaks it off
-                if due:
-                    self._push_is_due = False
-            self._try(due)
-            pushed = time.monotonic() if due else pushed
+            remaining_s = max(0.0, pushed + self.interval - time.monotonic())
+            is_due = self._due.wait(min(remaining_s, BEAT / 2)) or not remaining_s
+            if is_due:
+                # Here, not at the push's beginning: what is wanted from now on breaks it off.
+                self._due.clear()
+            if self._closed:
+                return
+            self._try(is_due)
+            pushed = time.monotonic() if is_due else pushed
 
-    def _try(self, due: bool) -> None:
+    def _try(self, is_due: bool) -> None:
         try:
-            if not due:
+            if not is_due:
                 self._pusher.beat()
-            elif byte_count := self._pusher.push(until=lambda: self._push_is_due or self._closed):
+            elif byte_count := self._pusher.push(until=self._due.is_set):
                 say(f"pushed {byte_count} bytes")
         except TakenOver as error:
             say(str(error))
