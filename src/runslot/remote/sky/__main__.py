@@ -17,7 +17,7 @@ import sys
 import tarfile
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -81,7 +81,7 @@ def main(directory: Path, task: int) -> int:
         job, store, ExperimentDir(home), root, worker, pool, pusher, directories, attempts
     )
     _restore(holdings)
-    end = lifetime.end_of(job, since, pusher.lived_before)
+    end = since + job.seconds - pusher.lived_before
     if pusher.lived_before:
         lifetime.arm_again(end)
     return _Machine(holdings, directory, end).run()
@@ -121,8 +121,8 @@ class _Machine:
     directory: Path
     end: float
     """Unix time at which the machine must be gone."""
-    reasons: list[str] = field(default_factory=list)
-    """Why the runs are brought to an end, in order."""
+    reason: str = ""
+    """Why the runs are brought to an end, where they are: the first one counts."""
     failure: str = ""
     """Why the worker could not do its runs."""
     is_all_done: bool = False
@@ -132,8 +132,8 @@ class _Machine:
         """Watch the worker to its end, push all the while, and once more at the end."""
         self._listen()
         self._look()
-        if self.reasons:
-            say(f"no run is begun: {self.reasons[0]}")
+        if self.reason:
+            say(f"no run is begun: {self.reason}")
             return self._push_rest(UNFINISHED_STATUS)
         if not self._has_work():
             say("nothing is left to do")
@@ -150,7 +150,7 @@ class _Machine:
     def _has_work(self) -> bool:
         """Tell whether there are runs to do, of which the first are taken."""
         holdings = self.holdings
-        while not (holdings.ready_runs() or self.reasons):
+        while not (holdings.ready_runs() or self.reason):
             try:
                 holdings.refuse()
                 self.is_all_done = not holdings.take(1)
@@ -184,7 +184,7 @@ class _Machine:
                 link.shutdown(socket.SHUT_RDWR)
                 supplier.join(_LAST_TAKE_S)
                 self.is_all_done = supplier.has_ended
-            if worker.returncode >= 0 or self.reasons or again == _WORKERS - 1:
+            if worker.returncode >= 0 or self.reason or again == _WORKERS - 1:
                 break
             ended_by = signal.Signals(-worker.returncode).name
             say(f"the worker was ended by {ended_by}; another goes on with its runs")
@@ -207,9 +207,9 @@ class _Machine:
                 self._ask("notice")
             if sender.taken_over:
                 self._ask("taken over")
-            if self.reasons and not signalled:
+            if self.reason and not signalled:
                 signalled = True
-                say(f"stopping the runs: {self.reasons[0]}")
+                say(f"stopping the runs: {self.reason}")
                 supplier.close()
                 worker.send_signal(signal.SIGTERM)
                 sender.interval = min(sender.interval, _HASTE)
@@ -227,8 +227,7 @@ class _Machine:
             self._ask("stopped")
 
     def _ask(self, reason: str) -> None:
-        if reason not in self.reasons:
-            self.reasons.append(reason)
+        self.reason = self.reason or reason
 
     def _listen(self) -> None:
         def hear(_number: int, _frame: FrameType | None) -> None:
@@ -253,15 +252,14 @@ class _Machine:
 
     def _push_rest(self, status: int) -> int:
         """Push until the bucket has everything, or the machine's end has come."""
-        if self.reasons and (  # it was asked before it could hear, or had just done what it had
+        if self.reason and (  # it was asked before it could hear, or had just done what it had
             status == -signal.SIGTERM or (status in {0, 1} and not self.is_all_done)
         ):
             status = UNFINISHED_STATUS
-        reason = self.reasons[0] if self.reasons else ""
         state, message = "done", ""
         if status == UNFINISHED_STATUS:
-            state = "deadline" if reason == "deadline" else "stopped"
-            message = "the cloud takes the machine back" if reason == "notice" else ""
+            state = "deadline" if self.reason == "deadline" else "stopped"
+            message = "the cloud takes the machine back" if self.reason == "notice" else ""
         elif status not in {0, 1}:
             state, message = "failed", self.failure
         last = min(time.time() + _PUSH_TIMEOUT_S, self.end)

@@ -26,7 +26,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 
-from runslot.engines.sky.tasks import Job
 from runslot.errors import RunslotError
 from runslot.transport.bucket.push import BEAT, Pusher, TakenOver
 
@@ -39,16 +38,11 @@ def armed() -> float:
     return float(text) if text else time.time()
 
 
-def end_of(job: Job, since: float, lived_before: float) -> float:
-    """Return the Unix time at which a machine that was armed at `since` must be gone. Pure."""
-    return since + job.seconds - lived_before
-
-
 def arm_again(end: float) -> None:
     """Have the machine switch itself off at its share's end, where its task has armed it for
-    later.
+    later: it is ours alone then, and no container stands between.
     """
-    if not _is_armed():
+    if not os.environ.get("RUNSLOT_SHUTDOWN"):
         return
     minutes = max(1, round((end - time.time()) / 60))
     process = subprocess.run(
@@ -71,20 +65,9 @@ def end_early(cloud: str) -> None:
     """Delete the machine now that everything is sent at its deadline, where switching it off would
     only stop it.
     """
-    if cloud == "gcp" and _is_own():
+    is_ours = os.environ.get("RUNSLOT_OWN") or os.environ.get("RUNSLOT_SHUTDOWN")
+    if cloud == "gcp" and is_ours:
         delete_itself()
-
-
-def _is_armed() -> bool:
-    """Tell whether the task has armed the switch-off: the machine is ours alone, and no container
-    stands between.
-    """
-    return bool(os.environ.get("RUNSLOT_SHUTDOWN"))
-
-
-def _is_own() -> bool:
-    """Tell whether the machine may be deleted from here."""
-    return bool(os.environ.get("RUNSLOT_OWN")) or _is_armed()
 
 
 # ---- notices -------------------------------------------------------------------------------------
@@ -94,9 +77,9 @@ _CLOUD_TIMEOUT_S = 30.0
 _STAYS = "it will only be stopped at its deadline, and its disk costs until `runslot cloud down`"
 
 
-def terminate_at_shutdown() -> bool:
-    """Have EC2 terminate this machine when it shuts down; False where that could not be had, which
-    is said.
+def terminate_at_shutdown() -> None:
+    """Have EC2 terminate this machine when it shuts down; where that could not be had, it is
+    said.
     """
     try:
         config = importlib.import_module(
@@ -108,7 +91,7 @@ def terminate_at_shutdown() -> bool:
             "no botocore was found to have this machine deleted when it switches itself off:"
             f" {_STAYS}"
         )
-        return False
+        return
     try:
         patience = config.Config(
             connect_timeout=10, read_timeout=_CLOUD_TIMEOUT_S, retries={"max_attempts": 3}
@@ -121,9 +104,8 @@ def terminate_at_shutdown() -> bool:
         )
     except Exception as error:  # noqa: BLE001  no right, no credentials, no answer: the task goes on
         say(f"EC2 refuses to delete this machine when it switches itself off ({error}): {_STAYS}")
-        return False
-    say("this machine is deleted when it switches itself off")
-    return True
+    else:
+        say("this machine is deleted when it switches itself off")
 
 
 def delete_itself() -> bool:

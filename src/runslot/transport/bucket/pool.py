@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from runslot.transport.bucket.inventory import Inventory, MachineShare, read_listing
@@ -56,12 +56,10 @@ class Pool:
 
     def restore(self) -> None:
         """Find out what machines before have taken for this share."""
-        numbers = self._list()
-        takers = self._takers_of(numbers)
+        takers = self._takers_of(self._list())
+        own = {run: self._numbers[run] for run, share in takers.items() if share == self._number}
         self.held.clear()
-        self.held.update(
-            {run: numbers[run] for run, share in takers.items() if share == self._number}
-        )
+        self.held.update(own)
 
     def take(self, most: int, besides: Collection[str] = ()) -> list[str]:
         """Take up to so many runs that nobody has, or else that a lost machine had, none of those
@@ -73,8 +71,7 @@ class Pool:
             self._list()
             runs = self._take_free(most, besides)
         if not runs:
-            turns = {run: n for run, n in self._numbers.items() if run not in besides}
-            for run, number in self._left_behind(turns):
+            for run, number in self._left_behind(besides):
                 if len(runs) == most:
                     break
                 if self._try(run, number):
@@ -132,9 +129,9 @@ class Pool:
                 numbers[match[1]] = max(numbers.get(match[1], 0), int(match[2]))
         return numbers
 
-    def _takers_of(self, numbers: Mapping[str, int]) -> dict[str, int]:
+    def _takers_of(self, runs: Iterable[str]) -> dict[str, int]:
         """Return which share took each of these runs last."""
-        turns = list(numbers.items())
+        turns = [(run, self._numbers[run]) for run in runs]
         missing = [turn for turn in turns if turn not in self._takers]
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             for turn, share in zip(missing, threads.map(self._taker, missing), strict=True):
@@ -145,16 +142,15 @@ class Pool:
         word = self._store.get(self._object(*turn)).split()[0]
         return int(word) if word.isdigit() else 0
 
-    def _left_behind(self, numbers: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    def _left_behind(self, besides: Collection[str]) -> Iterator[tuple[str, int]]:
         """Yield the runs of machines that do not go on with them, with their next number."""
-        takers = self._takers_of(
-            {run: number for run, number in numbers.items() if run not in self.held}
-        )
+        others = [run for run in self._numbers if run not in self.held and run not in besides]
+        takers = self._takers_of(others)
         lists = {share: self._ended_list(share) for share in set(takers.values())}
         for run, share in takers.items():
-            listing = lists[share]
-            if listing is not None and run not in listing.over and numbers[run] < MOST_TURNS:
-                yield run, numbers[run] + 1
+            listing, number = lists[share], self._numbers[run]
+            if listing is not None and run not in listing.over and number < MOST_TURNS:
+                yield run, number + 1
 
     def _ended_list(self, number: int) -> Inventory | None:
         """Return the last list of a share whose machine does no more; None while it may."""

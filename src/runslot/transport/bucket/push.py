@@ -116,7 +116,7 @@ class Pusher:
 
     def claim(self) -> Inventory:
         """Take the share over from whoever had it, and return what had arrived of it."""
-        before = self._read()
+        before = read_listing(self._store, self._share)
         parts = self._store.names(f"{self._share.name}/parts").items()
         whole = {name.rpartition("/")[2] for name, size in parts if size == PART}
         self._sent_parts = whole | before.objects
@@ -310,7 +310,7 @@ class Pusher:
         return time.monotonic() - self._committed > self._beat
 
     def _commit(self) -> None:
-        before = self._read()
+        before = read_listing(self._store, self._share)
         if before.machine not in {"", self._machine}:
             raise TakenOver(
                 f"{self._share.name} is worked on by another machine now ({before.machine}); this"
@@ -332,9 +332,6 @@ class Pusher:
         )
         self._store.put(self._share.listing, self._listing.to_bytes())
         self._committed = time.monotonic()
-
-    def _read(self) -> Inventory:
-        return read_listing(self._store, self._share)
 
 
 def _parts_of(stream: BinaryIO, size: int) -> Iterator[bytes]:
