@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import field
-from typing import Any
+from typing import Any, NamedTuple
 
 from runslot.errors import Damaged, NewerFormat, RunslotError
 from runslot.experiment.shape import FORMAT, Shape, check_format
@@ -71,9 +71,8 @@ class MachineShare:
         return f"{self.name}/parts/{digest[:2]}/{digest}"
 
 
-@record
-class File:
-    """One file as it arrived."""
+class File(NamedTuple):
+    """One file as it arrived; in the list it is a row of these."""
 
     size: int
     mtime: int
@@ -128,14 +127,8 @@ class Inventory:
 
     def to_bytes(self) -> bytes:
         """Return the list as it is kept."""
-        value = {
-            "format": FORMAT,
-            **self.__dict__,
-            "files": {path: _row(file) for path, file in self.files.items()},
-        }
-        return gzip.compress(
-            json.dumps(value, separators=(",", ":")).encode("utf-8", "surrogateescape"), mtime=0
-        )
+        text = json.dumps({"format": FORMAT, **self.__dict__}, separators=(",", ":"))
+        return gzip.compress(text.encode("utf-8", "surrogateescape"), mtime=0)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Inventory:
@@ -170,10 +163,6 @@ def _described(subject: str, remedy: str) -> Iterator[None]:
 
 def _file(size: Any, mtime: Any, parts: Any, mode: Any) -> File:
     return File(int(size), int(mtime), tuple(map(str, parts)), int(mode))
-
-
-def _row(file: File) -> list[Any]:
-    return [file.size, file.mtime, file.parts, file.mode]
 
 
 # ---- what home asks of a machine -----------------------------------------------------------------

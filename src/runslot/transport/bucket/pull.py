@@ -19,6 +19,7 @@ from runslot.record import record
 from runslot.transport.bucket.inventory import PART, DamagedObject, File, Inventory, MachineShare
 from runslot.transport.bucket.store import Missing, Store
 from runslot.transport.contents import OUTCOME, outcome_last
+from runslot.transport.scan import stays_inside
 
 _AT_ONCE = 8
 _ROUNDS = 3
@@ -96,8 +97,7 @@ def newest(store: Store, share: MachineShare, before: Inventory) -> Inventory:
 
 def _check_paths(root: Path, paths: Iterable[str]) -> None:
     for path in paths:
-        parts = PurePosixPath(path)
-        if parts.is_absolute() or ".." in parts.parts or "\0" in path or not parts.parts:
+        if not stays_inside(path) or "\0" in path or not PurePosixPath(path).parts:
             raise RunslotError(
                 f"the bucket names a file outside the experiment ({path!r}): it is not read any"
                 " further"
