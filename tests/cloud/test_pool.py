@@ -7,12 +7,16 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from tests.cloud.test_machine import Rented, rented, wait_for
 
-from runslot.transport.bucket import Inventory, MachineShare, Store
+from runslot.engines.sky.tasks import Job
+from runslot.remote.sky.holdings import Holdings
+from runslot.transport.bucket import Inventory, MachineShare, Pusher, Store, Unreachable
 from runslot.transport.bucket.pool import MOST_TURNS, Pool
+from runslot.transport.bucket.store import Directory
 
 __all__ = ["rented"]
 
@@ -108,6 +112,66 @@ def test_what_a_machine_took_that_has_no_readable_list_is_not_taken_from_it(stor
     pool(store, 1).take(20)
     store.put(MachineShare("b1", 1, 2).listing, b"torn")
     assert pool(store, 2).take(1) == []
+
+
+# ---- what comes with a run -----------------------------------------------------------------------
+
+
+class AwayStore(Directory):
+    """A bucket that does not show lists now and then."""
+
+    is_away = False
+
+    def get(self, name: str) -> bytes:
+        if self.is_away and name.endswith("list.json.gz"):
+            raise Unreachable("the network is gone")
+        return super().get(name)
+
+
+def holdings_of(rented: Rented, store: Store, number: int, of: int) -> Holdings:
+    """What a machine of the first run's batch has, which begins."""
+    rented.stage({"lr": [0.1], "steps": [2]}, share=MachineShare("b1", number, of))
+    job = Job.from_json(rented.job)
+    root = rented.path / f"machine-{number}"
+    pusher = Pusher(store, job.share, root, (), f"machine-{number}")
+    attempts = {run.id: 1 for run in rented.home.read_runs()}
+    pool = Pool(store, job.share, f"machine-{number}", list(attempts), held=pusher.turns)
+    directories = dict(zip(attempts, job.runs, strict=True))
+    made = Holdings(job, store, rented.home, root, "worker", pool, pusher, directories, attempts)
+    made.restore()
+    return made
+
+
+def test_a_run_that_could_not_be_brought_is_given_to_the_worker_later(rented: Rented) -> None:
+    store = AwayStore(rented.path / "bucket")
+    holdings = holdings_of(rented, store, 1, 2)
+    (run,) = holdings.directories
+    store.is_away = True
+    with pytest.raises(Unreachable):
+        holdings.take(1)
+    assert holdings.open_runs() == [run]
+    assert holdings.ready_runs() == []
+    store.is_away = False
+    assert holdings.take(1) == [run]
+    assert holdings.ready_runs() == [run]
+    assert holdings.take(1) == []
+
+
+def test_of_machines_that_had_a_run_the_last_one_s_files_count(rented: Rented) -> None:
+    store = Directory(rented.path / "bucket")
+    holdings = holdings_of(rented, store, 3, 3)
+    ((run, directory),) = holdings.directories.items()
+    for number, turn, text in ((2, 1, "from the first"), (1, 2, "from the second")):
+        root = rented.path / f"earlier-{number}"
+        (root / directory).mkdir(parents=True)
+        (root / directory / "params.txt").write_text(text)
+        pusher = Pusher(store, MachineShare("b1", number, 3), root, [directory], f"m{number}")
+        pusher.claim()
+        pusher.turns[run] = turn
+        pusher.push()
+    holdings.bring([run])
+    brought: Path = holdings.root / directory / "params.txt"
+    assert brought.read_text() == "from the second"
 
 
 # ---- whole machines ------------------------------------------------------------------------------
