@@ -203,13 +203,8 @@ class _Homecoming:
     def _write_file(self, target: Path, file: File) -> int:
         _make_way(target)
         # Not by the file's own name, which may be as long as a name can be.
-        digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:12]
-        temporary = target.with_name(
-            f".{digest}.{hashlib.sha256(''.join(file.parts).encode()).hexdigest()[:12]}.pull"
-        )
-        for stale in target.parent.glob(f".{digest}.*.pull"):
-            if stale != temporary:
-                stale.unlink(missing_ok=True)
+        digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:24]
+        temporary = target.with_name(f".{digest}.pull")
         size = 0
         with os.fdopen(open_to_append(temporary, os.O_RDWR), "a+b") as stream:
             for number in range(_whole_parts(stream.fileno(), file), len(file.parts)):
@@ -240,7 +235,9 @@ def _make_way(target: Path) -> None:
 
 
 def _whole_parts(descriptor: int, file: File) -> int:
-    """Count the parts that a pull before has brought, and cut off what follows them."""
+    """Count the parts that a pull before has brought, and cut off what follows them: it may be of
+    another state of the file.
+    """
     number = 0
     os.lseek(descriptor, 0, os.SEEK_SET)
     for digest in file.parts:
