@@ -107,7 +107,7 @@ def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
             environment["SKY_NODE_ENV"] += f" {name}"
     (place / "locks").mkdir()
     (place / "ledger").touch()
-    subprocess.run([TESTBEDS / "slurm-up", "--accounting"], check=True, capture_output=True)
+    subprocess.run([TESTBEDS / "slurm-up"], check=True, capture_output=True)
     uv = Path(PYTHON).parent / "uv"
     said = subprocess.run(
         [TESTBEDS / "sky-up", place / "sky", uv],
