@@ -91,6 +91,8 @@ def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
         "RUNSLOT_LOCKS": str(place / "locks"),
         "LEDGER": str(place / "ledger"),
         "RUNSLOT_YES": "1",
+        # Two controllers of jobs, not one for each 0.8 GB here: each takes seconds of CPU to start.
+        "SKYPILOT_POD_MEMORY_GB_LIMIT": "8",
     }
     outside = subprocess.run(
         [TESTBEDS / "outside-up", place / "outside"], check=True, capture_output=True, text=True
