@@ -86,7 +86,7 @@ def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
         "AWS_SECRET_ACCESS_KEY": "testing",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    environment = {**os.environ, **aws, "SKY_NODE_ENV": " ".join([*aws, "RUNSLOT_LOCKS", "LEDGER"])}
+    environment = {**os.environ, **aws, "SKY_NODE_ENV": " ".join([*aws, "LEDGER"])}
     environment |= {
         "RUNSLOT_LOCKS": str(place / "locks"),
         "LEDGER": str(place / "ledger"),
@@ -109,6 +109,13 @@ def user(moto: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[s
             environment["SKY_NODE_ENV"] += f" {name}"
     (place / "locks").mkdir()
     (place / "ledger").touch()
+    # Machines on one host, each of which has the cores to itself, as one that is rented has.
+    python = place / "python"
+    python.write_text(
+        f'#!/bin/sh\nexport RUNSLOT_LOCKS="{place}/locks/$SLURM_JOB_ID"\nmkdir -p "$RUNSLOT_LOCKS"\n'
+        f'exec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
     subprocess.run([TESTBEDS / "slurm-up"], check=True, capture_output=True)
     uv = Path(PYTHON).parent / "uv"
     said = subprocess.run(
@@ -163,10 +170,11 @@ class Project:
         self.configure()
 
     def configure(self, machines: int = 2, more: str = "") -> None:
+        python = Path(self.environment["LEDGER"]).with_name("python")
         (self.path / "runslot.toml").write_text(
             '[launchers.rented]\nkind = "sky"\ninfra = "slurm/testbed"\nbucket ='
             f' "s3://results/runs"\nmachines = {machines}\ncpus = "2"\nsync_interval ='
-            f' 2\nlook_interval = 3\nmax_hours = 1\npython = "{sys.executable}"\nskypilot_python ='
+            f' 2\nlook_interval = 3\nmax_hours = 1\npython = "{python}"\nskypilot_python ='
             f' "{PYTHON}"\n{more}'
         )
 
