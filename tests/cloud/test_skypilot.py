@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ PYTHON = os.environ.get("RUNSLOT_TEST_SKYPILOT", "")
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.timeout(1200),
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(
         not PYTHON, reason="no environment with SkyPilot: make test-cloud makes one"
     ),
@@ -241,59 +241,101 @@ def _table(project: Project, name: str) -> list[str]:
 
 TRAIN = """
 import os, time
+from pathlib import Path
 from runslot import logger
 
 def train(variant):
+    ledger = Path(os.environ["LEDGER"])
+    with open(ledger.with_name("begun"), "a") as file:
+        file.write(f"{os.environ['SLURM_JOB_ID']} {variant['lr']}\\n")
     for i in range(30):
         logger.record_tabular("Loss", variant["lr"] * i)
         logger.dump_tabular()
-        time.sleep(0.3)
-    with open(os.environ["LEDGER"], "a") as file:
+        time.sleep(0.1)
+    while variant["lr"] >= 0.03 and not ledger.with_name("gate").exists():
+        time.sleep(0.1)
+    with open(ledger, "a") as file:
         file.write(f"{variant['lr']}\\n")
 """
 
 
-def wait_for_arrivals(project: Project, launch: subprocess.Popen[bytes]) -> set[float]:
-    """Return the rates of the runs that have come home, as soon as there are any."""
-    until = time.monotonic() + 600
-    while not any((project.path / "runs").rglob("outcome.json")):
-        assert time.monotonic() < until, (project.path / "out").read_text()
-        assert launch.poll() is None, (project.path / "out").read_text()
-        time.sleep(0.2)
-    return {
-        json.loads((path.parent / "variant.json").read_text())["lr"]
-        for path in (project.path / "runs").rglob("outcome.json")
-    }
+class Held:
+    """A sweep whose first runs end, and the others when the gate is opened: no machine is without
+    work before that, however slow what is tested.
+    """
+
+    def __init__(self, project: Project, name: str) -> None:
+        self.project = project
+        self.ledger = Path(project.environment["LEDGER"])
+        self.gate, self.begun = self.ledger.with_name("gate"), self.ledger.with_name("begun")
+        self.gate.unlink(missing_ok=True)
+        self.begun.write_text("")
+        self.ledger.write_text("")
+        self.rates = [str(number / 100) for number in range(1, 11)]
+        (project.path / "train.py").write_text(TRAIN)
+        self.launch = project.launch(
+            "run", "train.py:train", f"--grid=lr={','.join(self.rates)}", "--on=rented", f"--name={name}"
+        )  # fmt: skip
+
+    def machines(self) -> dict[str, set[str]]:
+        """Return the rates of the held runs that each machine has begun, by its Slurm job."""
+        begun: dict[str, set[str]] = {}
+        for machine, rate in (line.split() for line in self.begun.read_text().splitlines()):
+            if float(rate) >= 0.03:
+                begun.setdefault(machine, set()).add(rate)
+        return begun
+
+    def until(self, look: Callable[[], Any]) -> None:
+        """Return when something is true, which the launch may not outlast."""
+        end = time.monotonic() + 1200
+        while not look():
+            said = (self.project.path / "out").read_text()
+            assert time.monotonic() < end, f"{said}\n{self.machines()}"
+            assert self.launch.returncode is not None or self.launch.poll() is None, said
+            time.sleep(0.2)
+
+    def arrivals(self) -> set[str]:
+        """Return the rates of the runs that have come home."""
+        return {
+            str(json.loads((path.parent / "variant.json").read_text())["lr"])
+            for path in (self.project.path / "runs").rglob("outcome.json")
+        }
+
+    def assert_done(self, arrived: set[str]) -> None:
+        """Every run is done, and what had arrived is not done again."""
+        done = self.ledger.read_text().split()
+        assert sorted(set(done)) == self.rates
+        for rate in arrived:
+            assert done.count(rate) == 1
 
 
-def kill_machines(name: str, at_most: int | None = None) -> None:
+def kill_machines(name: str) -> None:
     """Kill Slurm jobs that are machines, with everything in them."""
     jobs = subprocess.run(
         ["squeue", "-h", "-o", "%A %j"], check=True, capture_output=True, text=True
     ).stdout
-    for line in [line for line in jobs.splitlines() if line.split()[1].startswith(name)][:at_most]:
-        subprocess.run(["scancel", "--signal=KILL", "--full", line.split()[0]], check=True)
+    for line in [line for line in jobs.splitlines() if line.split()[1].startswith(name)]:
+        kill_machine(line.split()[0])
+
+
+def kill_machine(job: str) -> None:
+    """Kill a Slurm job that is a machine, with everything in it."""
+    subprocess.run(["scancel", "--signal=KILL", "--full", job], check=True)
 
 
 def test_the_others_take_the_runs_of_a_lost_machine(project: Project) -> None:
     """The Slurm job that is the machine is killed, with everything in it, half-way."""
     project.configure(2, "managed = false\n")
-    (project.path / "train.py").write_text(TRAIN)
-    ledger = Path(project.environment["LEDGER"])
-    ledger.write_text("")
-    # Enough that the other machine is still busy when the loss is seen: it waits for none.
-    rates = sorted(str(number / 100) for number in range(1, 31))
-    launch = project.launch(
-        "run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=lost"
-    )
-    arrived = wait_for_arrivals(project, launch)
-    kill_machines("rs-lost", 1)
-    assert launch.wait(800) == 0, (project.path / "out").read_text()
-    assert "has ended without its work" in (project.path / "out").read_text()
-    done = ledger.read_text().split()
-    assert sorted(set(done)) == rates
-    for rate in arrived:  # what had arrived is not done again
-        assert done.count(str(rate)) == 1
+    sweep = Held(project, "lost")
+    sweep.until(lambda: len(sweep.machines()) == 2 and sweep.arrivals())
+    arrived, (lost, other) = sweep.arrivals(), sweep.machines()
+    kill_machine(lost)
+    taken = sweep.machines()[lost]
+    sweep.until(lambda: "has ended without its work" in (project.path / "out").read_text())
+    sweep.gate.touch()
+    assert sweep.launch.wait(800) == 0, (project.path / "out").read_text()
+    sweep.assert_done(arrived)
+    assert taken <= sweep.machines()[other]
     assert (
         project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip()
         == "no machine is rented"
@@ -303,27 +345,21 @@ def test_the_others_take_the_runs_of_a_lost_machine(project: Project) -> None:
 def test_managed_jobs_replace_a_lost_machine_while_nobody_looks(project: Project) -> None:
     """The launch is killed too: SkyPilot's controller alone finishes the sweep."""
     project.configure(2, "managed = true\n")
-    (project.path / "train.py").write_text(TRAIN)
-    ledger = Path(project.environment["LEDGER"])
-    ledger.write_text("")
-    rates = [str(number / 10) for number in range(1, 7)]
-    launch = project.launch(
-        "run", "train.py:train", "--grid", f"lr={','.join(rates)}", "--on=rented", "--name=jobs"
-    )
-    arrived = wait_for_arrivals(project, launch)
-    launch.kill()
-    launch.wait()
-    kill_machines("rs-jobs", 1)
+    sweep = Held(project, "jobs")
+    sweep.until(lambda: len(sweep.machines()) == 2 and sweep.arrivals())
+    arrived = sweep.arrivals()
+    sweep.launch.kill()
+    sweep.launch.wait()
+    kill_machine(next(iter(sweep.machines())))
     listed = project.call("cloud", "ls", "--skypilot-python", PYTHON)
     assert len(listed.stdout.splitlines()) == 2, listed.stdout + listed.stderr
+    sweep.until(lambda: len(sweep.machines()) == 3)
+    sweep.gate.touch()
     until = time.monotonic() + 600
-    while "6 succeeded" not in (status := project.call("status", "jobs")).stdout:
+    while "10 succeeded" not in (status := project.call("status", "jobs")).stdout:
         assert time.monotonic() < until, status.stdout + status.stderr
         time.sleep(5)
-    done = ledger.read_text().split()
-    assert sorted(set(done)) == rates
-    for rate in arrived:
-        assert done.count(str(rate)) == 1
+    sweep.assert_done(arrived)
     while (
         left := project.call("cloud", "ls", "--skypilot-python", PYTHON).stdout.strip()
     ) != "no machine is rented":
@@ -334,6 +370,7 @@ def test_managed_jobs_replace_a_lost_machine_while_nobody_looks(project: Project
 def test_stop_ends_managed_jobs_and_brings_home_what_there_is(project: Project) -> None:
     project.configure(1, "managed = true\n")
     (project.path / "train.py").write_text(TRAIN.replace("range(30)", "range(3000)"))
+    Path(project.environment["LEDGER"]).with_name("gate").unlink(missing_ok=True)
     launch = project.launch(
         "run", "train.py:train", "--grid", "lr=0.1,0.2", "--on=rented", "--name=ended"
     )
