@@ -5,6 +5,7 @@ from machines that are lost.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 from tests.cloud.test_machine import Rented, rented, wait_for
 
+from runslot.engines.sky import rental
 from runslot.engines.sky.tasks import Job
+from runslot.experiment.records import Run
 from runslot.remote.sky.holdings import Holdings
 from runslot.transport.bucket import Inventory, MachineShare, Pusher, Store, Unreachable
 from runslot.transport.bucket.pool import MOST_TURNS, Pool
@@ -172,6 +175,55 @@ def test_of_machines_that_had_a_run_the_last_one_s_files_count(rented: Rented) -
     holdings.bring([run])
     brought: Path = holdings.root / directory / "params.txt"
     assert brought.read_text() == "from the second"
+
+
+class ChangingStore(Directory):
+    """A bucket in which something happens as the first part of a file is asked for."""
+
+    happens: Callable[[], None] | None = None
+
+    def get(self, name: str) -> bytes:
+        if "/parts/" in name and self.happens is not None:
+            event, self.happens = self.happens, None
+            event()
+        return super().get(name)
+
+
+def test_runs_taken_while_a_list_is_brought_are_home_before_their_machine_s_end(
+    rented: Rented,
+) -> None:
+    """Else the machine would have ended without them, and they would be called lost."""
+    rented.stage({"lr": [0.1, 0.2], "steps": [2]}, share=MachineShare("b1", 2, 2))
+    store = ChangingStore(rented.path / "bucket")
+    root = rented.path / "machine"
+    one, other = rented.home.read_runs()
+    pusher = Pusher(store, MachineShare("b1", 2, 2), root, (), "m2")
+
+    def write(run: Run, text: str) -> None:
+        (root / run.directory).mkdir(parents=True, exist_ok=True)
+        (root / run.directory / "params.txt").write_text(text)
+        pusher.turns[run.id] = 1
+        pusher.add([run.directory])
+
+    def go_on() -> None:
+        write(one, "after")
+        write(other, "other")
+        pusher.push("done")
+
+    pusher.claim()
+    write(one, "before")
+    pusher.push()
+    store.happens = go_on
+    ids = ((one.id, 1), (other.id, 1))
+    first = rental.Rented("rs-1", MachineShare("b1", 1, 2), 0, ids, "slurm/x")
+    second = rental.Rented("rs-2", MachineShare("b1", 2, 2), 1, (), "slurm/x")
+    brought = rental.bring(rented.home, rental.Record(store.url, (first, second)), store)
+    assert brought.listings["b1/share-2-of-2"].state == "done"
+    assert brought.later == ()
+    texts = [
+        rented.home.run_dir(run, rented.home.read()).path / "params.txt" for run in (one, other)
+    ]
+    assert [text.read_text() for text in texts] == ["after", "other"]
 
 
 # ---- whole machines ------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ from runslot.transport.patterns import comes_home
 END_STATES = frozenset({"done", "stopped", "deadline", "failed"})
 """States of a share's list in which its machine has nothing further to do."""
 NO_OUTCOME = "the machine left no outcome"
+_ROUNDS = 3
+"""How often lists are read at most whose machines take runs meanwhile."""
 _REASONS = {"deadline": "the machine's deadline was reached", "stopped": "it was asked to stop"}
 
 
@@ -255,26 +257,34 @@ def bring(experiment: ExperimentDir, record: Record, store: Store | None = None)
     store = store or open_store(record.store)
     root = Path(experiment.runs_base(experiment.read()))
     files = size = 0
-    listings: dict[str, Inventory] = {}
-    later: list[str] = []
     with _alone(experiment):
         before_lists = {
             machine.share: _known(experiment, machine.share) for machine in record.machines
         }
-        lists = {share: newest(store, share, before) for share, before in before_lists.items()}
-        owners = _owners(record, lists)
-        for share, before in before_lists.items():
-            owned = {run for run, owner in owners.items() if owner == share}
-            of_runs = _OfRuns(experiment, owned)
-            brought = pull(store, share, root, before, of_runs, lists[share])
-            # An outcome here is of the attempt before.
-            for run in of_runs.turned_over(brought.listing):
-                RunDir(root / run).outcome_file.unlink(missing_ok=True)
-            if brought.listing.sequence and not brought.later:
-                _remember(experiment, share, brought.listing)
-            files, size = files + brought.files, size + brought.size
-            listings[share.name] = brought.listing
-            later += brought.later
+        for _ in range(_ROUNDS):
+            lists = {share: newest(store, share, before) for share, before in before_lists.items()}
+            owners = _owners(record, lists)
+            listings: dict[str, Inventory] = {}
+            later: list[str] = []
+            is_settled = True
+            for share, before in before_lists.items():
+                owned = {run for run, owner in owners.items() if owner == share}
+                of_runs = _OfRuns(experiment, owned)
+                brought = pull(store, share, root, before, of_runs, lists[share])
+                # An outcome here is of the attempt before.
+                for run in of_runs.turned_over(brought.listing):
+                    RunDir(root / run).outcome_file.unlink(missing_ok=True)
+                if brought.listing.sequence and not brought.later:
+                    _remember(experiment, share, brought.listing)
+                files, size = files + brought.files, size + brought.size
+                later += brought.later
+                # A list that was read anew may have runs that nobody was to bring: what it says of
+                # its machine's end counts once they are here.
+                has_same_runs = brought.listing.runs == lists[share].runs
+                listings[share.name] = brought.listing if has_same_runs else lists[share]
+                is_settled = is_settled and has_same_runs
+            if is_settled:
+                break
     return Brought(files, size, listings, tuple(later))
 
 
