@@ -28,7 +28,7 @@ _PATIENCE = 900.0
 
 def sights(sky: Any, machines: Mapping[str, bool] | None) -> list[dict[str, Any]]:
     """Return how the newest jobs of these names stand, in the words of `driver.look`; without names
-    those of runslot's that have not ended. Their price is not known here.
+    those of runslot's that may have a machine. Their price is not known here.
     """
     if machines is not None and not any(machines.values()):
         return []
@@ -39,7 +39,7 @@ def sights(sky: Any, machines: Mapping[str, bool] | None) -> list[dict[str, Any]
         return [
             _sight(name, job)
             for name, job in newest.items()
-            if name.startswith(PREFIX) and _status(job) in _STARTING | _WORKING
+            if name.startswith(PREFIX) and _has_machine(job)
         ]
     return [_sight(name, job) for name, job in newest.items() if machines.get(name)]
 
@@ -72,11 +72,12 @@ def give_back(sky: Any, name: str) -> None:
     until = time.monotonic() + _PATIENCE
     is_cancelled = False
     while True:
-        jobs = [job.job_id for job in _jobs(sky, name) if _status(job) in _STARTING | _WORKING]
+        jobs = [job for job in _jobs(sky, name) if _has_machine(job)]
         if not jobs:
             return
-        if not is_cancelled:
-            sky.get(sky.jobs.cancel(job_ids=jobs))
+        working = [job.job_id for job in jobs if _status(job) in _STARTING | _WORKING]
+        if working and not is_cancelled:
+            sky.get(sky.jobs.cancel(job_ids=working))
             is_cancelled = True
         elif time.monotonic() > until:
             raise TimeoutError(f"the controller has not ended the job {name} in {_PATIENCE:.0f} s")
@@ -114,6 +115,13 @@ def _jobs(sky: Any, name: str | None) -> list[Any]:
 
 def _status(job: Any) -> str:
     return str(job.status.value)
+
+
+def _has_machine(job: Any) -> bool:
+    """Tell whether a job may have a machine: its status says that it has ended before that is given
+    back, the state of its controller only then. Jobs of old records have no such state.
+    """
+    return _status(job) in _STARTING | _WORKING or job.schedule_state not in {None, "DONE"}
 
 
 # ---- the SDK -------------------------------------------------------------------------------------
