@@ -60,14 +60,13 @@ def stop(
 
 def _stop(experiment: ExperimentDir, runs: Sequence[str], kill: bool, take_over: bool) -> None:
     from runslot.cli.places import current_status
-    from runslot.experiment.status import read_status
     from runslot.launch.stop import end_runs
 
     if current_status(experiment).finished:
         echo(f"nothing runs in {experiment.path}")
         return
     end_runs(experiment, runs, kill, take_over, echo)
-    status = read_status(experiment)
+    status = current_status(experiment)
     words = {"queued": "not started"} if status.launcher is None else {}
     counts = ", ".join(
         f"{count} {words.get(state, state)}" for state, count in status.counts.items()
