@@ -116,6 +116,10 @@ def _fetch(
         )
 
 
+_TRIES = 3
+"""How often an image is asked that fails without a word."""
+
+
 def _probe(
     container: Container,
     program: str,
@@ -127,7 +131,11 @@ def _probe(
     code = _PROBE % (str(mark), package_inside(), told(spec), str(mark.parent))
     argv = command_line(container, program, spec, ["-c", code])
     environment = client_environment(container, program, spec, caller)
-    return _client(environment, *argv, words=json.dumps(file.to_json()))
+    for _ in range(_TRIES):
+        status, output = _client(environment, *argv, words=json.dumps(file.to_json()))
+        if status == 0 or output.strip():
+            break  # else its client lost what a container said that ended at once, as podman may
+    return status, output
 
 
 def _judge(
