@@ -104,7 +104,7 @@ def _first_constructor(cls: type[Any]) -> Callable[..., None]:
     def __init__(self: Any, /, *args: Any, **words: Any) -> None:
         nonlocal count
         count += 1
-        if count <= _FEW and _fill(self, args, words):
+        if count <= _FEW and _fill(cls, self, args, words):
             return
         # Also where the call does not fit: the compiled one says how, in Python's own words.
         constructor = cls.__init__ = _constructor(cls)
@@ -113,11 +113,11 @@ def _first_constructor(cls: type[Any]) -> Callable[..., None]:
     return __init__
 
 
-def _fill(filled: Any, args: tuple[Any, ...], words: dict[str, Any]) -> bool:
+def _fill(cls: Any, filled: Any, args: tuple[Any, ...], words: dict[str, Any]) -> bool:
     """Set a record's fields as its constructor does; false where the arguments do not fit, before
     anything is set.
     """
-    fields = dataclasses.fields(filled)
+    fields = dataclasses.fields(cls)
     places = [field.name for field in fields if field.init and not field.kw_only]
     values = dict(zip(places, args, strict=False))
     if len(args) > len(places) or not values.keys().isdisjoint(words):
@@ -141,7 +141,7 @@ def _fill(filled: Any, args: tuple[Any, ...], words: dict[str, Any]) -> bool:
         else:
             continue
         object.__setattr__(filled, field.name, value)
-    if hasattr(filled, "__post_init__"):
+    if hasattr(cls, "__post_init__"):
         filled.__post_init__()
     return True
 

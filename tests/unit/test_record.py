@@ -139,6 +139,27 @@ def test_a_record_that_is_not_frozen_changes_and_has_no_hash(make: Maker) -> Non
         hash(one)
 
 
+def test_the_first_records_and_the_later_ones_are_made_alike() -> None:
+    """The first few of a class are made without a compiled constructor."""
+
+    @record(frozen=False)
+    class Base:
+        number: int = 1
+
+    @record(frozen=False)
+    class Own(Base):
+        other: int = 5
+
+        def __init__(self, other: int) -> None:
+            self.other = other
+            Base.__init__(self, 2)
+
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+    assert {(own.number, own.other) for own in (Own(9) for _ in range(12))} == {(2, 9)}
+
+
 def test_without_equality_a_record_equals_itself_alone() -> None:
     @record(eq=False)
     class Own:
