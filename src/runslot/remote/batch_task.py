@@ -281,7 +281,8 @@ def _own_locks() -> Iterator[None]:
 
 def _temporary_directory() -> str:
     """Return a new directory of this user's own."""
-    place = f"{os.environ.get('TMPDIR') or '/tmp'}/runslot-job-{os.getpid()}-{time.time_ns():x}"  # noqa: S108
+    parent = os.path.abspath(os.environ.get("TMPDIR") or "/tmp")  # noqa: PTH100, S108
+    place = f"{parent}/runslot-job-{os.getpid()}-{time.time_ns():x}"
     try:
         os.mkdir(place, 0o700)  # noqa: PTH102
     except OSError:  # as where TMPDIR is another machine's

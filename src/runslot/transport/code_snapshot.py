@@ -265,5 +265,7 @@ def as_here(
     programs = os.pathsep.join(
         [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
     )
-    active = {"VIRTUAL_ENV": sys.prefix} if sys.prefix != sys.base_prefix else {}
+    # Not `sys.prefix`, which a Python that has started without site packages sets otherwise.
+    place = Path(sys.executable).parent.parent
+    active = {"VIRTUAL_ENV": str(place)} if (place / "pyvenv.cfg").is_file() else {}
     return moved, {**environment, **active, "PATH": programs}
