@@ -170,7 +170,7 @@ def test_openpbs_script() -> None:
     assert "#PBS -l select=1:ncpus=4:ngpus=1:mem=8gb:gpu_model=a100" in lines
     assert {"rs_directory='/data/my runs'", "rs_submission=pbs/0001"} <= set(lines)
     assert 'exec >>"$rs_log" 2>&1' in lines
-    assert lines[-2].endswith('--ahead 0 --limit 14400 --task "$rs_task"')
+    assert lines[-1].endswith('--ahead 0 --limit 14400 --task "$rs_task"')
 
 
 def test_torque_script() -> None:

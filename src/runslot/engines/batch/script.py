@@ -47,7 +47,7 @@ _TURN_LINES = (
     'count "${rs_allowed-}"; rs_allowed="$rs_number"; count "${rs_cpus-}"; rs_cpus="$rs_number"',
     'rs_turns="/tmp/runslot-turns-$EUID"',
     'if [ "$rs_cpus" -gt 0 ] && [ "$rs_allowed" -ge "$rs_cpus" ] &&',
-    '  { [ -O "$rs_turns" ] || mkdir -m 700 "$rs_turns"; } 2>/dev/null &&',
+    '  { [ -O "$rs_turns" ] || mkdir -m 700 "$rs_turns" || [ -O "$rs_turns" ]; } 2>/dev/null &&',
     '  [ ! -L "$rs_turns" ] && exec 9>>"$rs_turns/$((rs_task % rs_cpus))" && flock -w'
     f" {_TURN_S} 9 2>/dev/null; then",
     "  export RUNSLOT_TURN=9",
@@ -194,26 +194,12 @@ def task_lines(
         "",
         *(f"module load {name} || unfit 'module load '{name}' failed'" for name in modules),
         *frame.setup,
-        *_trial_lines(python),
-        "trap '' USR1  # until the task listens",
-        "shopt -s execfail",
-        f'exec {shlex.join(command)} --task "$rs_task"',
-        'unfit "$rs_does_not_start"',
-        "",
-    ]
-
-
-def _trial_lines(python: str) -> list[str]:
-    """Return the lines that try whether Python starts; `python` is a word of the shell."""
-    return [
-        f"rs_does_not_start='Python does not start ('{python}')'",
-        "# Once a node: the next tasks of this one need not try again.",
-        'rs_fit="$rs_directory/$rs_submission/${SLURMD_NODENAME:-$HOSTNAME}.fit"',
-        'if [ ! -e "$rs_fit" ]; then',
-        f"  rs_words=$({python} -S -E -c {shlex.quote(_PYTHON_TRIAL)} 2>&1) ||",
-        '    unfit "$rs_does_not_start: ${rs_words#*line [0-9]*: }"',
-        '  { : >"$rs_fit"; } 2>/dev/null',
+        f"if ! rs_words=$({python} -S -E -c {shlex.quote(_PYTHON_TRIAL)} 2>&1); then",
+        f"  unfit 'Python does not start ('{python}'): '\"${{rs_words#*line [0-9]*: }}\"",
         "fi",
+        "trap '' USR1  # until the task listens",
+        f'exec {shlex.join(command)} --task "$rs_task"',
+        "",
     ]
 
 
